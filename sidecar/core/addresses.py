@@ -1,0 +1,46 @@
+"""IP addresses as the metadata service writes them and as this project prints them."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+__all__ = ["IPAddress", "address_order", "endpoint", "parse_address", "sorted_addresses"]
+
+IPAddress = IPv4Address | IPv6Address
+
+
+def parse_address(value: object) -> IPAddress:
+    """Read an address; IPv6 may stand in square brackets.
+
+    The metadata service brackets IPv6 on this endpoint (siderolabs/talos testdata/loadbalancer.json),
+    while the vendor's own sample does not (MicrosoftDocs howto-load-balancer-imds.md).
+
+    Raises:
+        ValueError: not text, not an address, an IPv6 zone, or an IPv4-mapped IPv6 address, whose
+            text differs between Python versions and would make the revision differ too.
+    """
+    if not isinstance(value, str):
+        raise ValueError("an address is text")  # noqa: TRY004 - one error for every unusable value
+    bracketed = value.startswith("[") and value.endswith("]")
+    address = ip_address(value[1:-1] if bracketed else value)
+    if isinstance(address, IPv4Address):
+        if bracketed:
+            raise ValueError("brackets are for IPv6")
+        return address
+    if address.scope_id is not None or address.ipv4_mapped is not None:
+        raise ValueError("neither zones nor IPv4-mapped addresses")
+    return address
+
+
+def address_order(address: IPAddress) -> tuple[int, int]:
+    """Sort key: IPv4 before IPv6, each in numeric order."""
+    return address.version, int(address)
+
+
+def sorted_addresses(addresses: Iterable[IPAddress]) -> tuple[IPAddress, ...]:
+    """Distinct addresses, IPv4 before IPv6, each in numeric order."""
+    return tuple(sorted(set(addresses), key=address_order))
+
+
+def endpoint(address: IPAddress, port: int) -> str:
+    """``20.20.20.20:443`` or ``[2001:db8::1]:443``."""
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"

@@ -1,0 +1,64 @@
+"""How long to wait before asking again."""
+
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from sidecar.core.outcome import Failure, Outcome, Reason
+
+__all__ = ["next_poll_delay", "parse_retry_after", "retry_ceiling"]
+
+JITTER = 0.1
+"""Part of the poll interval by which a regular poll comes earlier or later."""
+
+RETRY_AFTER_LIMIT = 300.0
+"""Seconds of ``Retry-After`` that are honoured."""
+
+_GONE = 410
+
+
+def next_poll_delay(outcome: Outcome, *, failures: int, poll_interval: float, fraction: float) -> float:
+    """Seconds until the next attempt.
+
+    Failures back off exponentially with full jitter; 429 starts a step later and 410 is asked every
+    poll interval, as the vendor's retry guidance has it (AzureAD
+    microsoft-authentication-library-for-dotnet docs/imds_retry_based_on_errors.md).
+
+    Args:
+        outcome: What the last attempt came to.
+        failures: Failed attempts in a row, this one included.
+        poll_interval: Seconds.
+        fraction: A random number from 0 to 1.
+    """
+    regular = poll_interval * (1 + JITTER * (2 * fraction - 1))
+    if not isinstance(outcome, Failure):
+        return regular
+    if outcome.status == _GONE:
+        delay = regular
+    else:
+        step = failures if outcome.reason is Reason.THROTTLED else failures - 1
+        delay = fraction * retry_ceiling(step, poll_interval=poll_interval)
+    return max(delay, outcome.retry_after or 0.0)
+
+
+def retry_ceiling(step: int, *, poll_interval: float) -> float:
+    """The longest delay of a step (from 0): min(2^step x min(1 s, interval), min(60 s, 6 x interval))."""
+    # 2^16 s is beyond every limit; larger powers only cost digits.
+    return min(2.0 ** min(step, 16) * min(1.0, poll_interval), 60.0, 6 * poll_interval)
+
+
+def parse_retry_after(text: str | None, *, now: datetime) -> float | None:
+    """Seconds to wait by a ``Retry-After`` header in either form, at most 5 minutes.
+
+    ``None`` when there is no such header or it cannot be read.
+    """
+    if text is None:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), int(RETRY_AFTER_LIMIT)))
+    try:
+        seconds = (parsedate_to_datetime(text) - now).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        # TypeError: a date without a zone cannot be compared.
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_LIMIT)

@@ -1,0 +1,68 @@
+"""What one attempt to read the load balancer document came to."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sidecar.core.document import EMPTY, Document
+from sidecar.core.parsing import DroppedEntry
+
+__all__ = ["NONE", "Answer", "Failure", "Outcome", "Reason", "Status"]
+
+
+class Status(StrEnum):
+    """What the published data are worth."""
+
+    STARTING = "starting"
+    """No answer yet."""
+    OK = "ok"
+    STALE = "stale"
+    """The last good answer is older than stale-after, or was taken up from an earlier run."""
+    NO_METADATA = "no-metadata"
+    """The metadata service positively says that there is none."""
+
+
+class Reason(StrEnum):
+    """Why the last attempt gave no data: the same words in annotations, answers, metrics and logs."""
+
+    NO_METADATA = "no-metadata"
+    NOT_READY = "not-ready"
+    """Every other 404, and 410."""
+    THROTTLED = "throttled"
+    """429."""
+    UNAVAILABLE = "unavailable"
+    """408 and 5xx."""
+    UNREACHABLE = "unreachable"
+    """Refused, timed out, reset, no route."""
+    REJECTED = "rejected"
+    """400, 401, 403, 405, redirects: our request, or who may ask, is wrong."""
+    MALFORMED = "malformed"
+    """Not JSON, wrong shape, too large, empty, cut short, or a status nobody documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The source said what there is, possibly that there is nothing."""
+
+    document: Document
+    body: bytes | None
+    """The document byte for byte as it came, or ``None`` for the answer "there is none"."""
+    dropped: tuple[DroppedEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The source did not say; whatever was known stays true."""
+
+    reason: Reason
+    detail: str
+    """One line for people: printable ASCII, of bounded length."""
+    status: int | None = None
+    """The HTTP status, if there was one."""
+    retry_after: float | None = None
+    """Seconds that the source asked to wait, already bounded."""
+
+
+Outcome = Answer | Failure
+
+NONE = Answer(document=EMPTY, body=None)
+"""The metadata service positively says that it has no load balancer metadata."""

@@ -1,0 +1,238 @@
+"""What the agent knows, and how one more outcome changes it.
+
+``observe(state, outcome, now, policy) -> State`` is the heart of the agent: errors never remove
+anything, and data are withdrawn only when the source keeps saying so. ``take_up`` does the same
+for what an earlier run published.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sidecar.core import changes
+from sidecar.core.changes import HISTORY_LENGTH, Change
+from sidecar.core.document import LISTS, Document
+from sidecar.core.instant import Instant
+from sidecar.core.outcome import Answer, Failure, Outcome, Reason, Status
+
+__all__ = ["Found", "Policy", "Snapshot", "Source", "State", "observe", "take_up", "turns_stale_at"]
+
+WITHDRAWAL_ANSWERS = 3
+"""How many answers in a row must lack a list before it is withdrawn."""
+
+
+class Source(StrEnum):
+    """Where the published document came from."""
+
+    IMDS = "imds"
+    RESTORED = "restored"
+    """From what an earlier run published."""
+    UPSTREAM = "upstream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The durations that decide, in seconds."""
+
+    stale_after: float
+    absent_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """How long a published list has been missing from the answers."""
+
+    since: float
+    """Monotonic time of the first answer without it."""
+    answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What an earlier run published, already checked: see ``annotations.found`` and ``publish/file.py``."""
+
+    revision: str
+    changed_at: datetime
+    changes: tuple[Change, ...] = ()
+    document: Document | None = None
+    """Only if it is the canonical document of ``revision``."""
+    observed_at: datetime | None = None
+    """When that document was last known to be true; without it the document is not served."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything the agent knows. ``document`` is what is published: the last good data."""
+
+    started: Instant
+    document: Document | None = None
+    source: Source = Source.IMDS
+    observed: Instant | None = None
+    """The last good answer."""
+    changed_at: datetime | None = None
+    """When this revision was first seen."""
+    changes: tuple[Change, ...] = ()
+    """Newest last, at most ``HISTORY_LENGTH``."""
+    answer: Answer | None = None
+    """The last answer as it came, before withdrawal was held back."""
+    failure: Failure | None = None
+    """Why the last attempt failed; ``None`` after an answer."""
+    failures: int = 0
+    """Failed attempts in a row."""
+    absences: Mapping[str, Absence] = field(default_factory=dict)
+    """By field of ``Document``: published lists that the last answers lack."""
+    empty_answers: int = 0
+    """Answers in a row with nothing, while nothing was ever published."""
+    found: Found | None = None
+    """What an earlier run published."""
+
+    def status(self, now: Instant, policy: Policy) -> Status:
+        """What the published data are worth at ``now``."""
+        if self.document is None or self.observed is None:
+            return Status.STARTING
+        if self.source is Source.RESTORED or self.observed.age(now) >= policy.stale_after:
+            return Status.STALE
+        return Status.NO_METADATA if self.document.empty else Status.OK
+
+    def reason(self, status: Status) -> Reason | None:
+        """Why there are no fresh data; ``None`` while ``ok`` and before the first attempt ended."""
+        if status is Status.OK:
+            return None
+        if status is Status.NO_METADATA:
+            return Reason.NO_METADATA
+        if self.failure is not None:
+            return self.failure.reason
+        if status is Status.STALE:
+            return Reason.UNREACHABLE
+        return Reason.NO_METADATA if self.empty_answers else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether this process has had a document or an accepted "none"."""
+        return self.document is not None and self.source is not Source.RESTORED
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state with its status at one moment: what readers that do not keep time are given."""
+
+    state: State
+    status: Status
+    reason: Reason | None
+
+    @classmethod
+    def of(cls, state: State, now: Instant, policy: Policy) -> "Snapshot":
+        """Judge a state at ``now``."""
+        status = state.status(now, policy)
+        return cls(state=state, status=status, reason=state.reason(status))
+
+
+def turns_stale_at(state: State, policy: Policy) -> float | None:
+    """Monotonic time at which the status becomes stale without any new outcome, if it can."""
+    if state.document is None or state.observed is None or state.source is Source.RESTORED:
+        return None
+    return state.observed.mono + policy.stale_after
+
+
+def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> State:
+    """The state after one more attempt to read the document."""
+    if isinstance(outcome, Failure):
+        return replace(state, failure=outcome, failures=state.failures + 1)
+    state = replace(state, answer=outcome, failure=None, failures=0)
+    if state.document is None:
+        return _first(state, outcome, now)
+    absences, withheld = _withhold(state.document, outcome.document, state.absences, now, policy)
+    document = replace(outcome.document, **withheld)
+    return replace(_changed(state, document, now), source=Source.IMDS, observed=now, absences=absences)
+
+
+def _first(state: State, answer: Answer, now: Instant) -> State:
+    """Nothing was published: data count at once, "none" after a few answers in a row."""
+    if answer.document.empty and state.empty_answers + 1 < WITHDRAWAL_ANSWERS:
+        return replace(state, empty_answers=state.empty_answers + 1)
+    known = state.found
+    if known is None or known.revision != answer.document.revision:
+        known = Found(revision=answer.document.revision, changed_at=now.utc)
+    return replace(
+        state,
+        document=answer.document,
+        source=Source.IMDS,
+        observed=now,
+        changed_at=known.changed_at,
+        changes=known.changes,
+        empty_answers=0,
+    )
+
+
+def _withhold(
+    published: Document, answered: Document, absences: Mapping[str, Absence], now: Instant, policy: Policy
+) -> tuple[dict[str, Absence], dict[str, Any]]:
+    """Decide list by list which published entries stay although the answer lacks the list.
+
+    Returns:
+        The running absences, and the lists to keep, both by field of ``Document``.
+    """
+    running: dict[str, Absence] = {}
+    kept: dict[str, Any] = {}
+    for name in LISTS:
+        if getattr(answered, name) or not getattr(published, name):
+            continue
+        before = absences.get(name, Absence(since=now.mono, answers=0))
+        absence = Absence(since=before.since, answers=before.answers + 1)
+        if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < policy.absent_after:
+            running[name] = absence
+            kept[name] = getattr(published, name)
+    return running, kept
+
+
+def _changed(state: State, document: Document, now: Instant) -> State:
+    """Publish a document, remembering the change if it is one."""
+    if state.document is None or document == state.document:
+        # The same values: keep the object, whose canonical bytes and revision are made already.
+        return state
+    change = changes.between(state.document, document, at=now.utc)
+    return replace(
+        state,
+        document=document,
+        changed_at=now.utc,
+        changes=(*state.changes, change)[-HISTORY_LENGTH:],
+    )
+
+
+def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
+    """The state once it is known what an earlier run published.
+
+    Whether this comes before or after the first answer makes no difference: the last answer is
+    observed again on top of what was found, so that nothing found is lost unguarded.
+    """
+    if found.document is None or found.observed_at is None:
+        return _take_up_revision(replace(state, found=found), found)
+    restored = replace(
+        state,
+        found=found,
+        document=found.document,
+        source=Source.RESTORED,
+        observed=Instant.in_the_past(found.observed_at, now=now),
+        changed_at=found.changed_at,
+        changes=found.changes,
+        absences={},
+        empty_answers=0,
+    )
+    if state.answer is None or state.observed is None:
+        return restored
+    taken_up = observe(restored, state.answer, state.observed, policy)
+    return replace(
+        taken_up,
+        failure=state.failure,
+        failures=state.failures,
+        changes=(*found.changes, *state.changes)[-HISTORY_LENGTH:] if state.changes else taken_up.changes,
+    )
+
+
+def _take_up_revision(state: State, found: Found) -> State:
+    """Only a revision was found: its history is ours if it is still the revision."""
+    if state.document is None or state.changes or state.document.revision != found.revision:
+        return state
+    return replace(state, changed_at=found.changed_at, changes=found.changes)

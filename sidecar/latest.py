@@ -1,0 +1,36 @@
+"""A value that changes, and a way to wait for its next change.
+
+Level, not edge: a reader that was busy sees the newest value only, never a queue of old ones.
+"""
+
+import asyncio
+from typing import Generic, TypeVar
+
+__all__ = ["Latest"]
+
+Value = TypeVar("Value")
+
+
+class Latest(Generic[Value]):
+    """The newest value of something, for one event loop."""
+
+    def __init__(self, value: Value) -> None:
+        self._value = value
+        self._changed = asyncio.Event()
+
+    @property
+    def value(self) -> Value:
+        """The newest value."""
+        return self._value
+
+    def set(self, value: Value) -> None:
+        """Replace the value and wake everybody who waits for a change."""
+        self._value = value
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def changed(self, seen: Value) -> Value:
+        """Wait until the value is another object than ``seen``, and return it."""
+        while self._value is seen:
+            await self._changed.wait()
+        return self._value
