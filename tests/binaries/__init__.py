@@ -1,0 +1,1 @@
+"""The programs of a Kubernetes control plane that the tests run against, built from source."""

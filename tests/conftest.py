@@ -1,0 +1,51 @@
+"""Fixtures by noun, for every test."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.binaries.programs import ENABLE_COMMAND, BinariesMissingError, locate
+from tests.support.apiserver import ApiServer, api_server_running
+from tests.support.cluster import Cluster, Identity, NodeMetadata, cluster_of
+
+# Port 9 (discard) refuses: a test that forgets to say where its metadata service is fails, and
+# never asks the real one of the machine it runs on. Set before any test or child process reads it.
+os.environ["AZURE_LB_METADATA_IMDS_ENDPOINT"] = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[ApiServer]:
+    """The session's Kubernetes API server; a test that disturbs it does so by its context managers."""
+    try:
+        for program in ("etcd", "kube-apiserver", "kubectl"):
+            locate(program)
+    except BinariesMissingError as error:
+        text = f"{error}; enable with: {ENABLE_COMMAND}"
+        if os.environ.get("REQUIRE_ALL") == "1":
+            pytest.fail(text)
+        pytest.skip(text)
+    with api_server_running() as server:
+        yield server
+
+
+@pytest.fixture
+async def cluster(api_server: ApiServer) -> AsyncIterator[Cluster]:
+    """The admin's view of the session's API server."""
+    async with cluster_of(api_server) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def node(cluster: Cluster) -> AsyncIterator[NodeMetadata]:
+    """A realistic Node of the test's own, as it was when it was made."""
+    node = await cluster.create_node()
+    yield node
+    await cluster.delete_node(node.name)
+
+
+@pytest.fixture
+async def identity(cluster: Cluster, node: NodeMetadata, tmp_path: Path) -> Identity:
+    """The identity of an agent that runs on `node`."""
+    return await cluster.create_identity(node.name, directory=tmp_path / "serviceaccount")
