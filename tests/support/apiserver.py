@@ -7,14 +7,13 @@ controllers: nothing but the tests and the server itself changes an object.
 
 import asyncio
 import base64
+import http.client
 import secrets
 import shutil
 import ssl
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import yaml
@@ -150,17 +149,13 @@ class ApiServer:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError):
             return False  # the server has not, or not wholly, written its certificate
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
-        request = urllib.request.Request(  # noqa: S310 - the URL is ours and always https
-            f"{self.url}/readyz", headers={"Authorization": f"Bearer {self.admin_token}"}
-        )
-        try:
-            with opener.open(request, timeout=5) as response:
-                return bool(response.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port.number, context=context, timeout=5)
+        with closing(connection):
+            try:
+                connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {self.admin_token}"})
+                return connection.getresponse().status == 200
+            except (OSError, http.client.HTTPException):
+                return False
 
     def _etcd_process(self) -> ServerProcess:
         client, peer = f"unix://{ETCD_SOCKET}", "unix://peer:0"
@@ -175,12 +170,7 @@ class ApiServer:
             "log-level": "warn",
             "unsafe-no-fsync": "true",
         }
-        command = [
-            locate("etcd"),
-            "--unsafe-no-fsync",
-            *(f"--{flag}={value}" for flag, value in flags.items()),
-        ]
-        return ServerProcess(command, directory=self.directory, log=self.directory / "etcd.log")
+        return self._process("etcd", flags)
 
     def _apiserver_process(self) -> ServerProcess:
         flags = {
@@ -202,8 +192,7 @@ class ApiServer:
         return self._process("kube-apiserver", flags)
 
     def _process(self, name: str, flags: dict[str, str]) -> ServerProcess:
-        arguments = [f"--{flag}={value}" for flag, value in flags.items()]
-        command = [str(locate(name)), *arguments]
+        command = [str(locate(name)), *(f"--{flag}={value}" for flag, value in flags.items())]
         return ServerProcess(command, directory=self.directory, log=self.directory / f"{name}.log")
 
 
