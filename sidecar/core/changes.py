@@ -69,8 +69,12 @@ def _print(change: Change) -> str:
 
 
 def parse_changes(text: str) -> tuple[Change, ...]:
-    """Read what :func:`print_changes` printed; anything else in the text is passed over."""
-    return tuple(change for part in text.split("; ") if (change := _parse(part)) is not None)
+    """Read what :func:`print_changes` printed; anything else in the text is passed over.
+
+    Of a text that holds more than an agent remembers, the last ``HISTORY_LENGTH`` changes count.
+    """
+    changes = [change for part in text.split("; ") if (change := _parse(part)) is not None]
+    return tuple(changes[-HISTORY_LENGTH:])
 
 
 def _parse(part: str) -> Change | None:

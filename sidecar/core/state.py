@@ -77,6 +77,8 @@ class State:
     """Newest last, at most ``HISTORY_LENGTH``."""
     answer: Answer | None = None
     """The last answer as it came, before withdrawal was held back."""
+    answered: Instant | None = None
+    """When ``answer`` came; ``observed`` is the same or, while "none" is not accepted yet, unset."""
     failure: Failure | None = None
     """Why the last attempt failed; ``None`` after an answer."""
     failures: int = 0
@@ -92,7 +94,8 @@ class State:
         """What the published data are worth at ``now``."""
         if self.document is None or self.observed is None:
             return Status.STARTING
-        if self.source is Source.RESTORED or self.observed.age(now) >= policy.stale_after:
+        # The same sum as `turns_stale_at`: by rounding, the age at that moment can be a hair less.
+        if self.source is Source.RESTORED or now.mono >= self.observed.mono + policy.stale_after:
             return Status.STALE
         return Status.NO_METADATA if self.document.empty else Status.OK
 
@@ -140,7 +143,7 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
     """The state after one more attempt to read the document."""
     if isinstance(outcome, Failure):
         return replace(state, failure=outcome, failures=state.failures + 1)
-    state = replace(state, answer=outcome, failure=None, failures=0)
+    state = replace(state, answer=outcome, answered=now, failure=None, failures=0)
     if state.document is None:
         return _first(state, outcome, now)
     absences, withheld = _withhold(state.document, outcome.document, state.absences, now, policy)
@@ -220,9 +223,9 @@ def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
         absences={},
         empty_answers=0,
     )
-    if state.answer is None or state.observed is None:
+    if state.answer is None or state.answered is None:
         return restored
-    taken_up = observe(restored, state.answer, state.observed, policy)
+    taken_up = observe(restored, state.answer, state.answered, policy)
     return replace(
         taken_up,
         failure=state.failure,

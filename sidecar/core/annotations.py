@@ -1,0 +1,206 @@
+"""The annotations of a Node: from a state to keys and values, and back from what is found there.
+
+Keys, values, their order and the budget are a contract, see ``docs/annotations.md``.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sidecar.core import views
+from sidecar.core.addresses import IPAddress
+from sidecar.core.changes import parse_changes, print_changes
+from sidecar.core.document import Document
+from sidecar.core.instant import parse_rfc3339, rfc3339
+from sidecar.core.outcome import Reason, Status
+from sidecar.core.parsing import MalformedError, parse_canonical
+from sidecar.core.state import Found, State
+
+__all__ = [
+    "DEFAULT_PREFIX",
+    "KEYS",
+    "Layout",
+    "addresses",
+    "annotations",
+    "canonical_document",
+    "differing",
+    "field_manager",
+    "found",
+    "own",
+    "with_status",
+]
+
+DEFAULT_PREFIX = "azure-lb-metadata.io"
+
+KEYS = (
+    "public-ip",
+    "public-ips",
+    "inbound-ips",
+    "outbound-ips",
+    "egress-ips",
+    "egress-basis",
+    "inbound",
+    "loadbalancer",
+    "revision",
+    "changed-at",
+    "observed-at",
+    "last-changes",
+    "status",
+    "reason",
+    "omitted",
+)
+"""Every key that the agent may write, without the prefix."""
+
+_OMITTED_FIRST = (
+    "loadbalancer",
+    "inbound",
+    "last-changes",
+    "inbound-ips",
+    "egress-ips",
+    "outbound-ips",
+    "public-ips",
+)
+"""What gives way to the budget, in this order."""
+
+_REVISION = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a state becomes annotations."""
+
+    prefix: str = DEFAULT_PREFIX
+    budget: int = 8192
+    """Bytes of keys and values of all our annotations together."""
+    annotate: Literal["full", "summary"] = "full"
+    """``summary`` leaves out the key ``loadbalancer``."""
+    node_address: IPAddress | None = None
+    """The node's own address: decides which public IP comes first."""
+
+    def key(self, name: str) -> str:
+        """The full annotation key of one of ``KEYS``."""
+        return f"{self.prefix}/{name}"
+
+
+def field_manager(prefix: str) -> str:
+    """The server-side apply field manager of a prefix; two prefixes never prune each other's keys."""
+    return "azure-lb-metadata" if prefix == DEFAULT_PREFIX else f"azure-lb-metadata/{prefix}"
+
+
+def annotations(state: State, status: Status, reason: Reason | None, *, layout: Layout) -> dict[str, str]:
+    """All annotations of a state that has a document, within the budget.
+
+    Returns:
+        Values by full key; a key whose value would be empty is absent.
+    """
+    if state.document is None or state.observed is None or state.changed_at is None:
+        raise ValueError("a state without a document has no annotations")
+    values, counts = _document_values(state.document, layout)
+    values |= {
+        "revision": state.document.revision,
+        "changed-at": rfc3339(state.changed_at),
+        "observed-at": rfc3339(state.observed.utc),
+        "last-changes": print_changes(state.changes),
+        "status": status,
+        "reason": "" if status is Status.OK else reason or "",
+    }
+    counts["last-changes"] = values["last-changes"].count("; ") + 1
+    return _within_budget({name: value for name, value in values.items() if value}, counts, layout)
+
+
+def _document_values(document: Document, layout: Layout) -> tuple[dict[str, str], dict[str, int]]:
+    """Values of the document's views, and how many items each has, both by name."""
+    views_by_name: dict[str, tuple[object, ...]] = {
+        "public-ips": views.public_ips(document),
+        "inbound-ips": views.inbound_ips(document),
+        "outbound-ips": views.outbound_ips(document),
+        "egress-ips": views.egress_ips(document),
+        "inbound": views.inbound(document),
+    }
+    values = {name: ",".join(map(str, items)) for name, items in views_by_name.items()}
+    values["public-ip"] = str(views.public_ip(document, layout.node_address) or "")
+    values["egress-basis"] = views.egress_basis(document)
+    if layout.annotate == "full":
+        values["loadbalancer"] = document.canonical.decode("ascii")
+    counts = {name: len(items) for name, items in views_by_name.items()}
+    return values, counts | {"loadbalancer": document.entries}
+
+
+def _within_budget(values: dict[str, str], counts: Mapping[str, int], layout: Layout) -> dict[str, str]:
+    """Leave out whole keys, the least needed first, until all bytes fit."""
+    omitted: list[str] = []
+    candidates = [name for name in _OMITTED_FIRST if name in values]
+    while _size(values, layout) > layout.budget and candidates:
+        name = candidates.pop(0)
+        del values[name]
+        omitted.append(f"{name}={counts[name]}")
+        values["omitted"] = ",".join(omitted)
+    return {layout.key(name): value for name, value in values.items()}
+
+
+def _size(values: Mapping[str, str], layout: Layout) -> int:
+    return sum(len(layout.key(name)) + len(value) for name, value in values.items())
+
+
+def with_status(
+    live: Mapping[str, str], status: Status, reason: Reason | None, *, layout: Layout
+) -> dict[str, str]:
+    """What is published already, unchanged but for status and reason.
+
+    For an agent that has no document: an apply without the other keys would remove them. What is
+    not printable did not come from an agent, and the API server's policy would refuse it.
+    """
+    values = {
+        key: value
+        for key, value in live.items()
+        if key != layout.key("reason") and value.isascii() and value.isprintable()
+    }
+    values[layout.key("status")] = status
+    if reason is not None:
+        values[layout.key("reason")] = reason
+    return values
+
+
+def own(annotations: Mapping[str, str], *, layout: Layout) -> dict[str, str]:
+    """Those of a Node's annotations that the agent may have written."""
+    keys = {layout.key(name) for name in KEYS}
+    return {key: value for key, value in annotations.items() if key in keys}
+
+
+def found(live: Mapping[str, str], *, layout: Layout) -> Found | None:
+    """Take up what an earlier run published; what does not fit together is not believed.
+
+    Annotations can be edited by others, so every value is checked, and the document counts only if
+    it is canonical and its hash is the revision.
+    """
+    revision = live.get(layout.key("revision"), "")
+    changed_at = parse_rfc3339(live.get(layout.key("changed-at"), ""))
+    if not _REVISION.fullmatch(revision) or changed_at is None:
+        return None
+    return Found(
+        revision=revision,
+        changed_at=changed_at,
+        changes=parse_changes(live.get(layout.key("last-changes"), "")),
+        document=canonical_document(live.get(layout.key("loadbalancer"), ""), revision=revision),
+        observed_at=parse_rfc3339(live.get(layout.key("observed-at"), "")),
+    )
+
+
+def canonical_document(text: str, *, revision: str) -> Document | None:
+    """Parse a document that must be canonical and of this revision; ``None`` if it is not."""
+    try:
+        document = parse_canonical(text.encode()).document
+    except (MalformedError, UnicodeEncodeError):
+        return None
+    return document if document.canonical == text.encode() and document.revision == revision else None
+
+
+def differing(desired: Mapping[str, str], live: Mapping[str, str]) -> set[str]:
+    """The keys whose values differ, or that only one of the two has."""
+    return {key for key in desired.keys() | live.keys() if desired.get(key) != live.get(key)}
+
+
+def addresses(values: Mapping[str, str], names: Iterable[str], *, layout: Layout) -> set[str]:
+    """The items of comma-separated lists under some of ``KEYS``."""
+    return {item for name in names for item in values.get(layout.key(name), "").split(",") if item}

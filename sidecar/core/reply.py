@@ -1,0 +1,123 @@
+"""What an HTTP response of the metadata service means, by its status and body.
+
+Sources: MicrosoftDocs/azure-docs troubleshoot-load-balancer-imds.md for the load balancer endpoint,
+MicrosoftDocs/azure-compute-docs instance-metadata-service.md for the service as a whole.
+"""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from pydantic_core import from_json
+
+from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason
+from sidecar.core.parsing import MalformedError, parse_response
+
+__all__ = ["KNOWN_VERSIONS", "fallback_version", "interpret", "shown"]
+
+KNOWN_VERSIONS = (
+    "2020-10-01",
+    "2020-12-01",
+    "2021-01-01",
+    "2021-02-01",
+    "2021-03-01",
+    "2021-05-01",
+    "2021-08-01",
+    "2021-10-01",
+    "2021-11-01",
+    "2021-11-15",
+    "2021-12-13",
+    "2023-07-01",
+    "2023-11-15",
+    "2024-03-15",
+    "2024-07-17",
+    "2025-04-07",
+)
+"""Published api-versions since this endpoint exists, oldest first (instance-metadata-service.md)."""
+
+_NO_METADATA = "no load balancer metadata"
+"""Part of the one text that tells "there is none" from the other meanings of 404."""
+
+_SHOWN_LENGTH = 200
+_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+_REASONS: Mapping[int, Reason] = {
+    400: Reason.REJECTED,
+    401: Reason.REJECTED,
+    403: Reason.REJECTED,
+    404: Reason.NOT_READY,
+    405: Reason.REJECTED,
+    408: Reason.UNAVAILABLE,
+    410: Reason.NOT_READY,
+    429: Reason.THROTTLED,
+}
+
+
+def interpret(status: int, body: bytes, *, retry_after: float | None = None) -> Outcome:
+    """Judge a complete response."""
+    if status == HTTPStatus.OK:
+        return _document(body)
+    if status == HTTPStatus.NOT_FOUND and _NO_METADATA in (_error(body) or "").lower():
+        return NONE
+    detail = f"HTTP {status}: {_error(body) or shown(body) or 'empty body'}"
+    return Failure(_reason(status), detail=detail, status=status, retry_after=retry_after)
+
+
+def _document(body: bytes) -> Outcome:
+    try:
+        parsed = parse_response(body)
+    except MalformedError as error:
+        return Failure(Reason.MALFORMED, detail=_printable(str(error)), status=HTTPStatus.OK)
+    return Answer(document=parsed.document, body=body, dropped=parsed.dropped)
+
+
+def _reason(status: int) -> Reason:
+    if 300 <= status < 400:
+        return Reason.REJECTED
+    if 500 <= status < 600:
+        return Reason.UNAVAILABLE
+    return _REASONS.get(status, Reason.MALFORMED)
+
+
+def fallback_version(body: bytes, *, refused: str) -> str | None:
+    """The api-version to use after a 400 that lists versions.
+
+    Returns:
+        The newest listed one that is known here, else the oldest listed; ``None`` if the body lists
+        none, or nothing but the refused one.
+    """
+    value = _member(body, "newest-versions")
+    if not isinstance(value, list):
+        return None
+    listed = [item for item in value if _is_version(item) and item != refused]
+    known = [item for item in listed if item in KNOWN_VERSIONS]
+    return max(known) if known else min(listed, default=None)
+
+
+def _is_version(value: object) -> bool:
+    return (
+        isinstance(value, str) and len(value) == 10 and value.isascii() and value.replace("-", "").isdigit()
+    )
+
+
+def _error(body: bytes) -> str | None:
+    value = _member(body, "error")
+    return _printable(value) if isinstance(value, str) else None
+
+
+def _member(body: bytes, name: str) -> object:
+    try:
+        value = from_json(body)
+    except ValueError:
+        return None
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def shown(body: bytes) -> str:
+    """The beginning of a body on one line of printable ASCII."""
+    return _printable(body[:_SHOWN_LENGTH].decode("ascii", errors="replace"))
+
+
+def _printable(text: str) -> str:
+    line = " ".join(text[:_SHOWN_LENGTH].split())
+    return "".join(character if " " <= character <= "~" else "?" for character in line)

@@ -1,0 +1,187 @@
+"""When a Node is read and written: few writes, spread over time, none without need.
+
+A :class:`Schedule` says what the annotations should be and what to do next about it. It knows
+nothing of how that is done; see ``publish/node.py``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sidecar.core.annotations import Layout, addresses, annotations, differing, own, with_status
+from sidecar.core.instant import Instant, parse_rfc3339
+from sidecar.core.outcome import Status
+from sidecar.core.state import Policy, Source, State
+
+__all__ = ["Action", "Ledger", "Read", "Schedule", "Wait", "Write"]
+
+_SPREAD = 0.2
+"""Part of the resync and heartbeat intervals by which they come earlier or later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What is known of the Node's annotations, and when they were written. Times are monotonic."""
+
+    live: Mapping[str, str] | None = None
+    """Our keys as last seen on the Node; ``None``: read the Node before anything else."""
+    foreign: frozenset[str] = frozenset()
+    """Keys of ours that somebody else owns: they stayed when an apply left them out."""
+    wrote_at: float | None = None
+    """The last write of this process."""
+    status_wrote_at: float | None = None
+    """The last write that changed nothing but status and reason."""
+    due_at: float | None = None
+    """When the change that waits now is to be written."""
+    resync_at: float = 0.0
+    heartbeat_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the Node's metadata, then decide again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Apply these annotations, then decide again."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before this monotonic time, unless the state changes."""
+
+    until: float
+
+
+Action = Read | Write | Wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The rules of writing to one Node. All durations are in seconds.
+
+    ``fraction`` in the methods is a random number from 0 to 1.
+    """
+
+    layout: Layout
+    policy: Policy
+    write_splay: float
+    resync_interval: float
+    heartbeat_interval: float
+    """0 is off."""
+    patience: float
+    """0 to 1: the random part of stale-after by which annotations turn stale later than the HTTP API,
+    so that an outage of the service on all nodes is not one wave of writes."""
+
+    def desired(self, state: State, live: Mapping[str, str], now: Instant) -> dict[str, str] | None:
+        """What our annotations should be, or ``None`` while what stands on the Node should stay.
+
+        ``live`` are our keys as they stand there.
+        """
+        waited = state.started.age(now)
+        if state.document is None:
+            if waited < self.policy.stale_after:
+                return None
+            return with_status(live, Status.STARTING, state.reason(Status.STARTING), layout=self.layout)
+        patient = replace(self.policy, stale_after=self.policy.stale_after * (1 + self.patience))
+        if state.source is Source.RESTORED and waited < patient.stale_after:
+            return None
+        status = state.status(now, patient)
+        return annotations(state, status, state.reason(status), layout=self.layout)
+
+    def decide(
+        self, ledger: Ledger, values: Mapping[str, str] | None, *, now: float, fraction: float
+    ) -> tuple[Ledger, Action]:
+        """The next action towards ``values`` (of :meth:`desired`), and the ledger to go on with."""
+        if ledger.live is None or now >= ledger.resync_at:
+            return ledger, Read()
+        settled = replace(ledger, due_at=None)
+        if values is None:
+            return settled, Wait(ledger.resync_at)
+        observed_at = self.layout.key("observed-at")
+        changed = differing(values, ledger.live) - (ledger.foreign - values.keys())
+        if changed <= {observed_at}:
+            beat = changed and self.heartbeat_interval > 0
+            return settled, self._at(ledger.heartbeat_at if beat else None, values, settled, now)
+        due_at = self._due_at(ledger, values, ledger.live, now=now, fraction=fraction)
+        waiting = replace(ledger, due_at=due_at)
+        not_before = self._not_before(ledger, changed - {observed_at})
+        return waiting, self._at(max(due_at, not_before), values, waiting, now)
+
+    @staticmethod
+    def _at(at: float | None, values: Mapping[str, str], ledger: Ledger, now: float) -> Action:
+        """Write when it is time; else wait for that or for the next reading."""
+        if at is None:
+            return Wait(ledger.resync_at)
+        return Write(values) if now >= at else Wait(min(at, ledger.resync_at))
+
+    def _due_at(
+        self,
+        ledger: Ledger,
+        values: Mapping[str, str],
+        live: Mapping[str, str],
+        *,
+        now: float,
+        fraction: float,
+    ) -> float:
+        """The process's first write and a new public IP are due at once, all else within the splay."""
+        names = ("public-ip", "public-ips")
+        had = addresses(live, names, layout=self.layout)
+        if ledger.wrote_at is None or addresses(values, names, layout=self.layout) - had:
+            return now
+        return now + fraction * self.write_splay if ledger.due_at is None else ledger.due_at
+
+    def _not_before(self, ledger: Ledger, changed: set[str]) -> float:
+        """Never two writes within one splay, and changes of the status alone are damped."""
+        not_before = float("-inf") if ledger.wrote_at is None else ledger.wrote_at + self.write_splay
+        if self._status_only(changed) and ledger.status_wrote_at is not None:
+            not_before = max(not_before, ledger.status_wrote_at + 2 * self.policy.stale_after)
+        return not_before
+
+    def _status_only(self, changed: set[str]) -> bool:
+        status = {self.layout.key("status"), self.layout.key("reason")}
+        return bool(changed & status) and changed <= status | {self.layout.key("observed-at")}
+
+    def was_read(
+        self, ledger: Ledger, annotations: Mapping[str, str], *, now: Instant, fraction: float
+    ) -> Ledger:
+        """The ledger after the Node was read; the first time, the heartbeat follows ``observed-at``."""
+        live = own(annotations, layout=self.layout)
+        heartbeat_at = ledger.heartbeat_at
+        if ledger.wrote_at is None:
+            observed_at = parse_rfc3339(live.get(self.layout.key("observed-at"), ""))
+            since = now if observed_at is None else Instant.in_the_past(observed_at, now=now)
+            heartbeat_at = since.mono + _spread(self.heartbeat_interval, fraction)
+        return replace(
+            ledger,
+            live=live,
+            resync_at=now.mono + _spread(self.resync_interval, fraction),
+            heartbeat_at=heartbeat_at,
+        )
+
+    def was_written(
+        self,
+        ledger: Ledger,
+        values: Mapping[str, str],
+        annotations: Mapping[str, str],
+        *,
+        now: float,
+        fraction: float,
+    ) -> Ledger:
+        """The ledger after ``values`` were applied and the API server answered with ``annotations``."""
+        live = own(annotations, layout=self.layout)
+        status_only = self._status_only(differing(values, ledger.live or {}))
+        return Ledger(
+            live=live,
+            foreign=frozenset(live.keys() - values.keys()),
+            wrote_at=now,
+            status_wrote_at=now if status_only else ledger.status_wrote_at,
+            resync_at=now + _spread(self.resync_interval, fraction),
+            heartbeat_at=now + _spread(self.heartbeat_interval, fraction),
+        )
+
+
+def _spread(interval: float, fraction: float) -> float:
+    return interval * (1 + _SPREAD * (2 * fraction - 1))

@@ -1,0 +1,163 @@
+"""The loop that asks the source: one turn is fetch → observe → set latest."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from sidecar.clock import Clock
+from sidecar.core.backoff import next_poll_delay
+from sidecar.core.outcome import Answer, Failure, Outcome, Status
+from sidecar.core.state import Found, Policy, Snapshot, State, observe, take_up, turns_stale_at
+from sidecar.latest import Latest
+from sidecar.liveness import Liveness
+from sidecar.logs import log
+from sidecar.metrics import Metrics
+from sidecar.sources import Source
+
+__all__ = ["Poller"]
+
+_logger = logging.getLogger(__name__)
+
+_LOGGED_CHANGES = 20
+"""How many items of a change a log line names."""
+
+
+class Poller:
+    """Keeps ``latest`` true: by polling, by taking up earlier data, and by the passing of time."""
+
+    def __init__(  # noqa: PLR0913 - the composition root wires each part once, by keyword
+        self,
+        *,
+        source: Source,
+        latest: Latest[Snapshot],
+        policy: Policy,
+        poll_interval: float,
+        clock: Clock,
+        random: Callable[[], float],
+        metrics: Metrics,
+        liveness: Liveness,
+    ) -> None:
+        self._source = source
+        self._latest = latest
+        self._policy = policy
+        self._poll_interval = poll_interval
+        self._clock = clock
+        self._random = random
+        self._metrics = metrics
+        self._liveness = liveness
+
+    async def run(self) -> None:
+        """Poll for ever."""
+        while True:
+            delay = await self.turn()
+            await self._liveness.sleep_until("poller", self._clock().mono + delay)
+
+    async def turn(self) -> float:
+        """Ask once, and return the seconds to wait before asking again."""
+        started = self._clock()
+        outcome = await self._source.fetch()
+        self._metrics.attempt_seconds.observe(started.age(self._clock()))
+        self._metrics.attempts.labels(outcome=_word(outcome)).inc()
+        before = self._latest.value
+        state = observe(before.state, outcome, self._clock(), self._policy)
+        self._set(state)
+        self._report(before.state, outcome)
+        return next_poll_delay(
+            outcome, failures=state.failures, poll_interval=self._poll_interval, fraction=self._random()
+        )
+
+    def take_up(self, found: Found) -> None:
+        """Add what an earlier run published; see :func:`sidecar.core.state.take_up`."""
+        before = self._latest.value
+        self._set(take_up(before.state, found, self._clock(), self._policy))
+        log(
+            _logger,
+            logging.INFO,
+            "taken-up",
+            revision=found.revision,
+            document=found.document is not None,
+            observed_at=found.observed_at,
+        )
+
+    async def watch_staleness(self) -> None:
+        """Change the status when the data become stale, also while an attempt is under way."""
+        while True:
+            seen = self._latest.value
+            stale_at = turns_stale_at(seen.state, self._policy)
+            if seen.status is Status.STALE or stale_at is None:
+                await self._latest.changed(seen)
+            elif self._clock().mono >= stale_at:
+                self._set(seen.state)
+            else:
+                await self._changed_or(seen, stale_at)
+
+    async def _changed_or(self, seen: Snapshot, at: float) -> None:
+        try:
+            async with asyncio.timeout(at - self._clock().mono):
+                await self._latest.changed(seen)
+        except TimeoutError:
+            return
+
+    def _set(self, state: State) -> None:
+        before = self._latest.value
+        after = Snapshot.of(state, self._clock(), self._policy)
+        self._latest.set(after)
+        if before.status is not after.status:
+            level = logging.INFO if after.status is Status.OK else logging.WARNING
+            log(
+                _logger,
+                level,
+                "status-changed",
+                before=before.status,
+                status=after.status,
+                reason=after.reason,
+            )
+        self._report_document(before.state, state)
+
+    def _report_document(self, before: State, after: State) -> None:
+        if after.document is None or after.document is before.document:
+            return
+        changes = after.changes[-1].items if before.document is not None and after.changes else ()
+        if before.document is not None:
+            self._metrics.revision_changes.inc()
+        log(
+            _logger,
+            logging.INFO,
+            "document-changed",
+            revision=after.document.revision,
+            entries=after.document.entries,
+            source=after.source,
+            changes=" ".join(changes[:_LOGGED_CHANGES]) or None,
+        )
+
+    def _report(self, before: State, outcome: Outcome) -> None:
+        """Log an attempt where it differs in kind from the one before."""
+        if isinstance(outcome, Failure):
+            if before.failure is None or before.failure.reason is not outcome.reason:
+                log(_logger, logging.WARNING, "poll-failed", reason=outcome.reason, detail=outcome.detail)
+            return
+        if before.failure is not None:
+            log(_logger, logging.INFO, "poll-recovered", failures=before.failures, was=before.failure.reason)
+        if outcome is not before.answer:
+            self._report_dropped(outcome)
+
+    def _report_dropped(self, answer: Answer) -> None:
+        for dropped in answer.dropped:
+            self._metrics.dropped_entries.labels(list=dropped.list_name, cause=dropped.cause).inc()
+        if answer.dropped:
+            first = answer.dropped[0]
+            log(
+                _logger,
+                logging.WARNING,
+                "entries-dropped",
+                count=len(answer.dropped),
+                list=first.list_name,
+                cause=first.cause,
+                entry=first.shown,
+            )
+
+
+def _word(outcome: Outcome) -> str:
+    if isinstance(outcome, Failure):
+        return outcome.reason
+    return "ok" if outcome.body is not None else "no-metadata"

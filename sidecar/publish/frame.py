@@ -1,0 +1,100 @@
+"""The loop around a publisher: wake-up, measuring, logging and backing off, the same for all."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from sidecar.clock import Clock
+from sidecar.core.state import Snapshot
+from sidecar.latest import Latest
+from sidecar.liveness import Liveness
+from sidecar.logs import log
+from sidecar.metrics import Metrics
+from sidecar.publish import Publisher, PublishError, Turn
+
+__all__ = ["Frame"]
+
+_logger = logging.getLogger(__name__)
+
+_LONGEST_RETRY = 10.0
+"""The longest retry delay, in units of the first."""
+
+
+class Frame:
+    """Drives one publisher for ever."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        latest: Latest[Snapshot],
+        *,
+        clock: Clock,
+        random: Callable[[], float],
+        metrics: Metrics,
+        liveness: Liveness,
+    ) -> None:
+        self._publisher = publisher
+        self._latest = latest
+        self._clock = clock
+        self._random = random
+        self._metrics = metrics
+        self._liveness = liveness
+        self._failures = 0
+        self._reported = ""
+
+    async def run(self) -> None:
+        """Let the publisher turn whenever the state changes or it asked to."""
+        while True:
+            snapshot = self._latest.value
+            try:
+                turn = await self.turn(snapshot)
+            except PublishError as error:
+                # No change of the state cuts a retry delay short: that would be no back-off.
+                await self._liveness.sleep_until(self._publisher.name, self._retry_at(error))
+            else:
+                await self._changed_or(snapshot, turn.next_at)
+
+    async def turn(self, snapshot: Snapshot) -> Turn:
+        """One measured and logged turn.
+
+        Raises:
+            PublishError: as the publisher raised it.
+        """
+        name = self._publisher.name
+        started = self._clock()
+        try:
+            turn = await self._publisher.turn(snapshot)
+        except PublishError as error:
+            self._failed(error)
+            raise
+        finally:
+            self._metrics.publish_seconds.labels(publisher=name).observe(started.age(self._clock()))
+        self._metrics.publishes.labels(publisher=name, result="written" if turn.wrote else "skipped").inc()
+        if self._failures:
+            log(_logger, logging.INFO, "publish-recovered", publisher=name, failures=self._failures)
+        self._failures, self._reported = 0, ""
+        return turn
+
+    def _failed(self, error: PublishError) -> None:
+        """Count a failure; log it when it is another one, and then at rising intervals."""
+        name = self._publisher.name
+        self._failures += 1
+        self._metrics.publishes.labels(publisher=name, result="failed").inc()
+        power_of_two = self._failures & (self._failures - 1) == 0
+        if str(error) != self._reported or power_of_two:
+            log(_logger, logging.WARNING, "publish-failed", publisher=name, failures=self._failures, error=error)
+        self._reported = str(error)
+
+    def _retry_at(self, error: PublishError) -> float:
+        """Spread retries at random, so that all agents do not come back at once after an outage."""
+        # 2^16 is beyond the limit; larger powers only cost digits.
+        ceiling = self._publisher.retry_within * min(2.0 ** min(self._failures - 1, 16), _LONGEST_RETRY)
+        return self._clock().mono + (error.retry_after or 0.0) + self._random() * ceiling
+
+    async def _changed_or(self, seen: Snapshot, at: float | None) -> None:
+        self._liveness.expect(self._publisher.name, at=at)
+        try:
+            async with asyncio.timeout_at(at):
+                await self._latest.changed(seen)
+        except TimeoutError:
+            return
