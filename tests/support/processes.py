@@ -122,8 +122,9 @@ class ServerProcess:
 
     def _await(self, ready: Callable[[], bool], *, deadline_s: float) -> None:
         settled = poll_until(lambda: self.pid is None or ready(), deadline_s=deadline_s)
-        if self.pid is None:
-            raise StartError(f"{self.name} ended before it was ready\n{self.log_tail()}")
+        if self._process is not None and self._process.poll() is not None:
+            code = self._process.returncode
+            raise StartError(f"{self.name} ended with {code} before it was ready\n{self.log_tail()}")
         if not settled:
             raise StartError(f"{self.name} was not ready within {deadline_s:g} s\n{self.log_tail()}")
 

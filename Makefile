@@ -1,0 +1,77 @@
+# Everything a developer runs. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-header --python-version 3.11 --exclude-newer "7 days" $(UPGRADE)
+
+# Port 9 (discard) refuses: nothing run from here can ask a real metadata service by mistake.
+export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
+
+demo: venv ## See it work on this machine: no Azure, no Kubernetes
+	@$(BIN)/azure-lb-metadata demo
+
+venv: $(VENV)/.runtime ## Create .venv with what the program needs
+venv-dev: $(VENV)/.dev ## Add what its developers need
+
+test: venv-dev ## Run the test suites (SUITES="unit apiserver wheel"; REQUIRE_ALL=1 leaves none out)
+	$(BIN)/python -m tests.suites $(SUITES)
+
+check: venv-dev ## Lint, format check, types, import contracts: what CI runs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv-dev ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+binaries: python ## Build etcd, kube-apiserver and kubectl for the API server tests (needs Go)
+	$(PYTHON) -m tests.binaries.build
+
+requirements: venv-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=--upgrade: newest, a week old at least)
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --group dev requirements/build.in -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+
+wheel: venv-dev ## Build the source distribution and the wheel into dist/
+	$(BIN)/python -m build --no-isolation
+
+clean: ## Remove what was built and cached here (.venv stays)
+	rm -rf dist .build .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+.PHONY: python
+python:
+	@command -v $(PYTHON) >/dev/null \
+		|| { echo "There is no $(PYTHON). Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is $$($(PYTHON) -V), but 3.11 or newer is needed. Name one: make PYTHON=python3.11" >&2; exit 1; }
+
+$(VENV)/.created: | python
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "$(PYTHON) cannot make environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.created pyproject.toml requirements/build.txt requirements/runtime.txt
+	@echo "Installing the pinned requirements into $(VENV)"
+	@$(PIP) --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	@echo "Installing the developers' pinned requirements into $(VENV)"
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,171 @@
+"""Run the test suites: ``make test``, or ``python -m tests.suites [NAME…]`` for some of them.
+
+A suite whose needs are not met is left out, and the last lines say so, with the reason and the
+command that enables it. With ``REQUIRE_ALL=1`` the runner gives that command itself, and a suite
+still left out is a failure. The exit code is 0 only when no suite failed.
+"""
+
+import argparse
+import enum
+import importlib.util
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.binaries.programs import ENABLE_COMMAND, PROGRAMS, BinariesMissingError, locate
+
+__all__ = ["SUITES", "Outcome", "Result", "Suite", "exit_code", "main", "run", "summary"]
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PYTEST = (sys.executable, "-m", "pytest")
+
+
+def nothing_missing() -> str | None:
+    """The need of a suite that needs nothing."""
+    return None
+
+
+def binaries_missing() -> str | None:
+    """Why the programs of a control plane are not usable, or None."""
+    try:
+        for program in PROGRAMS:
+            locate(program.name)
+    except BinariesMissingError as error:
+        return str(error)
+    return None
+
+
+def build_missing() -> str | None:
+    """Why no wheel can be built, or None."""
+    for module in ("build", "hatchling", "ensurepip"):
+        if importlib.util.find_spec(module) is None:
+            return f"the Python module {module} is not installed"
+    return None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests that run, and are left out, together."""
+
+    name: str
+    command: tuple[str, ...]
+    missing: Callable[[], str | None] = nothing_missing
+    """Tells what is missing to run the suite, None when nothing is."""
+
+    enable: str = ""
+    """The shell command that provides what is missing, run in the checkout."""
+
+
+SUITES = (
+    Suite(name="unit", command=(*PYTEST, "-m", "not apiserver")),
+    Suite(
+        name="apiserver",
+        command=(*PYTEST, "-m", "apiserver"),
+        missing=binaries_missing,
+        enable=ENABLE_COMMAND,
+    ),
+    Suite(
+        name="wheel",
+        command=(sys.executable, "-m", "tests.wheel"),
+        missing=build_missing,
+        enable="make venv-dev",
+    ),
+)
+
+
+class Outcome(enum.Enum):
+    """What became of a suite."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A suite and what became of it; `reason` says more unless it passed, `seconds` is its run time."""
+
+    suite: Suite
+    outcome: Outcome
+    reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
+
+
+def run(suite: Suite, *, require_all: bool) -> Result:
+    """Run one suite, if need be and `require_all` after its enabling command."""
+    missing = suite.missing()
+    if missing and require_all and suite.enable:
+        announce(f"{suite.name}: {missing}; running: {suite.enable}")
+        subprocess.run(shlex.split(suite.enable), cwd=CHECKOUT, check=False)
+        missing = suite.missing()
+    if missing:
+        return Result(suite, Outcome.LEFT_OUT, reason=missing)
+    announce(f"{suite.name}: {shlex.join(suite.command)}")
+    started = time.monotonic()
+    # What the suite needs is there: a test that skips for want of it would hide a fault.
+    environment = {**os.environ, "REQUIRE_ALL": "1"}
+    code = subprocess.run(suite.command, cwd=CHECKOUT, env=environment, check=False).returncode
+    seconds = time.monotonic() - started
+    if code:
+        return Result(suite, Outcome.FAILED, reason=f"exit code {code}", seconds=seconds)
+    return Result(suite, Outcome.PASSED, seconds=seconds)
+
+
+def summary(results: Sequence[Result], *, require_all: bool) -> list[str]:
+    """The closing lines: a table of the suites, one line for each left out, and the counts."""
+    lines = [table_line(result) for result in results]
+    for result in with_outcome(results, Outcome.LEFT_OUT):
+        line = f"Left out: {result.suite.name}, because {result.reason}."
+        enable = f" Enable it with: {result.suite.enable}" if result.suite.enable else ""
+        must = " REQUIRE_ALL=1 makes that a failure." if require_all else ""
+        lines.append(line + enable + must)
+    passed, failed, left_out = (len(with_outcome(results, outcome)) for outcome in Outcome)
+    lines.append(f"Suites: {passed} passed, {failed} failed, {left_out} skipped")
+    return lines
+
+
+def table_line(result: Result) -> str:
+    """One suite, what became of it, how long it took, and why it did not pass."""
+    name, outcome = result.suite.name, result.outcome.value
+    return f"{name:<12} {outcome:<9} {result.seconds:>6.0f} s  {result.reason}".rstrip()
+
+
+def with_outcome(results: Iterable[Result], outcome: Outcome) -> list[Result]:
+    """Those of `results` that ended so."""
+    return [result for result in results if result.outcome is outcome]
+
+
+def exit_code(results: Sequence[Result], *, require_all: bool) -> int:
+    """0 when suites ran and none failed; with `require_all` only when all of them ran."""
+    bad = {Outcome.FAILED, Outcome.LEFT_OUT} if require_all else {Outcome.FAILED}
+    ran = any(result.outcome is not Outcome.LEFT_OUT for result in results)
+    return int(not ran or any(result.outcome in bad for result in results))
+
+
+def announce(text: str) -> None:
+    """Head what follows."""
+    print(f"\n=== {text}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suites named, or all, and give the exit code."""
+    parser = argparse.ArgumentParser(prog="tests.suites", description="Run the test suites.")
+    names = [suite.name for suite in SUITES]
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(names)}; default: all")
+    chosen = parser.parse_args(arguments).suites
+    if unknown := set(chosen) - set(names):
+        parser.error(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    require_all = os.environ.get("REQUIRE_ALL") == "1"
+    results = [run(suite, require_all=require_all) for suite in SUITES if not chosen or suite.name in chosen]
+    announce("summary")
+    print("\n".join(summary(results, require_all=require_all)), flush=True)
+    return exit_code(results, require_all=require_all)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
