@@ -1,0 +1,152 @@
+"""``simulate``: a metadata service to try things on."""
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from sidecar.simulator import (
+    DOCUMENTS,
+    FAULTS,
+    DocumentSettings,
+    FaultSettings,
+    Scenario,
+    ScenarioError,
+    Simulator,
+    catalogue,
+    load_scenario,
+    parse_scenario,
+    serve,
+)
+
+SUMMARY = "a simulator of the Azure metadata service, with faults on demand"
+
+_EPILOGUE = """\
+While it runs, the control listener changes what it says:
+  curl -X PUT --data unavailable http://127.0.0.1:16981/fault
+  curl -X PUT --data public-ip http://127.0.0.1:16981/document
+  curl -X DELETE http://127.0.0.1:16981/fault
+  curl http://127.0.0.1:16981/
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of ``simulate``."""
+    result = argparse.ArgumentParser(
+        prog="azure-lb-metadata simulate",
+        description=f"Runs {SUMMARY}. It never talks to Azure.",
+        epilog=_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    result.add_argument(
+        "--listen",
+        type=_address,
+        default=("127.0.0.1", 16980),
+        metavar="ADDRESS:PORT",
+        help="where the metadata service listens; :PORT is all addresses (default: 127.0.0.1:16980)",
+    )
+    result.add_argument(
+        "--control-listen",
+        type=_address,
+        default=("127.0.0.1", 16981),
+        metavar="ADDRESS:PORT",
+        help="where it is controlled, without any authentication (default: 127.0.0.1:16981)",
+    )
+    result.add_argument(
+        "--document", choices=DOCUMENTS, metavar="NAME", help="what it says (default: all); see --list"
+    )
+    result.add_argument(
+        "--fault", choices=("none", *FAULTS), metavar="NAME", help="what goes wrong (default: none)"
+    )
+    result.add_argument("--scenario", type=Path, metavar="FILE", help="what it says when, as YAML")
+    result.add_argument(
+        "--no-rate-limit", action="store_true", help="answer more than 5 requests a second of one caller"
+    )
+    result.add_argument("--list", action="store_true", help="list documents and faults, then end")
+    result.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", help="how to list (default: text)"
+    )
+    return result
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command; 0 when it is told to end, 1 when it cannot listen, 2 for bad arguments."""
+    try:
+        options = parser().parse_args(arguments)
+    except SystemExit as end:  # argparse has printed what is to be said
+        return end.code if isinstance(end.code, int) else 2
+    if options.list:
+        _print_list(as_json=options.output == "json")
+        return 0
+    try:
+        scenario = _scenario(options)
+    except (ScenarioError, OSError, UnicodeDecodeError) as error:
+        print(f"azure-lb-metadata simulate: {options.scenario}: {_reason(error)}", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+    return asyncio.run(_run(Simulator(scenario), options.listen, options.control_listen))
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT``; no host is all addresses."""
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:16980")
+    if ":" in bare and bare == host:
+        raise argparse.ArgumentTypeError(f"{text!r}: write an IPv6 address in brackets, such as [::1]:16980")
+    return bare, int(port)
+
+
+def _scenario(options: argparse.Namespace) -> Scenario:
+    """The scenario of the file, changed by the other arguments."""
+    scenario = load_scenario(options.scenario) if options.scenario else parse_scenario("")
+    changes: dict[str, object] = {}
+    if options.document:
+        changes["document"] = DocumentSettings(name=options.document)
+    if options.fault:
+        changes["fault"] = None if options.fault == "none" else FaultSettings(name=options.fault)
+    if options.no_rate_limit:
+        changes["rate_limit"] = False
+    return scenario.model_copy(update=changes)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def _print_list(*, as_json: bool) -> None:
+    listed = catalogue()
+    if as_json:
+        print(json.dumps(listed, indent=2))
+        return
+    for title, entries in listed.items():
+        print(f"{title}:")
+        for name, summary in entries.items() if isinstance(entries, dict) else ():
+            print(f"  {name:<24} {summary}")
+
+
+async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str, int]) -> int:
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, ending.set)
+    try:
+        async with serve(
+            simulator, listen[0], port=listen[1], control_host=control[0], control_port=control[1]
+        ) as serving:
+            print(f"metadata service: {serving.url}/metadata/loadbalancer", flush=True)
+            print(f"control:          {serving.control_url}/", flush=True)
+            await ending.wait()
+    except OSError as error:
+        print(f"azure-lb-metadata simulate: cannot listen: {_reason(error)}", file=sys.stderr)
+        return 1
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+    return 0

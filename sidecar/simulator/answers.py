@@ -1,0 +1,108 @@
+"""What the simulated service answers, as values: status, headers and bytes.
+
+The wording follows the documents named at each text. "Guess" marks what no public
+document or capture shows.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from pydantic import JsonValue
+
+JSON_TYPE = "application/json; charset=utf-8"
+XML_TYPE = "text/xml; charset=utf-8"
+TEXT_TYPE = "text/plain; charset=utf-8"
+HTML_TYPE = "text/html; charset=utf-8"
+
+IMDS_SERVER = "IMDS/150.870.65.1854"
+"""The ``Server`` header of a capture from a virtual machine, 2026-02."""
+
+IIS_SERVER = "Microsoft-IIS/10.0"
+"""The ``Server`` header of captured answers that are XML."""
+
+# MicrosoftDocs/azure-docs:articles/load-balancer/troubleshoot-load-balancer-imds.md,
+# in the wording of 2023-05-22; the first one as captured by the Ansible collection sap.sap_operations.
+NO_METADATA = (
+    "No load balancer metadata is found. Please check if your VM is using any non-basic SKU "
+    "load balancer and retry later."
+)
+API_NOT_FOUND = 'API is not found: Path = "<UrlPath>", Method = "<Method>"'
+API_NOT_AVAILABLE = "Load Balancer metadata API is not available right now. Please retry later"
+NOT_CURRENTLY_AVAILABLE = "/metadata/loadbalancer is not currently available"
+METHOD_NOT_ALLOWED = 'Http method is not allowed: Path = "<UrlPath>", Method = "<Method>"'
+MISSING_PARAMETER = 'Missing required parameter "<ParameterName>". Please fix the request and retry.'
+PARAMETER_NOT_ALLOWED = (
+    'Parameter value is not allowed, or parameter value "<ParameterValue>" is not allowed for parameter '
+    '"<ParameterName>". Please fix the request and retry.'
+)
+UNEXPECTED_REQUEST = "Unexpected request. Please check the query parameters and retry."
+TOO_MANY_REQUESTS = "Too many requests"
+UNAVAILABLE = "Internal service unavailable. Please retry later"
+
+# MicrosoftDocs/azure-compute-docs:articles/virtual-machines/instance-metadata-service.md
+VERSION_REJECTED = (
+    "Bad request. api-version is invalid or was not specified in the request. "
+    "For more information refer to aka.ms/azureimds"
+)
+
+NO_METADATA_HEADER_BODY = b'{ "error": "Bad request: . Required metadata header not specified" }'
+"""Captured on an AKS node in 2025-02; the spaces and the lone dot are real."""
+
+XML_BODY = (
+    b'<?xml version="1.0" encoding="utf-8"?>'
+    b'<Error xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+    b'xmlns:xsd="http://www.w3.org/2001/XMLSchema">'
+    b"<Code>BadRequest</Code>"
+    b"<Message>The request is not valid for this service.</Message>"
+    b"<Details>The simulator made this text up; only type and length were captured.</Details>"
+    b"</Error>"
+)
+"""323 bytes: the captured answers to HEAD had this length; the text is a guess."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One HTTP answer before anything happens to it on the way."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON_TYPE
+    server: str = IMDS_SERVER
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def encode(value: JsonValue) -> bytes:
+    """JSON without spaces, as the service writes it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def success(value: JsonValue) -> Answer:
+    """A 200 that carries a JSON document."""
+    return Answer(status=200, body=encode(value))
+
+
+def text(value: str) -> Answer:
+    """A 200 of plain text, as ``format=text`` gives it."""
+    return Answer(status=200, body=value.encode(), content_type=TEXT_TYPE)
+
+
+def error(status: int, message: str, **members: JsonValue) -> Answer:
+    """An error in the shape ``{"error": "..."}``.
+
+    The shape is ``ErrorResponse`` of Azure/azure-rest-api-specs, InstanceMetadataService 2023-07-01.
+    """
+    return Answer(status=status, body=encode({"error": message, **members}))
+
+
+def xml_error() -> Answer:
+    """The 400 in XML that an AKS node got for HEAD requests."""
+    return Answer(status=400, body=XML_BODY, content_type=XML_TYPE, server=IIS_SERVER)
+
+
+def fill(template: str, **names: str) -> str:
+    """The template with each ``<Name>`` replaced; names not given stay as they are."""
+    for name, value in names.items():
+        template = template.replace(f"<{name}>", value)
+    return template

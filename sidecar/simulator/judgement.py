@@ -1,0 +1,98 @@
+"""The right answer to a request: header rules, parameters, paths, then the document.
+
+What is refused follows the documents named in ``answers``; in which order the service looks at
+things is a guess.
+"""
+
+from collections import Counter
+
+from sidecar.simulator import answers, instance
+from sidecar.simulator.answers import Answer, encode, error, fill
+from sidecar.simulator.conditions import Conditions
+from sidecar.simulator.counters import Call
+from sidecar.simulator.simulation import Simulation
+from sidecar.simulator.strikes import LOADBALANCER
+from sidecar.simulator.versions import LOADBALANCER_SINCE
+
+INSTANCE = "/metadata/instance"
+VERSIONS = "/metadata/versions"
+
+
+def right_answer(simulation: Simulation, call: Call) -> Answer:
+    """What the service answers where no fault strikes."""
+    if call.method == "HEAD":
+        # Captured on an AKS node, for / and /metadata/... alike.
+        return answers.xml_error()
+    if call.path != VERSIONS or call.header("X-Forwarded-For") is not None:
+        refusal = _refused_headers(call)
+        if refusal is not None:
+            return refusal
+    if not simulation.allowed(call.caller):
+        return error(429, answers.TOO_MANY_REQUESTS)
+    return _answer_of_path(simulation, call)
+
+
+def _refused_headers(call: Call) -> Answer | None:
+    """The refusal of a request that a proxy or a browser may have sent.
+
+    That such requests are rejected is documented; the answer to X-Forwarded-For is a guess.
+    """
+    if call.header("X-Forwarded-For") is not None:
+        return error(400, "Bad request. X-Forwarded-For header is not allowed")
+    if (call.header("Metadata") or "").strip().lower() != "true":
+        return Answer(status=400, body=answers.NO_METADATA_HEADER_BODY)
+    return None
+
+
+def _answer_of_path(simulation: Simulation, call: Call) -> Answer:
+    known = (LOADBALANCER, INSTANCE, VERSIONS)
+    if not any(call.path == path or call.path.startswith(f"{path}/") for path in known):
+        return error(404, "Not found")
+    names = {"UrlPath": call.path, "Method": call.method}
+    if call.method != "GET":
+        return error(405, fill(answers.METHOD_NOT_ALLOWED, **names))
+    if call.path == VERSIONS:
+        return answers.success({"apiVersions": [*sorted(simulation.conditions.versions)]})
+    if call.path.startswith((f"{LOADBALANCER}/", f"{VERSIONS}/")):
+        return error(404, fill(answers.API_NOT_FOUND, **names))
+    refusal = _refused_parameters(simulation.conditions, call)
+    if refusal is not None:
+        return refusal
+    return _loadbalancer(simulation, call) if call.path == LOADBALANCER else _instance(simulation, call)
+
+
+def _refused_parameters(conditions: Conditions, call: Call) -> Answer | None:
+    if any(count > 1 for count in Counter(name for name, _ in call.parameters).values()):
+        return error(400, answers.UNEXPECTED_REQUEST)
+    parameters = dict(call.parameters)
+    version = parameters.get("api-version", "")
+    since = LOADBALANCER_SINCE if call.path == LOADBALANCER else ""
+    if version not in conditions.versions or version < since:
+        return _refused_version(conditions, call, version)
+    form = parameters.get("format", "json")
+    if form not in ("json", "text"):
+        message = fill(answers.PARAMETER_NOT_ALLOWED, ParameterValue=form, ParameterName="format")
+        return error(400, message)
+    return None
+
+
+def _refused_version(conditions: Conditions, call: Call, version: str) -> Answer:
+    if conditions.version_error == "missing-parameter" and call.path == LOADBALANCER:
+        names = {"ParameterName": "api-version", "ParameterValue": version}
+        template = answers.PARAMETER_NOT_ALLOWED if version else answers.MISSING_PARAMETER
+        return error(400, fill(template, **names))
+    newest = sorted(conditions.versions, reverse=True)[:3]
+    return Answer(status=400, body=encode({"error": answers.VERSION_REJECTED, "newest-versions": [*newest]}))
+
+
+def _loadbalancer(simulation: Simulation, call: Call) -> Answer:
+    """The document: ``format=text`` changes nothing, as clients that send it and read JSON show."""
+    body = simulation.document_body(call.caller)
+    return error(404, answers.NO_METADATA) if body is None else Answer(status=200, body=body)
+
+
+def _instance(simulation: Simulation, call: Call) -> Answer:
+    document = instance.instance(
+        simulation.conditions.instance, call.caller, simulation.document(call.caller)
+    )
+    return instance.walk(document, call.path, as_text=("format", "text") in call.parameters)
