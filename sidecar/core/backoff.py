@@ -55,7 +55,8 @@ def parse_retry_after(text: str | None, *, now: datetime) -> float | None:
         return None
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), int(RETRY_AFTER_LIMIT)))
+        # Nine digits decide; thousands of them would not even be a number to Python.
+        return min(float(text.lstrip("0")[:9] or 0), RETRY_AFTER_LIMIT)
     try:
         seconds = (parsedate_to_datetime(text) - now).total_seconds()
     except (ValueError, TypeError, OverflowError):
