@@ -2,16 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
-from sidecar.clock import Clock
 from sidecar.core.backoff import next_poll_delay
 from sidecar.core.outcome import Answer, Failure, Outcome, Status
 from sidecar.core.state import Found, Policy, Snapshot, State, observe, take_up, turns_stale_at
 from sidecar.latest import Latest
-from sidecar.liveness import Liveness
 from sidecar.logs import log
-from sidecar.metrics import Metrics
+from sidecar.runtime import Runtime
 from sidecar.sources import Source
 
 __all__ = ["Poller"]
@@ -25,32 +22,28 @@ _LOGGED_CHANGES = 20
 class Poller:
     """Keeps ``latest`` true: by polling, by taking up earlier data, and by the passing of time."""
 
-    def __init__(  # noqa: PLR0913 - the composition root wires each part once, by keyword
+    def __init__(
         self,
-        *,
         source: Source,
         latest: Latest[Snapshot],
+        *,
         policy: Policy,
         poll_interval: float,
-        clock: Clock,
-        random: Callable[[], float],
-        metrics: Metrics,
-        liveness: Liveness,
+        runtime: Runtime,
     ) -> None:
         self._source = source
         self._latest = latest
         self._policy = policy
         self._poll_interval = poll_interval
-        self._clock = clock
-        self._random = random
-        self._metrics = metrics
-        self._liveness = liveness
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._metrics = runtime.metrics
 
     async def run(self) -> None:
         """Poll for ever."""
         while True:
             delay = await self.turn()
-            await self._liveness.sleep_until("poller", self._clock().mono + delay)
+            await self._runtime.liveness.sleep_until("poller", self._clock().mono + delay)
 
     async def turn(self) -> float:
         """Ask once, and return the seconds to wait before asking again."""
@@ -63,7 +56,10 @@ class Poller:
         self._set(state)
         self._report(before.state, outcome)
         return next_poll_delay(
-            outcome, failures=state.failures, poll_interval=self._poll_interval, fraction=self._random()
+            outcome,
+            failures=state.failures,
+            poll_interval=self._poll_interval,
+            fraction=self._runtime.random(),
         )
 
     def take_up(self, found: Found) -> None:

@@ -34,10 +34,15 @@ class Turn:
 class Publisher(Protocol):
     """Something that makes a part of the world match the state."""
 
-    name: str
-    """In metrics and logs."""
-    retry_within: float
-    """Seconds over which the first retry after a failure is spread; it doubles up to ten times that."""
+    @property
+    def name(self) -> str:
+        """In metrics and logs."""
+        ...
+
+    @property
+    def retry_within(self) -> float:
+        """Seconds over which the first retry after a failure is spread; it doubles up to ten times that."""
+        ...
 
     async def turn(self, snapshot: Snapshot) -> Turn:
         """Make the world match.

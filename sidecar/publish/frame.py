@@ -2,15 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
-from sidecar.clock import Clock
 from sidecar.core.state import Snapshot
 from sidecar.latest import Latest
-from sidecar.liveness import Liveness
 from sidecar.logs import log
-from sidecar.metrics import Metrics
 from sidecar.publish import Publisher, PublishError, Turn
+from sidecar.runtime import Runtime
 
 __all__ = ["Frame"]
 
@@ -23,22 +20,12 @@ _LONGEST_RETRY = 10.0
 class Frame:
     """Drives one publisher for ever."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        latest: Latest[Snapshot],
-        *,
-        clock: Clock,
-        random: Callable[[], float],
-        metrics: Metrics,
-        liveness: Liveness,
-    ) -> None:
+    def __init__(self, publisher: Publisher, latest: Latest[Snapshot], *, runtime: Runtime) -> None:
         self._publisher = publisher
         self._latest = latest
-        self._clock = clock
-        self._random = random
-        self._metrics = metrics
-        self._liveness = liveness
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._metrics = runtime.metrics
         self._failures = 0
         self._reported = ""
 
@@ -50,7 +37,7 @@ class Frame:
                 turn = await self.turn(snapshot)
             except PublishError as error:
                 # No change of the state cuts a retry delay short: that would be no back-off.
-                await self._liveness.sleep_until(self._publisher.name, self._retry_at(error))
+                await self._runtime.liveness.sleep_until(self._publisher.name, self._retry_at(error))
             else:
                 await self._changed_or(snapshot, turn.next_at)
 
@@ -82,17 +69,24 @@ class Frame:
         self._metrics.publishes.labels(publisher=name, result="failed").inc()
         power_of_two = self._failures & (self._failures - 1) == 0
         if str(error) != self._reported or power_of_two:
-            log(_logger, logging.WARNING, "publish-failed", publisher=name, failures=self._failures, error=error)
+            log(
+                _logger,
+                logging.WARNING,
+                "publish-failed",
+                publisher=name,
+                failures=self._failures,
+                error=error,
+            )
         self._reported = str(error)
 
     def _retry_at(self, error: PublishError) -> float:
         """Spread retries at random, so that all agents do not come back at once after an outage."""
         # 2^16 is beyond the limit; larger powers only cost digits.
         ceiling = self._publisher.retry_within * min(2.0 ** min(self._failures - 1, 16), _LONGEST_RETRY)
-        return self._clock().mono + (error.retry_after or 0.0) + self._random() * ceiling
+        return self._clock().mono + (error.retry_after or 0.0) + self._runtime.random() * ceiling
 
     async def _changed_or(self, seen: Snapshot, at: float | None) -> None:
-        self._liveness.expect(self._publisher.name, at=at)
+        self._runtime.liveness.expect(self._publisher.name, at=at)
         try:
             async with asyncio.timeout_at(at):
                 await self._latest.changed(seen)
