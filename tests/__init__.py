@@ -1,0 +1,1 @@
+"""The tests of azure-lb-metadata, and what runs them."""

@@ -120,10 +120,9 @@ def summary(results: Sequence[Result], *, require_all: bool) -> list[str]:
     """The closing lines: a table of the suites, one line for each left out, and the counts."""
     lines = [table_line(result) for result in results]
     for result in with_outcome(results, Outcome.LEFT_OUT):
-        line = f"Left out: {result.suite.name}, because {result.reason}."
-        enable = f" Enable it with: {result.suite.enable}" if result.suite.enable else ""
-        must = " REQUIRE_ALL=1 makes that a failure." if require_all else ""
-        lines.append(line + enable + must)
+        head = "Left out, and REQUIRE_ALL=1 forbids it" if require_all else "Left out"
+        enable = f"; enable it with: {result.suite.enable}" if result.suite.enable else ""
+        lines.append(f"{head}: {result.suite.name}: {result.reason}{enable}")
     passed, failed, left_out = (len(with_outcome(results, outcome)) for outcome in Outcome)
     lines.append(f"Suites: {passed} passed, {failed} failed, {left_out} skipped")
     return lines

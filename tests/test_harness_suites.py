@@ -50,9 +50,15 @@ def test_summary_names_reason_and_command_of_what_was_left_out() -> None:
     assert summary(results, require_all=False) == [
         "passing      passed         3 s",
         "needy        left out       0 s  it is not there",
-        "Left out: needy, because it is not there. Enable it with: make it",
+        "Left out: needy: it is not there; enable it with: make it",
         "Suites: 1 passed, 0 failed, 1 skipped",
     ]
+
+
+def test_summary_says_that_nothing_may_be_left_out() -> None:
+    """Under REQUIRE_ALL the line of a suite left out says that it is a failure."""
+    line, *_ = summary([Result(NEEDY, Outcome.LEFT_OUT, reason="it is not there")], require_all=True)[1:]
+    assert line == "Left out, and REQUIRE_ALL=1 forbids it: needy: it is not there; enable it with: make it"
 
 
 @pytest.mark.parametrize(
