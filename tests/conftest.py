@@ -1,6 +1,7 @@
 """Fixtures by noun, for every test."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from tests.binaries.programs import ENABLE_COMMAND, BinariesMissingError, locate
 from tests.support.apiserver import ApiServer, api_server_running
 from tests.support.cluster import Cluster, Identity, NodeMetadata, cluster_of
 
-# Port 9 (discard) refuses: a test that forgets to say where its metadata service is fails, and
-# never asks the real one of the machine it runs on. Set before any test or child process reads it.
-os.environ["AZURE_LB_METADATA_IMDS_ENDPOINT"] = "http://127.0.0.1:9"
+
+def pytest_configure() -> None:
+    """Keep every test off the real metadata service, and clean up after SIGTERM as after Ctrl-C."""
+    # Port 9 (discard) refuses: a test that forgets to say where its metadata service is fails, and
+    # never asks the real one of the machine it runs on.
+    os.environ["AZURE_LB_METADATA_IMDS_ENDPOINT"] = "http://127.0.0.1:9"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import enum
 import importlib.util
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -107,13 +108,26 @@ def run(suite: Suite, *, require_all: bool) -> Result:
         return Result(suite, Outcome.LEFT_OUT, reason=missing)
     announce(f"{suite.name}: {shlex.join(suite.command)}")
     started = time.monotonic()
-    # What the suite needs is there: a test that skips for want of it would hide a fault.
-    environment = {**os.environ, "REQUIRE_ALL": "1"}
-    code = subprocess.run(suite.command, cwd=CHECKOUT, env=environment, check=False).returncode
+    code = wait_for(suite.command)
     seconds = time.monotonic() - started
     if code:
         return Result(suite, Outcome.FAILED, reason=f"exit code {code}", seconds=seconds)
     return Result(suite, Outcome.PASSED, seconds=seconds)
+
+
+def wait_for(command: Sequence[str]) -> int:
+    """Run a suite's command in the checkout and give its exit code.
+
+    What the suite needs is there, so it runs with ``REQUIRE_ALL=1``: a test that skips for want of
+    it would hide a fault.
+    """
+    environment = {**os.environ, "REQUIRE_ALL": "1"}
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # the terminal has interrupted it as well: let it end its servers
+            raise
 
 
 def summary(results: Sequence[Result], *, require_all: bool) -> list[str]:
@@ -167,4 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
