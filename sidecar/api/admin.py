@@ -1,0 +1,86 @@
+"""The admin listener: probes of the kubelet, and metrics.
+
+It listens apart from the API, whose clients can then neither use up its connections nor read it.
+"""
+
+from collections.abc import Callable, Collection
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+from prometheus_client import exposition, openmetrics
+
+from sidecar.api.negotiation import media_types
+from sidecar.api.problems import (
+    METHODS,
+    SERVER,
+    MethodError,
+    ProblemError,
+    UnknownPathError,
+    problem_response,
+)
+from sidecar.metrics import Metrics
+
+__all__ = ["AdminApplication"]
+
+_OPENMETRICS = "application/openmetrics-text"
+
+
+class AdminApplication:
+    """The request handler of the admin listener; see :func:`sidecar.api.serving.serving`.
+
+    Args:
+        metrics: What ``/metrics`` prints.
+        overdue: Names of the loops whose next turn is overdue; ``/livez`` fails while there are any.
+        ready: Whether this process has had its first answer; ``/readyz`` fails until then.
+    """
+
+    def __init__(
+        self, metrics: Metrics, *, overdue: Callable[[], Collection[str]], ready: Callable[[], bool]
+    ) -> None:
+        self._metrics = metrics
+        self._overdue = overdue
+        self._ready = ready
+        self._pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._print_metrics}
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
+        try:
+            return self._page(request)(request)
+        except ProblemError as problem:
+            return problem_response(problem.status, str(problem), headers=problem.headers)
+
+    def _page(self, request: web.BaseRequest) -> Callable[[web.BaseRequest], web.Response]:
+        page = self._pages.get(request.path)
+        if page is None:
+            raise UnknownPathError(request.path)
+        if request.method not in METHODS:
+            raise MethodError(request.method)
+        return page
+
+    def _livez(self, _: web.BaseRequest) -> web.Response:
+        overdue = sorted(self._overdue())
+        return _verdict("" if not overdue else f"overdue: {', '.join(overdue)}")
+
+    def _readyz(self, _: web.BaseRequest) -> web.Response:
+        return _verdict("" if self._ready() else "no answer of the metadata service yet")
+
+    def _print_metrics(self, request: web.BaseRequest) -> web.Response:
+        # Not `choose_encoder`: it fails on a version that is not a number, and repeats what it was sent.
+        if _OPENMETRICS in media_types(",".join(request.headers.getall(hdrs.ACCEPT, ()))):
+            # The function alone has no annotations.
+            body: bytes = openmetrics.exposition.generate_latest(self._metrics.registry)  # type: ignore[no-untyped-call]
+            content_type = openmetrics.exposition.CONTENT_TYPE_LATEST
+        else:
+            body = exposition.generate_latest(self._metrics.registry)
+            content_type = exposition.CONTENT_TYPE_PLAIN_0_0_4
+        return _answer(HTTPStatus.OK, body, content_type=content_type)
+
+
+def _verdict(fault: str) -> web.Response:
+    """``ok``, or 503 and what is wrong."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE if fault else HTTPStatus.OK
+    return _answer(status, f"{fault or 'ok'}\n".encode(), content_type="text/plain; charset=utf-8")
+
+
+def _answer(status: HTTPStatus, body: bytes, *, content_type: str) -> web.Response:
+    return web.Response(status=status, body=body, headers={"Content-Type": content_type, "Server": SERVER})

@@ -1,0 +1,184 @@
+"""The bytes of each kind of body, made from what is known and what is asked.
+
+JSON bodies are ASCII without spaces; text bodies are one item per line, each line ended.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sidecar.api.filters import Filter
+from sidecar.api.parameters import Format
+from sidecar.api.problems import NothingError, NotYetError
+from sidecar.core import views
+from sidecar.core.addresses import IPAddress, endpoint
+from sidecar.core.document import Document, InboundRule, OutboundRule, canonical_bytes
+from sidecar.core.instant import rfc3339
+from sidecar.core.state import Snapshot, Source
+
+__all__ = [
+    "Build",
+    "Facts",
+    "Question",
+    "egress_ips",
+    "imds",
+    "inbound_ips",
+    "inbound_rules",
+    "loadbalancer",
+    "outbound_ips",
+    "outbound_rules",
+    "public_ip",
+    "public_ips",
+    "raw",
+]
+
+_Item = TypeVar("_Item")
+
+_NO_METADATA = (
+    "The metadata service says that this node has no load balancer metadata: neither a Standard SKU "
+    "public IP address nor a rule of a Standard SKU load balancer."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What bodies are made from."""
+
+    snapshot: Snapshot
+    node_name: str | None
+    node_address: IPAddress | None
+
+    @property
+    def document(self) -> Document:
+        """The published document.
+
+        Raises:
+            NotYetError: there is none yet.
+        """
+        document = self.snapshot.state.document
+        if document is None:
+            reason = self.snapshot.reason
+            why = "" if reason is None else f" The last attempt ended with: {reason}."
+            raise NotYetError(f"The metadata service has not told anything yet.{why}")
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a request asks of an endpoint; equal questions have equal bodies."""
+
+    filter: Filter
+    form: Format
+
+
+Build = Callable[[Facts, Question], bytes]
+"""Makes a body; raises :class:`sidecar.api.problems.ProblemError` when there is none to make."""
+
+
+def imds(facts: Facts, _: Question) -> bytes:
+    """The document as the metadata service wraps it."""
+    if facts.document.empty:
+        raise NothingError(_NO_METADATA)
+    return b'{"loadbalancer":' + facts.document.canonical + b"}"
+
+
+def raw(facts: Facts, _: Question) -> bytes:
+    """The last answer byte for byte."""
+    state = facts.snapshot.state
+    if state.answer is None or state.source is Source.RESTORED:
+        raise NotYetError("The metadata service has not told anything since the agent's start.")
+    if state.answer.body is None:
+        raise NothingError(_NO_METADATA)
+    return state.answer.body
+
+
+def loadbalancer(facts: Facts, _: Question) -> bytes:
+    """The document with what it is worth."""
+    snapshot = facts.snapshot
+    changed_at = snapshot.state.changed_at
+    envelope = canonical_bytes(
+        {
+            "node": facts.node_name,
+            "status": snapshot.status,
+            "reason": snapshot.reason,
+            "revision": facts.document.revision,
+            "changedAt": None if changed_at is None else rfc3339(changed_at),
+        }
+    )
+    return envelope[:-1] + b',"loadbalancer":' + facts.document.canonical + b"}"
+
+
+def public_ip(facts: Facts, question: Question) -> bytes:
+    """The one public IP address to advertise."""
+    family = question.filter.family
+    address = views.public_ip(facts.document, facts.node_address, family=family)
+    if address is None:
+        raise NothingError(_no_public_ip(facts.document, family))
+    return f"{address}\n".encode() if question.form is Format.TEXT else canonical_bytes(str(address))
+
+
+def _no_public_ip(document: Document, family: int | None) -> str:
+    """Say in words what the metadata service did say."""
+    if document.empty:
+        return _NO_METADATA
+    listed = ", ".join(map(str, views.public_ips(document))) or "none"
+    kind = "public IP address" if family is None else f"IPv{family} public IP address"
+    return (
+        f"The metadata service lists no {kind} of this node. It lists public IP addresses: {listed}; "
+        f"inbound rules: {len(document.inbound_rules)}; outbound rules: {len(document.outbound_rules)}."
+    )
+
+
+def public_ips(facts: Facts, question: Question) -> bytes:
+    """The instance-level public IP addresses."""
+    return _addresses(views.public_ips(question.filter.apply(facts.document)), question.form)
+
+
+def inbound_ips(facts: Facts, question: Question) -> bytes:
+    """The distinct frontends of inbound rules."""
+    return _addresses(views.inbound_ips(question.filter.apply(facts.document)), question.form)
+
+
+def outbound_ips(facts: Facts, question: Question) -> bytes:
+    """The distinct frontends of outbound rules."""
+    return _addresses(views.outbound_ips(question.filter.apply(facts.document)), question.form)
+
+
+def egress_ips(facts: Facts, question: Question) -> bytes:
+    """What the node leaves from; what that rests on is decided before any filter."""
+    by_instance = views.egress_basis(facts.document) is views.EgressBasis.INSTANCE_IP
+    return public_ips(facts, question) if by_instance else outbound_ips(facts, question)
+
+
+def inbound_rules(facts: Facts, question: Question) -> bytes:
+    """The inbound rules."""
+    rules = question.filter.apply(facts.document).inbound_rules
+    return _items(rules, question.form, text=_inbound_text, wire=InboundRule.wire)
+
+
+def outbound_rules(facts: Facts, question: Question) -> bytes:
+    """The outbound rules."""
+    rules = question.filter.apply(facts.document).outbound_rules
+    return _items(rules, question.form, text=_outbound_text, wire=OutboundRule.wire)
+
+
+def _inbound_text(rule: InboundRule) -> str:
+    frontend = endpoint(rule.frontend_ip, rule.frontend_port)
+    return f"{rule.protocol} {frontend} -> {endpoint(rule.private_ip, rule.backend_port)}"
+
+
+def _outbound_text(rule: OutboundRule) -> str:
+    """In the direction of the flow: from the private address out of the frontend."""
+    return f"{rule.private_ip} -> {rule.frontend_ip}"
+
+
+def _addresses(addresses: Iterable[IPAddress], form: Format) -> bytes:
+    return _items(addresses, form, text=str, wire=str)
+
+
+def _items(
+    items: Iterable[_Item], form: Format, *, text: Callable[[_Item], str], wire: Callable[[_Item], Any]
+) -> bytes:
+    if form is Format.TEXT:
+        return "".join(f"{text(item)}\n" for item in items).encode()
+    return canonical_bytes([wire(item) for item in items])

@@ -1,0 +1,96 @@
+"""The table of what is answered where: a new path is one more row."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from sidecar.api import bodies
+from sidecar.api.filters import ADDRESS_FILTERS, RULE_FILTERS
+from sidecar.api.negotiation import media_types
+from sidecar.api.parameters import API_VERSION, Format
+from sidecar.api.problems import ParameterValueError
+
+__all__ = ["ENDPOINTS", "Endpoint", "Forms"]
+
+_JSON = "application/json"
+_TEXT = "text/plain"
+_ANY = "*/*"
+
+
+class Forms(Enum):
+    """Which forms an endpoint has, and which one a client gets that wants none in particular."""
+
+    JSON = auto()
+    """JSON alone; ``format=text`` is refused."""
+    JSON_ALWAYS = auto()
+    """JSON alone; ``format=text`` is taken and changes nothing, as with the metadata service."""
+    JSON_OR_TEXT = auto()
+    TEXT_OR_JSON = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One path and how it is answered."""
+
+    path: str
+    build: bodies.Build
+    forms: Forms = Forms.JSON_OR_TEXT
+    filters: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
+    """Parameters without which there is no answer."""
+    json_type: str = _JSON
+    per_answer: bool = False
+    """Whether the body follows each answer as it came, and not the published document."""
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Names of the parameters that apply here."""
+        return self.filters | self.required | {"format", "node"}
+
+    def content_type(self, form: Format) -> str:
+        """The ``Content-Type`` of a form."""
+        return self.json_type if form is Format.JSON else f"{_TEXT}; charset=utf-8"
+
+    def form(self, wanted: Format | None, accept: str) -> Format:
+        """Decide on the form by the parameter ``format``, else by the header ``Accept``, which never fails.
+
+        Raises:
+            ParameterValueError: ``format`` asks for a form that this endpoint does not have.
+        """
+        if self.forms is Forms.JSON and wanted is Format.TEXT:
+            raise ParameterValueError("format", wanted, expected="only 'json' here")
+        if self.forms in (Forms.JSON, Forms.JSON_ALWAYS):
+            return Format.JSON
+        if wanted is not None:
+            return wanted
+        named = media_types(accept)
+        if self.forms is Forms.TEXT_OR_JSON:
+            return Format.JSON if _JSON in named else Format.TEXT
+        return Format.TEXT if _TEXT in named and not named & {_JSON, _ANY} else Format.JSON
+
+
+_TABLE = (
+    Endpoint(
+        path="/metadata/loadbalancer",
+        build=bodies.imds,
+        forms=Forms.JSON_ALWAYS,
+        required=frozenset((API_VERSION,)),
+        json_type=f"{_JSON}; charset=utf-8",
+    ),
+    Endpoint(path="/v1/loadbalancer", build=bodies.loadbalancer, forms=Forms.JSON),
+    Endpoint(
+        path="/v1/public-ip",
+        build=bodies.public_ip,
+        forms=Forms.TEXT_OR_JSON,
+        filters=frozenset(("family",)),
+    ),
+    Endpoint(path="/v1/public-ips", build=bodies.public_ips, filters=ADDRESS_FILTERS),
+    Endpoint(path="/v1/inbound-ips", build=bodies.inbound_ips, filters=RULE_FILTERS),
+    Endpoint(path="/v1/outbound-ips", build=bodies.outbound_ips, filters=ADDRESS_FILTERS),
+    Endpoint(path="/v1/egress-ips", build=bodies.egress_ips, filters=ADDRESS_FILTERS),
+    Endpoint(path="/v1/inbound-rules", build=bodies.inbound_rules, filters=RULE_FILTERS),
+    Endpoint(path="/v1/outbound-rules", build=bodies.outbound_rules, filters=ADDRESS_FILTERS),
+    Endpoint(path="/v1/raw", build=bodies.raw, forms=Forms.JSON, per_answer=True),
+)
+
+ENDPOINTS = {endpoint.path: endpoint for endpoint in _TABLE}
+"""Every path that is answered with data."""

@@ -1,0 +1,31 @@
+"""Which form a client wants, and whether it has these bytes already."""
+
+import re
+
+__all__ = ["etag_matches", "media_types"]
+
+_ETAG = re.compile(r'(?:W/)?("[^"]*")\s*(?:,|$)')
+_ZERO = re.compile(r"0(\.0{0,3})?")
+
+
+def media_types(accept: str) -> frozenset[str]:
+    """The media types that an ``Accept`` header names, in lower case, without those of weight 0."""
+    ranges = (entry.partition(";") for entry in accept.lower().split(","))
+    return frozenset(
+        name.strip() for name, _, parameters in ranges if name.strip() and not _refused(parameters)
+    )
+
+
+def _refused(parameters: str) -> bool:
+    pairs = (parameter.partition("=") for parameter in parameters.split(";"))
+    return any(name.strip() == "q" and _ZERO.fullmatch(value.strip()) for name, _, value in pairs)
+
+
+def etag_matches(if_none_match: str, etag: str) -> bool:
+    """Whether ``If-None-Match`` names a strong ETag (with its quotes), by the weak comparison of RFC 9110.
+
+    What is not a list of ETags matches nothing.
+    """
+    if if_none_match in (etag, "*"):
+        return True
+    return etag in _ETAG.findall(if_none_match)

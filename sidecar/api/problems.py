@@ -1,0 +1,150 @@
+"""Why a request is not answered with data: one class per situation.
+
+Each becomes ``application/problem+json`` (RFC 9457), or the metadata service's ``{"error": …}`` under
+its own paths (:mod:`sidecar.api.imds`).
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp import web
+
+from sidecar.core.document import canonical_bytes
+
+__all__ = [
+    "FORWARDED",
+    "SERVER",
+    "ForwardedError",
+    "MetadataHeaderError",
+    "MethodError",
+    "MissingParameterError",
+    "NotYetError",
+    "NothingError",
+    "OtherNodeError",
+    "ParameterError",
+    "ParameterValueError",
+    "ProblemError",
+    "UnknownPathError",
+    "problem_response",
+]
+
+SERVER = "azure-lb-metadata"
+"""The ``Server`` header of every answer."""
+
+FORWARDED = "X-Forwarded-For"
+
+METHODS = ("GET", "HEAD")
+"""What every path answers."""
+
+
+class ProblemError(Exception):
+    """A request that is not answered with data; the text tells the client why."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.headers = headers or {}
+
+
+class UnknownPathError(ProblemError):
+    """There is nothing at this path."""
+
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"There is nothing at {path!r}.")
+
+
+class MethodError(ProblemError):
+    """The path is known, and read-only."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, method: str) -> None:
+        allowed = ", ".join(METHODS)
+        super().__init__(
+            f"{method} is not allowed: everything here is read-only.", headers={"Allow": allowed}
+        )
+
+
+class ParameterError(ProblemError):
+    """A parameter is unknown, does not apply to the path, or stands there twice."""
+
+
+class MissingParameterError(ProblemError):
+    """A parameter that the path needs is missing."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The parameter {name!r} is missing.")
+        self.name = name
+
+
+class ParameterValueError(ProblemError):
+    """The value of a parameter is not one of those it takes."""
+
+    def __init__(self, name: str, value: str, *, expected: str) -> None:
+        super().__init__(f"The parameter {name!r} takes {expected}, not {value!r}.")
+        self.name = name
+        self.value = value
+
+
+class MetadataHeaderError(ProblemError):
+    """The header ``Metadata: true`` is missing."""
+
+    def __init__(self) -> None:
+        super().__init__("The header 'Metadata: true' is missing.")
+
+
+class ForwardedError(ProblemError):
+    """The request came through a proxy, and those are refused."""
+
+    status = HTTPStatus.FORBIDDEN
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Requests with the header {FORWARDED} are refused, since a proxy may have brought them here "
+            "from another node. The proxy of the Kubernetes API server adds that header; "
+            "'kubectl port-forward' does not. The agent's flag --allow-forwarded lifts this."
+        )
+
+
+class OtherNodeError(ProblemError):
+    """The data asked for are another node's."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
+
+    def __init__(self, asked: str, own: str | None) -> None:
+        agent = "The agent here does not know its node's name" if own is None else f"This is node {own!r}"
+        super().__init__(f"{agent}; the request asks for node {asked!r}.")
+
+
+class NothingError(ProblemError):
+    """There is an answer, and it is "there is none"."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class NotYetError(ProblemError):
+    """There is no answer yet."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_after = 1
+    """Seconds. A retry costs the metadata service nothing."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": str(self.retry_after)})
+
+
+def problem_response(
+    status: HTTPStatus, detail: str | None, *, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """An answer of the media type ``application/problem+json`` (RFC 9457); ``None`` leaves out the detail."""
+    members: dict[str, object] = {"title": status.phrase, "status": status.value}
+    if detail is not None:
+        members["detail"] = detail
+    return web.Response(
+        status=status,
+        body=canonical_bytes(members),
+        headers={"Content-Type": "application/problem+json", "Server": SERVER, **(headers or {})},
+    )

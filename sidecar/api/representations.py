@@ -1,0 +1,151 @@
+"""Bodies and headers, made once per change of what they are made from and not once per request.
+
+A poll that brings nothing new makes new headers (when the data were observed) and no new bodies.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from multidict import CIMultiDict
+
+from sidecar.api.bodies import Facts, Question
+from sidecar.api.endpoints import Endpoint
+from sidecar.api.problems import SERVER
+from sidecar.core.addresses import IPAddress
+from sidecar.core.instant import Instant, rfc3339
+from sidecar.core.state import Snapshot
+
+__all__ = ["Key", "Prepared", "Representations", "data_headers"]
+
+_CAPACITY = 512
+"""Entries of each cache; a full cache is emptied."""
+
+_LONGEST_KEY = 512
+"""Characters; whoever sends longer requests pays for them."""
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Key(NamedTuple):
+    """All of a request that decides about its answer, but for conditions on the ETag."""
+
+    method: str
+    target: str
+    """As it came, with the query."""
+    accept: str
+    metadata: str | None
+    """The value of the header ``Metadata``."""
+    forwarded: bool
+    """Whether there is an ``X-Forwarded-For``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """One body and its strong ETag, which is of exactly these bytes."""
+
+    body: bytes
+    etag: str
+    """With its quotes."""
+
+    @classmethod
+    def of(cls, body: bytes) -> "Representation":
+        """Name a body by its bytes."""
+        return cls(body=body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything of an answer but its age. The headers are copied for each answer."""
+
+    body: bytes
+    etag: str
+    headers: CIMultiDict[str]
+    not_modified_headers: CIMultiDict[str]
+    observed: Instant | None
+    """When the data were last known to be true."""
+
+
+@dataclass(slots=True)
+class Representations:
+    """The answers that were made since the last change, for one event loop."""
+
+    node_name: str | None
+    node_address: IPAddress | None
+    snapshot: Snapshot
+    """The snapshot that answers are made from: see :meth:`follow`."""
+    _bodies: dict[tuple[str, Question], Representation] = field(init=False, default_factory=dict)
+    _prepared: dict[Key, Prepared] = field(init=False, default_factory=dict)
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Take the newest snapshot, and forget what was made from other data."""
+        if snapshot is self.snapshot:
+            return
+        self._prepared.clear()
+        if _content(snapshot) != _content(self.snapshot):
+            self._bodies.clear()
+        self.snapshot = snapshot
+
+    def find(self, key: Key) -> Prepared | None:
+        """The answer to a request like one before, if it is still what would be made now."""
+        return self._prepared.get(key)
+
+    def prepare(self, key: Key, endpoint: Endpoint, question: Question) -> Prepared:
+        """Make the answer to a request.
+
+        Raises:
+            ProblemError: there is no body to make.
+        """
+        representation = self._representation(endpoint, question)
+        headers = CIMultiDict(
+            {
+                "ETag": representation.etag,
+                "Vary": "Accept",
+                **data_headers(self.snapshot, self.node_name),
+            }
+        )
+        prepared = Prepared(
+            body=representation.body,
+            etag=representation.etag,
+            headers=CIMultiDict({"Content-Type": endpoint.content_type(question.form)}, **headers),
+            not_modified_headers=headers,
+            observed=self.snapshot.state.observed,
+        )
+        if len(key.target) + len(key.accept) <= _LONGEST_KEY:
+            _remember(self._prepared, key, prepared)
+        return prepared
+
+    def _representation(self, endpoint: Endpoint, question: Question) -> Representation:
+        known = self._bodies.get((endpoint.path, question))
+        if known is not None:
+            return known
+        facts = Facts(self.snapshot, self.node_name, self.node_address)
+        made = Representation.of(endpoint.build(facts, question))
+        if not endpoint.per_answer:
+            _remember(self._bodies, (endpoint.path, question), made)
+        return made
+
+
+def data_headers(snapshot: Snapshot, node_name: str | None) -> dict[str, str]:
+    """The headers that say whose data an answer carries, and what they are worth."""
+    state = snapshot.state
+    headers = {"Server": SERVER, "Azure-LB-Metadata-Status": str(snapshot.status)}
+    if node_name is not None:
+        headers["Azure-LB-Metadata-Node"] = node_name
+    if state.document is not None and state.observed is not None:
+        headers["Azure-LB-Metadata-Revision"] = state.document.revision
+        headers["Azure-LB-Metadata-Observed-At"] = rfc3339(state.observed.utc)
+        headers["Azure-LB-Metadata-Source"] = str(state.source)
+    return headers
+
+
+def _content(snapshot: Snapshot) -> tuple[object, ...]:
+    """What bodies depend on."""
+    return snapshot.state.document, snapshot.status, snapshot.reason, snapshot.state.changed_at
+
+
+def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:
+    if len(cache) >= _CAPACITY:
+        cache.clear()
+    cache[key] = value

@@ -1,0 +1,74 @@
+"""Where to listen, as the settings write it."""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from sidecar.core.addresses import IPAddress, parse_address
+
+__all__ = ["ListenAddress", "parse_listen"]
+
+_PATH_LENGTH = 107
+"""Bytes of a Unix socket's path; ``sun_path`` has 108 with the closing zero (unix(7))."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A TCP address and port, or the path of a Unix socket."""
+
+    host: IPAddress | None
+    """``None``: all addresses of both families."""
+    port: int
+    """0: any free port."""
+    path: str = ""
+    """The path of a Unix socket; ``host`` and ``port`` say nothing then."""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        if self.host is None:
+            return f":{self.port}"
+        return (
+            f"[{self.host}]:{self.port}" if isinstance(self.host, IPv6Address) else f"{self.host}:{self.port}"
+        )
+
+
+def parse_listen(text: str) -> ListenAddress | None:
+    """Read ``127.0.0.1:16925``, ``:16925``, ``[::1]:16925`` or ``unix:/path``; ``none`` is ``None``.
+
+    Raises:
+        ValueError: anything else; the text is a sentence for whoever wrote the setting.
+    """
+    if text == "none":
+        return None
+    if text.startswith("unix:"):
+        return _unix(text.removeprefix("unix:"))
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise ValueError(f"{text!r} has no port: write ADDRESS:PORT, :PORT, unix:/PATH or none")
+    return ListenAddress(host=_host(host), port=_port(port))
+
+
+def _unix(path: str) -> ListenAddress:
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError(f"the path of a Unix socket starts with a slash, {path!r} does not")
+    if len(path.encode(errors="surrogateescape")) > _PATH_LENGTH:
+        raise ValueError(f"the path of a Unix socket has at most {_PATH_LENGTH} bytes")
+    return ListenAddress(host=None, port=0, path=path)
+
+
+def _host(text: str) -> IPAddress | None:
+    if not text:
+        return None
+    try:
+        host = parse_address(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IP address (names are not looked up)") from None
+    if isinstance(host, IPv6Address) and not text.startswith("["):
+        raise ValueError(f"write an IPv6 address in brackets: [{host}]")
+    return host
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise ValueError(f"{text!r} is not a port: write a number from 0 to 65535")
+    return int(text)
