@@ -1,0 +1,181 @@
+"""A stand-in for a Kubernetes API server that can be told to misbehave; the real one is beside it.
+
+It knows GET and server-side apply of a Node's annotations as kube-apiserver 1.34 was seen to do them
+(uid of a missing Node 409, of one made anew 422, what a manager leaves out is pruned, a no-op keeps
+the resourceVersion), and remembers every request. It shares nothing with the agent.
+"""
+
+import asyncio
+import json
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiohttp import web
+
+__all__ = ["FakeApiServer", "FakeNode", "RecordedRequest", "Reply", "fake_api_server", "status_object"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What to answer one request with, instead of doing it."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    hold: bool = False
+    """Answer nothing until the server is told to go on."""
+    hold_body: bool = False
+    """Send the status and half the body, then nothing until the server is told to go on."""
+    reset: bool = False
+    """Close the connection without an answer."""
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """A request as it came in."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+
+@dataclass
+class FakeNode:
+    """A Node: its annotations, and which field manager owns which of them."""
+
+    name: str
+    annotations: dict[str, str] = field(default_factory=dict)
+    uid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    version: int = 1
+    owned: dict[str, set[str]] = field(default_factory=dict)
+
+    def apply(self, annotations: Mapping[str, str], *, manager: str) -> None:
+        """Server-side apply, forced."""
+        before = dict(self.annotations)
+        for key in self.owned.get(manager, set()) - set(annotations):
+            self.annotations.pop(key, None)
+        self.annotations.update(annotations)
+        for keys in self.owned.values():
+            keys.difference_update(annotations)
+        self.owned[manager] = set(annotations)
+        self.version += before != self.annotations
+
+    def metadata_object(self) -> dict[str, Any]:
+        """As the API server gives it when only metadata are asked for."""
+        metadata = {"name": self.name, "uid": self.uid, "resourceVersion": str(self.version)}
+        return {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": {**metadata, "annotations": self.annotations},
+        }
+
+
+class FakeApiServer:
+    """Nodes, a script of misbehaviour, and a record of requests. Made by `fake_api_server`."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.nodes: dict[str, FakeNode] = {}
+        self.script: deque[Reply] = deque()
+        """Used up one per request; when it is empty, requests are done as they ask."""
+        self.requests: list[RecordedRequest] = []
+        self.requested = asyncio.Event()
+        """Set by each request; clear it to wait for the next."""
+        self.go_on = asyncio.Event()
+        """Ends what `Reply.hold` and `Reply.hold_body` hold."""
+
+    def add_node(self, name: str, annotations: Mapping[str, str] | None = None) -> FakeNode:
+        """Make a Node, anew if there is one of that name."""
+        node = self.nodes[name] = FakeNode(name, dict(annotations or {}))
+        return node
+
+    def kubeconfig(self, path: Path, *, user: Mapping[str, Any] | None = None) -> str:
+        """Write a kubeconfig for this server to `path`, and give that; blocking, but small."""
+        config = {
+            "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
+            "users": [{"name": "fake", "user": dict(user or {"token": "fake-token"})}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+            "current-context": "fake",
+        }
+        path.write_text(yaml.safe_dump(config))
+        return str(path)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Record the request, then do as the script or the request says."""
+        recorded = RecordedRequest(
+            request.method, request.path, dict(request.query), request.headers.copy(), await request.read()
+        )
+        self.requests.append(recorded)
+        self.requested.set()
+        if self.script:
+            return await self._misbehave(request, self.script.popleft())
+        status, answer = self._answer(request.match_info["name"], recorded)
+        return web.json_response(answer, status=status)
+
+    async def _misbehave(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        if reply.hold:
+            await self.go_on.wait()
+        if reply.reset and request.transport is not None:
+            request.transport.abort()
+        if reply.hold_body:
+            response = web.StreamResponse(status=reply.status, headers=reply.headers)
+            response.content_length = len(reply.body)
+            await response.prepare(request)
+            await response.write(reply.body[: len(reply.body) // 2])
+            await self.go_on.wait()
+            return response
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+    def _answer(self, name: str, request: RecordedRequest) -> tuple[int, dict[str, Any]]:
+        node = self.nodes.get(name)
+        if request.method == "GET":
+            if node is None:
+                return 404, status_object(404, f'nodes "{name}" not found')
+            return 200, node.metadata_object()
+        metadata = request.json["metadata"]
+        if node is None:
+            return 409, status_object(409, f"uid mismatch: {metadata['uid']}, no existing object was found")
+        if metadata["uid"] != node.uid:
+            causes = [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "immutable"}]
+            return 422, status_object(422, f'Node "{name}" is invalid', details={"causes": causes})
+        node.apply(metadata["annotations"], manager=request.query["fieldManager"])
+        return 200, node.metadata_object()
+
+
+def status_object(code: int, message: str, *, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A ``Status`` as the API server answers with when it did not do what was asked."""
+    status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
+    return {**status, "details": dict(details or {})}
+
+
+@asynccontextmanager
+async def fake_api_server() -> AsyncIterator[FakeApiServer]:
+    """A fake API server on loopback, plain HTTP, for the length of the block."""
+    server = FakeApiServer()
+    app = web.Application()
+    app.router.add_route("GET", "/api/v1/nodes/{name}", server.handle)
+    app.router.add_route("PATCH", "/api/v1/nodes/{name}", server.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        server.url = f"http://{host}:{port}"
+        yield server
+    finally:
+        server.go_on.set()
+        await runner.cleanup()
