@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-__all__ = ["Error", "ExitCode", "ListenError", "UnreachableError", "UsageError"]
+__all__ = ["Error", "ExitCode", "ListenError", "NoDataError", "UnreachableError", "UsageError"]
 
 
 class ExitCode(IntEnum):
@@ -45,6 +45,12 @@ class UsageError(Error):
 
 class ListenError(Error):
     """An address to listen on cannot be had."""
+
+
+class NoDataError(Error):
+    """The source was asked, and did not say what there is."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 class UnreachableError(Error):

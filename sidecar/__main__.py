@@ -1,0 +1,16 @@
+"""The command ``azure-lb-metadata``, also as ``python -m sidecar``."""
+
+import sys
+
+from sidecar.cli import run
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line of this process, and end with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

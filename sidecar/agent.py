@@ -1,0 +1,250 @@
+"""The composition root: builds the parts, owns their tasks, and ends them in stages."""
+
+import asyncio
+import importlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import sidecar
+from sidecar.api.admin import AdminApplication
+from sidecar.api.application import Application, Configuration
+from sidecar.api.listen import bind
+from sidecar.api.serving import BoundAddress, Limits, serving
+from sidecar.config import Settings
+from sidecar.core.annotations import Layout
+from sidecar.core.listen import ListenAddress
+from sidecar.core.state import Policy, Snapshot, State
+from sidecar.core.writes import Schedule
+from sidecar.errors import Error, NoDataError, UsageError
+from sidecar.latest import Latest
+from sidecar.logs import log
+from sidecar.poller import Poller
+from sidecar.publish import Publisher, file
+from sidecar.publish.file import FilePublisher
+from sidecar.publish.frame import Frame
+from sidecar.runtime import Runtime
+from sidecar.sources import Source
+from sidecar.sources.imds import IMDSSource
+from sidecar.stopping import Stopping
+
+__all__ = ["Agent", "Listening"]
+
+_logger = logging.getLogger(__name__)
+
+_DRAIN_SECONDS = 3.0
+"""How long the HTTP API goes on answering after a request to stop, while its endpoint is taken away."""
+
+_SHUTDOWN_SECONDS = 3.0
+"""How long requests under way may take after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where an agent listens."""
+
+    api: tuple[BoundAddress, ...]
+    admin: tuple[BoundAddress, ...]
+
+
+class Agent:
+    """One agent; create it inside the event loop that runs it."""
+
+    def __init__(self, settings: Settings, *, runtime: Runtime | None = None) -> None:
+        if settings.upstream != "imds":
+            raise UsageError("--upstream (AZURE_LB_METADATA_UPSTREAM): only imds can be read so far")
+        self._settings = settings
+        self._runtime = runtime or Runtime()
+        self._policy = Policy(stale_after=settings.stale_after, absent_after=settings.absent_after)
+        now = self._runtime.clock()
+        self.latest = Latest(Snapshot.of(State(started=now), now, self._policy))
+        self._runtime.metrics.watch(self.latest, self._runtime.clock)
+        self.stopping = Stopping()
+
+    async def run(self, *, on_listening: Callable[[Listening], None] | None = None) -> None:
+        """Work until asked to stop.
+
+        Args:
+            on_listening: Told the bound addresses once connections are accepted.
+
+        Raises:
+            ListenError: a port is taken.
+            UsageError: there is no usable kubeconfig.
+        """
+        async with AsyncExitStack() as stack:
+            listening = await self._listen(stack)
+            source = await stack.enter_async_context(self._source())
+            log(_logger, logging.INFO, "started", version=sidecar.__version__, listen=listening.api)
+            if on_listening is not None:
+                on_listening(listening)
+            await self._work(self._poller(source))
+        log(_logger, logging.INFO, "stopped")
+
+    async def run_once(self) -> None:
+        """Ask once, publish what came, and end.
+
+        Raises:
+            Error: there was no usable answer, or it could not be published.
+        """
+        async with AsyncExitStack() as stack:
+            poller = self._poller(await stack.enter_async_context(self._source()))
+            publishers = self._file_publishers(poller)
+            if self._settings.annotations:
+                publishers.append(await stack.enter_async_context(self._node_publisher(poller)))
+            await poller.turn()
+            failure = self.latest.value.state.failure
+            if failure is not None:
+                raise NoDataError(f"no data, {failure.reason}", advice=failure.detail)
+            for publisher in publishers:
+                await self._publish_once(Frame(publisher, self.latest, runtime=self._runtime))
+
+    async def _publish_once(self, frame: Frame) -> None:
+        turn = await frame.turn(self.latest.value)
+        while turn.next_at is not None and turn.next_at <= self._runtime.clock().mono:
+            turn = await frame.turn(self.latest.value)
+
+    async def _listen(self, stack: AsyncExitStack) -> Listening:
+        """Serve the API and the probes; both addresses are bound before either answers."""
+        settings, runtime = self._settings, self._runtime
+        api_sockets = _bind(settings.listen, setting="--listen")
+        admin_sockets = _bind(settings.admin_listen, setting="--admin-listen")
+        application = Application(
+            Configuration(
+                latest=self.latest,
+                clock=runtime.clock,
+                metrics=runtime.metrics,
+                node_name=settings.node_name,
+                node_address=settings.node_address,
+                allow_forwarded=settings.allow_forwarded,
+            )
+        )
+        limits = Limits(
+            max_clients=settings.max_clients,
+            allow_from=settings.allow_from,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        admin = AdminApplication(runtime.metrics, overdue=runtime.liveness.overdue, ready=self._ready)
+        return Listening(
+            api=await stack.enter_async_context(
+                serving(application, api_sockets, limits=limits, metrics=runtime.metrics)
+            ),
+            admin=await stack.enter_async_context(
+                serving(admin, admin_sockets, limits=Limits(shutdown_timeout=_SHUTDOWN_SECONDS))
+            ),
+        )
+
+    def _ready(self) -> bool:
+        return self.latest.value.state.settled and not self.stopping.requested.is_set()
+
+    def _source(self) -> IMDSSource:
+        return IMDSSource(
+            endpoint=self._settings.imds_endpoint,
+            api_version=self._settings.imds_api_version,
+            timeout=self._settings.imds_timeout,
+            clock=self._runtime.clock,
+        )
+
+    def _poller(self, source: Source) -> Poller:
+        return Poller(
+            source,
+            self.latest,
+            policy=self._policy,
+            poll_interval=self._settings.poll_interval,
+            runtime=self._runtime,
+        )
+
+    async def _work(self, poller: Poller) -> None:
+        """Run the loops until asked to stop; one that fails ends all."""
+        loops = [poller.run(), poller.watch_staleness()]
+        loops += [self._drive(publisher) for publisher in self._file_publishers(poller)]
+        if self._settings.annotations:
+            loops.append(self._drive_node_publisher(poller))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(loop) for loop in loops]
+                await self.stopping.requested.wait()
+                log(_logger, logging.INFO, "stopping")
+                await self._drain()
+                for task in running:
+                    task.cancel()
+        except* Error as group:
+            raise _first(group) from group
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self.stopping.at_once.wait()
+        except TimeoutError:
+            return
+
+    async def _drive(self, publisher: Publisher) -> None:
+        await Frame(publisher, self.latest, runtime=self._runtime).run()
+
+    async def _drive_node_publisher(self, poller: Poller) -> None:
+        async with self._node_publisher(poller) as publisher:
+            await self._drive(publisher)
+
+    def _file_publishers(self, poller: Poller) -> list[Publisher]:
+        """The file publisher if there is one; what an earlier run wrote is taken up."""
+        settings = self._settings
+        if settings.file is None:
+            return []
+        earlier = file.found(settings.file)
+        if earlier is not None:
+            poller.take_up(earlier)
+        return [
+            FilePublisher(
+                path=settings.file,
+                node=settings.node_name,
+                node_address=settings.node_address,
+                stale_after=settings.stale_after,
+                clock=self._runtime.clock,
+            )
+        ]
+
+    @asynccontextmanager
+    async def _node_publisher(self, poller: Poller) -> AsyncIterator[Publisher]:
+        """Connect to the API server; only here is its client imported, beside the running loop."""
+        await asyncio.to_thread(importlib.import_module, "sidecar.publish.node")
+        from sidecar.kube import connect  # noqa: PLC0415 - 10 MiB and a second that other modes save
+        from sidecar.publish.node import NodePublisher  # noqa: PLC0415 - the same
+
+        settings = self._settings
+        kubeconfig = None if settings.kubeconfig is None else str(settings.kubeconfig)
+        metrics = self._runtime.metrics
+        async with connect(metrics=metrics, kubeconfig=kubeconfig, context=settings.context) as nodes:
+            yield NodePublisher(
+                nodes,
+                settings.node_name or "",
+                schedule=self._schedule(),
+                on_found=poller.take_up,
+                runtime=self._runtime,
+            )
+
+    def _schedule(self) -> Schedule:
+        settings = self._settings
+        return Schedule(
+            layout=Layout(
+                prefix=settings.annotation_prefix,
+                budget=settings.annotation_budget,
+                annotate=settings.annotate,
+                node_address=settings.node_address,
+            ),
+            policy=self._policy,
+            write_splay=settings.write_splay,
+            resync_interval=settings.resync_interval,
+            heartbeat_interval=settings.heartbeat_interval,
+            patience=self._runtime.random(),
+        )
+
+
+def _bind(address: ListenAddress | None, *, setting: str) -> list[socket.socket]:
+    return [] if address is None else bind(address, setting=setting)
+
+
+def _first(group: BaseExceptionGroup[Error]) -> Error:
+    """The first error of a group, however nested."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,60 @@
+"""Dispatch on the first word; an error becomes advice and an exit code."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import sidecar
+from sidecar.errors import Error, ExitCode
+
+__all__ = ["COMMANDS", "PROGRAM", "run"]
+
+PROGRAM = "azure-lb-metadata"
+
+COMMANDS = {
+    "run": "the agent: read the metadata service, annotate the Node, answer over HTTP",
+    "get": "print one answer: of the running agent, the metadata service, or a Node",
+    "simulate": "a stand-in for the metadata service, for tests and demonstrations",
+    "demo": "simulator and agent on loopback, to look around",
+}
+"""One line for each command; its module in ``sidecar.commands`` is imported only when it is called."""
+
+_HELP = """\
+usage: {program} COMMAND [ARGUMENT ...]
+
+The load balancer facts of an Azure node, as annotations and over HTTP.
+
+commands:
+{commands}
+
+{program} COMMAND --help shows the arguments of a command, {program} --version the version.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns its exit code."""
+    command, *rest = arguments or ["--help"]
+    if command in {"--help", "-h", "help"}:
+        sys.stdout.write(_help())
+        return ExitCode.DONE
+    if command == "--version":
+        sys.stdout.write(f"{PROGRAM} {sidecar.__version__}\n")
+        return ExitCode.DONE
+    if command not in COMMANDS:
+        sys.stderr.write(f"{PROGRAM}: there is no command {command!r}; there are {', '.join(COMMANDS)}\n")
+        return ExitCode.USAGE
+    try:
+        return int(importlib.import_module(f"sidecar.commands.{command}").main(rest))
+    except Error as error:
+        sys.stderr.write(f"{PROGRAM} {command}: {error}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing is left to be flushed to it.
+        sys.stdout = None
+        return ExitCode.DONE
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return _HELP.format(program=PROGRAM, commands="\n".join(lines))
