@@ -39,11 +39,12 @@ async def truncated(request: web.Request, answer: Answer, size: int | None) -> w
 
 
 async def dripping(request: web.Request, answer: Answer, pause: float) -> web.StreamResponse:
-    """An answer of one byte each ``pause`` seconds."""
+    """An answer byte by byte, with ``pause`` seconds between two."""
     stream = await _begun(request, answer, length=len(answer.body))
     for position in range(len(answer.body)):
+        if position:
+            await asyncio.sleep(pause)
         await stream.write(answer.body[position : position + 1])
-        await asyncio.sleep(pause)
     await stream.write_eof()
     return stream
 

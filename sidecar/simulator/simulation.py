@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pydantic import JsonValue
 
@@ -44,7 +44,7 @@ class Simulation:
 
     def load(self, scenario: Scenario) -> None:
         """Begins the scenario from its start; counters stay."""
-        self._scenario = scenario
+        self.scenario = scenario
         self._random = random.Random(scenario.seed)
         self._limit = RateLimit()
         self._answers = 0
@@ -54,7 +54,7 @@ class Simulation:
     def _begin(self, now: float) -> None:
         self._began = now
         self._steps_taken = 0
-        self._conditions = self._scenario.conditions()
+        self._conditions = self.scenario.conditions()
         self._strikes_left = self._conditions.fault.times if self._conditions.fault else None
         self._log_conditions()
 
@@ -78,10 +78,10 @@ class Simulation:
 
     def advance(self) -> None:
         """Takes every step that is due."""
-        every = self._scenario.repeat_every
+        every = self.scenario.repeat_every
         if every is not None and self.elapsed >= every:
             self._begin(self._began + every * (self.elapsed // every))
-        steps = self._scenario.steps
+        steps = self.scenario.steps
         while self._steps_taken < len(steps) and steps[self._steps_taken].at <= self.elapsed:
             self._steps_taken += 1
             self._change(steps[self._steps_taken - 1].changes())
@@ -89,15 +89,15 @@ class Simulation:
     def seconds_to_next_step(self) -> float | None:
         """How long the conditions stay if nobody changes them; None is for ever."""
         self.advance()
-        steps = self._scenario.steps
+        steps = self.scenario.steps
         if self._steps_taken < len(steps):
             return steps[self._steps_taken].at - self.elapsed
-        every = self._scenario.repeat_every
+        every = self.scenario.repeat_every
         return None if every is None else every - self.elapsed
 
     # --- Changes by hand; later steps of the scenario still come
 
-    def set_document(self, document: DocumentSettings | str | dict[str, JsonValue]) -> None:
+    def set_document(self, document: DocumentSettings | str | Mapping[str, object]) -> None:
         """What everyone without a document of their own is told: a name, or settings.
 
         Raises:
@@ -105,7 +105,7 @@ class Simulation:
         """
         self.change({"document": document})
 
-    def set_fault(self, fault: FaultSettings | str | dict[str, JsonValue]) -> None:
+    def set_fault(self, fault: FaultSettings | str | Mapping[str, object]) -> None:
         """The fault from now on: a name, or settings.
 
         Raises:
@@ -117,7 +117,7 @@ class Simulation:
         """No fault from now on."""
         self.change({"fault": None})
 
-    def set_address(self, network: str, document: DocumentSettings | str | dict[str, JsonValue]) -> None:
+    def set_address(self, network: str, document: DocumentSettings | str | Mapping[str, object]) -> None:
         """What callers from one address or network are told.
 
         Raises:
@@ -126,7 +126,7 @@ class Simulation:
         known: dict[Network, DocumentSettings] = self.conditions.addresses
         self.change({"addresses": {**known, network: document}})
 
-    def change(self, changes: dict[str, object]) -> None:
+    def change(self, changes: Mapping[str, object]) -> None:
         """Changes members of the conditions, by their names in scenarios; the rest stays.
 
         Raises:

@@ -1,0 +1,163 @@
+"""Which requests the service refuses, and how."""
+
+import aiohttp
+import pytest
+
+from sidecar.simulator import Serving
+from tests.simulator.asking import LOADBALANCER, QUERY, ask
+
+NEWEST = ["2025-04-07", "2024-07-17", "2024-03-15"]
+
+
+@pytest.mark.parametrize("value", ["true", "True", "TRUE"])
+async def test_metadata_header(serving: Serving, session: aiohttp.ClientSession, value: str) -> None:
+    """The Metadata header counts in any case of its value."""
+    answered = await ask(session, serving.url + LOADBALANCER, headers={"Metadata": value})
+
+    assert answered.status == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Metadata": "false"}, {"Metadata": ""}])
+async def test_without_metadata_header(
+    serving: Serving, session: aiohttp.ClientSession, headers: dict[str, str]
+) -> None:
+    """Without it the captured body comes, odd spaces included."""
+    answered = await ask(session, serving.url + LOADBALANCER, headers=headers)
+
+    assert answered.status == 400
+    assert answered.body == b'{ "error": "Bad request: . Required metadata header not specified" }'
+
+
+@pytest.mark.parametrize("path", [LOADBALANCER, "/metadata/versions", f"/metadata/instance?{QUERY}"])
+async def test_forwarded(serving: Serving, session: aiohttp.ClientSession, path: str) -> None:
+    """A request that a proxy passed on is refused."""
+    headers = {"Metadata": "true", "X-Forwarded-For": "10.0.0.1"}
+
+    answered = await ask(session, serving.url + path, headers=headers)
+
+    assert answered.status == 400
+    assert "X-Forwarded-For" in answered.error
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "api-version=", "api-version=2020-10-02", "api-version=2020-09-01", "api-version=2017-03-01"],
+)
+async def test_version_refused(serving: Serving, session: aiohttp.ClientSession, query: str) -> None:
+    """A version that is missing, unknown or older than the endpoint brings the three newest."""
+    answered = await ask(session, f"{serving.url}/metadata/loadbalancer?{query}")
+
+    assert answered.status == 400
+    assert answered.value["newest-versions"] == NEWEST
+
+
+@pytest.mark.parametrize("version", ["2020-10-01", "2021-05-01", "2023-07-01", "2025-04-07"])
+async def test_version_accepted(serving: Serving, session: aiohttp.ClientSession, version: str) -> None:
+    """Every known version from 2020-10-01 on is accepted."""
+    answered = await ask(session, f"{serving.url}/metadata/loadbalancer?api-version={version}")
+
+    assert answered.status == 200
+
+
+async def test_versions_are_settable(serving: Serving, session: aiohttp.ClientSession) -> None:
+    """A service that knows other versions refuses with the newest of those."""
+    serving.simulator.change({"versions": ["2021-02-01", "2030-01-01"]})
+
+    answered = await ask(session, serving.url + LOADBALANCER)
+
+    assert answered.value["newest-versions"] == ["2030-01-01", "2021-02-01"]
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("", 'Missing required parameter "api-version"'),
+        ("api-version=x", 'parameter value "x" is not allowed'),
+    ],
+)
+async def test_version_errors_of_the_endpoint(
+    serving: Serving, session: aiohttp.ClientSession, query: str, text: str
+) -> None:
+    """The endpoint's own documented texts can be asked for."""
+    serving.simulator.change({"versionError": "missing-parameter"})
+
+    answered = await ask(session, f"{serving.url}/metadata/loadbalancer?{query}")
+
+    assert answered.status == 400
+    assert text in answered.error
+
+
+@pytest.mark.parametrize("query", [f"{QUERY}&{QUERY}", f"{QUERY}&format=json&format=json"])
+async def test_repeated_parameter(serving: Serving, session: aiohttp.ClientSession, query: str) -> None:
+    """A parameter given twice is refused."""
+    answered = await ask(session, f"{serving.url}/metadata/loadbalancer?{query}")
+
+    assert answered.status == 400
+    assert answered.error.startswith("Unexpected request")
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+async def test_format(serving: Serving, session: aiohttp.ClientSession, form: str) -> None:
+    """Both formats bring the same JSON."""
+    answered = await ask(session, f"{serving.url}{LOADBALANCER}&format={form}")
+
+    assert answered.headers["Content-Type"].startswith("application/json")
+    assert answered.value["loadbalancer"]["outboundRules"]
+
+
+async def test_other_format(serving: Serving, session: aiohttp.ClientSession) -> None:
+    """Another format is refused by name and value."""
+    answered = await ask(session, f"{serving.url}{LOADBALANCER}&format=xml")
+
+    assert answered.status == 400
+    assert 'parameter value "xml" is not allowed for parameter "format"' in answered.error
+
+
+async def test_sub_path(serving: Serving, session: aiohttp.ClientSession) -> None:
+    """The endpoint has no fields of its own."""
+    answered = await ask(session, f"{serving.url}/metadata/loadbalancer/publicIpAddresses/0?{QUERY}")
+
+    assert answered.status == 404
+    assert answered.error == (
+        'API is not found: Path = "/metadata/loadbalancer/publicIpAddresses/0", Method = "GET"'
+    )
+
+
+async def test_unknown_path(serving: Serving, session: aiohttp.ClientSession) -> None:
+    """An unknown category is a 404 of the service."""
+    answered = await ask(session, f"{serving.url}/metadata/nothing?{QUERY}")
+
+    assert (answered.status, answered.error) == (404, "Not found")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_other_methods(serving: Serving, session: aiohttp.ClientSession, method: str) -> None:
+    """Only GET is allowed."""
+    answered = await ask(session, serving.url + LOADBALANCER, method=method)
+
+    assert answered.status == 405
+    assert (
+        answered.error == f'Http method is not allowed: Path = "/metadata/loadbalancer", Method = "{method}"'
+    )
+
+
+@pytest.mark.parametrize("path", ["/", LOADBALANCER, f"/metadata/instance?{QUERY}"])
+async def test_head(serving: Serving, session: aiohttp.ClientSession, path: str) -> None:
+    """HEAD is refused by another server, in XML of the captured length."""
+    answered = await ask(session, serving.url + path, method="HEAD", headers={})
+
+    assert answered.status == 400
+    assert answered.headers["Content-Type"] == "text/xml; charset=utf-8"
+    assert answered.headers["Server"] == "Microsoft-IIS/10.0"
+    assert answered.headers["Content-Length"] == "323"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Metadata": "true"}])
+async def test_versions(serving: Serving, session: aiohttp.ClientSession, headers: dict[str, str]) -> None:
+    """The list of versions needs neither header nor version and begins with the oldest."""
+    answered = await ask(session, f"{serving.url}/metadata/versions", headers=headers)
+
+    versions = answered.value["apiVersions"]
+    assert versions[0] == "2017-03-01"
+    assert versions == sorted(versions)
+    assert "2020-10-01" in versions
