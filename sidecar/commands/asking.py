@@ -1,0 +1,256 @@
+"""The three who can be asked for the node's facts: a running agent, the metadata service, a Node.
+
+What the agent answers over HTTP is passed on; for the others the same answers are made here.
+"""
+
+import asyncio
+import itertools
+import json
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+
+from sidecar import clock
+from sidecar.api.bodies import Facts, Question
+from sidecar.api.endpoints import ENDPOINTS
+from sidecar.api.filters import Filter
+from sidecar.api.parameters import Format
+from sidecar.api.problems import NothingError
+from sidecar.core.addresses import parse_address
+from sidecar.core.annotations import Layout, found
+from sidecar.core.backoff import retry_ceiling
+from sidecar.core.document import canonical_bytes
+from sidecar.core.environment import variables
+from sidecar.core.outcome import Answer, Failure, Reason, Status
+from sidecar.core.parsing import parse_canonical
+from sidecar.core.reply import shown
+from sidecar.core.state import Policy, Snapshot, State, observe, take_up
+from sidecar.errors import Error, ExitCode, UnreachableError
+from sidecar.metrics import Metrics
+from sidecar.sources import Source
+
+__all__ = [
+    "AgentRespondent",
+    "IncompleteError",
+    "NoneError",
+    "Respondent",
+    "SnapshotRespondent",
+    "ask_imds",
+    "ask_node",
+    "reach_agent",
+]
+
+_Value = TypeVar("_Value")
+
+_RETRYABLE = {Reason.NOT_READY, Reason.THROTTLED, Reason.UNAVAILABLE, Reason.UNREACHABLE}
+_POLICY = Policy(stale_after=float("inf"), absent_after=0.0)
+"""Of an answer that is used at once."""
+
+
+class NoneError(Error):
+    """There is an answer, and it is that there is none."""
+
+    exit_code = ExitCode.NONE
+
+
+class IncompleteError(Error):
+    """A part of the answer is missing where it was looked for."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class _AgainError(Error):
+    """Not now; worth asking again."""
+
+
+class Respondent(Protocol):
+    """Somebody who answers."""
+
+    async def answer(self, what: str, form: Format) -> bytes:
+        """The body of ``/v1/`` + ``what`` in one of its forms.
+
+        Raises:
+            NoneError: there is none.
+            IncompleteError: it is not to be had from here.
+        """
+        ...
+
+    async def variables(self) -> dict[str, str]:
+        """The ``AZURE_LB_*`` variables."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRespondent:
+    """Answers from a snapshot as the HTTP API would."""
+
+    snapshot: Snapshot
+    node: str | None = None
+
+    async def answer(self, what: str, form: Format) -> bytes:
+        """See :class:`Respondent`."""
+        facts = Facts(self.snapshot, self.node, None)
+        try:
+            return ENDPOINTS[f"/v1/{what}"].build(facts, Question(Filter(), form))
+        except NothingError as error:
+            raise NoneError(str(error)) from error
+
+    async def variables(self) -> dict[str, str]:
+        """See :class:`Respondent`."""
+        return variables(self.snapshot, node=self.node, node_address=None)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRespondent:
+    """Answers by asking a running agent."""
+
+    session: aiohttp.ClientSession
+    url: str
+    """Scheme, host and port."""
+    patience: float
+    """Seconds to go on asking."""
+
+    async def answer(self, what: str, form: Format) -> bytes:
+        """See :class:`Respondent`."""
+        return await self._get(f"/v1/{what}?format={form}")
+
+    async def variables(self) -> dict[str, str]:
+        """See :class:`Respondent`; which public IP comes first is the agent's own word."""
+        body = json.loads(await self.answer("loadbalancer", Format.JSON))
+        given = variables(_published(body), node=body["node"], node_address=None)
+        for name, family in (("PUBLIC_IP", "ipv4"), ("PUBLIC_IPV6", "ipv6")):
+            if given[f"AZURE_LB_{name}"]:
+                address = await self._get(f"/v1/public-ip?format=text&family={family}")
+                given[f"AZURE_LB_{name}"] = str(parse_address(address.decode().strip()))
+        return given
+
+    async def _get(self, target: str) -> bytes:
+        return await _until_answered(lambda: self._get_once(target), patience=self.patience)
+
+    async def _get_once(self, target: str) -> bytes:
+        try:
+            async with self.session.get(self.url + target, allow_redirects=False) as response:
+                body = await response.read()
+                if response.status == 200:
+                    return body
+                detail = f"{self.url} says: {shown(body)}"
+        except (aiohttp.ClientError, OSError) as error:
+            raise _AgainError(f"no agent answers at {self.url} ({error})") from error
+        if response.status == 404:
+            raise NoneError(detail)
+        if response.status in {429, 502, 503, 504}:
+            raise _AgainError(detail)
+        raise Error(detail)
+
+
+async def reach_agent(session: aiohttp.ClientSession, url: str, *, patience: float) -> AgentRespondent | None:
+    """The agent at this URL, or ``None`` if nothing listens there."""
+    try:
+        async with session.get(f"{url}/v1/loadbalancer", allow_redirects=False):
+            return AgentRespondent(session, url, patience)
+    except aiohttp.ClientConnectorError:
+        return None
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        # Something is there, if slow: it is asked again when its answer is needed.
+        return AgentRespondent(session, url, patience)
+
+
+async def ask_imds(source: Source, *, patience: float) -> SnapshotRespondent:
+    """Ask the metadata service, and again while that is of use.
+
+    Raises:
+        NoneError: it says that there is none.
+        UnreachableError: no answer in time.
+        Error: it refuses, or answers with something else than a document.
+    """
+
+    async def once() -> Answer:
+        outcome = await source.fetch()
+        if isinstance(outcome, Failure):
+            kind = _AgainError if outcome.reason in _RETRYABLE else Error
+            raise kind(f"the metadata service: {outcome.reason}", advice=outcome.detail)
+        return outcome
+
+    answer = await _until_answered(once, patience=patience)
+    if answer.body is None:
+        raise NoneError("the metadata service has no load balancer metadata for this machine")
+    now = clock.now()
+    # Not held back: what the service says now is what was asked for.
+    state = State(started=now, empty_answers=3)
+    return SnapshotRespondent(Snapshot.of(observe(state, answer, now, _POLICY), now, _POLICY))
+
+
+async def ask_node(
+    name: str, *, prefix: str, kubeconfig: str | None, context: str | None, patience: float
+) -> SnapshotRespondent:
+    """Read the annotations of a Node.
+
+    Raises:
+        IncompleteError: the document is not among them.
+        UnreachableError: the API server did not answer in time.
+    """
+    # The client costs a second to import, which nobody else should wait for.
+    from sidecar.kube import KubernetesError, LoadingRules, NoAnswerError, connect  # noqa: PLC0415
+
+    rules = LoadingRules(kubeconfig=kubeconfig, context=context)
+    layout = Layout(prefix=prefix)
+
+    async def once() -> SnapshotRespondent:
+        try:
+            node = await nodes.get(name, cached=True)
+        except NoAnswerError as error:
+            raise _AgainError(str(error)) from error
+        except KubernetesError as error:
+            raise Error(str(error)) from error
+        return _annotated(node.annotations, name, layout)
+
+    async with connect(rules, metrics=Metrics()) as nodes:
+        return await _until_answered(once, patience=patience)
+
+
+def _annotated(annotations: Mapping[str, str], name: str, layout: Layout) -> SnapshotRespondent:
+    earlier = found(annotations, layout=layout)
+    if earlier is None or earlier.document is None:
+        status = annotations.get(layout.key("status"))
+        left_out = annotations.get(layout.key("omitted"))
+        raise IncompleteError(
+            f"Node {name} is not annotated with a document (status {status}, omitted {left_out})",
+            advice=f"see kubectl get node {name} -o yaml for what there is, or ask the node's agent",
+        )
+    now = clock.now()
+    state = take_up(State(started=now), earlier, now, _POLICY)
+    word = annotations.get(layout.key("status"), "")
+    status = Status(word) if word in set(Status) else Status.STALE
+    return SnapshotRespondent(Snapshot(state=state, status=status, reason=state.reason(status)), node=name)
+
+
+def _published(body: dict[str, Any]) -> Snapshot:
+    """The snapshot that an agent's ``/v1/loadbalancer`` tells of."""
+    document = parse_canonical(canonical_bytes(body["loadbalancer"])).document
+    state = State(started=clock.now(), document=document)
+    reason = None if body["reason"] is None else Reason(body["reason"])
+    return Snapshot(state=state, status=Status(body["status"]), reason=reason)
+
+
+async def _until_answered(ask: Callable[[], Awaitable[_Value]], *, patience: float) -> _Value:
+    """Ask again with growing delays until there is an answer.
+
+    Raises:
+        UnreachableError: there was none in time; the text is the last one's.
+    """
+    last = "nothing was asked"
+    try:
+        async with asyncio.timeout(patience):
+            for step in itertools.count():
+                try:
+                    return await ask()
+                except _AgainError as error:
+                    last = str(error)
+                ceiling = retry_ceiling(step, poll_interval=1.0)
+                await asyncio.sleep(random.uniform(0.1, 0.1 + ceiling))  # noqa: S311 - no secret
+    except TimeoutError:
+        pass
+    raise UnreachableError(f"no answer within {patience:g} s", advice=last)
