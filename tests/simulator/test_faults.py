@@ -8,8 +8,9 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 import pytest
+from aiohttp import web
 
-from sidecar.simulator import FAULTS, ScenarioError, Serving
+from sidecar.simulator import FAULTS, ScenarioError, Serving, Simulator, parse_scenario
 from tests.simulator.asking import LOADBALANCER, QUERY, ask
 
 STATUSES = {
@@ -233,15 +234,34 @@ async def test_hang(serving: Serving, session: aiohttp.ClientSession) -> None:
     assert serving.simulator.counters.by_status == {"hang": 1}
 
 
-async def test_hanging_requests_end_with_the_service(
+async def test_hanging_requests_end_with_their_client(
     serving: Serving, session: aiohttp.ClientSession
 ) -> None:
-    """Whoever hangs is cut off when the service ends."""
+    """A client that is gone leaves nothing behind that still waits."""
     serving.simulator.set_fault("hang")
     asking = asyncio.create_task(ask(session, serving.url + LOADBALANCER))
     await serving.simulator.counters.reached(1)
+    assert len(_connections()) == 1
 
-    await serving.close()
+    asking.cancel()
+
+    async with asyncio.timeout(20):
+        while _connections():  # noqa: ASYNC110 -- aiohttp tells nobody that a connection has ended
+            await asyncio.sleep(0.01)
+
+
+async def test_hanging_requests_end_with_the_service(session: aiohttp.ClientSession) -> None:
+    """Whoever hangs is cut off at once when a service that others run, patiently, ends."""
+    simulator = Simulator(parse_scenario("fault: hang"))
+    runner = web.AppRunner(simulator.application(), shutdown_timeout=3600)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    asking = asyncio.create_task(ask(session, url + LOADBALANCER))
+    await simulator.counters.reached(1)
+
+    async with asyncio.timeout(20):
+        await runner.cleanup()
 
     with pytest.raises(aiohttp.ClientError):
         await asking
@@ -294,6 +314,11 @@ async def _raw(serving: Serving) -> AsyncIterator[tuple[asyncio.StreamReader, as
         yield reader, writer
     finally:
         writer.transport.abort()
+
+
+def _connections() -> list[asyncio.Task[object]]:
+    """The tasks of connections that the simulator serves."""
+    return [task for task in asyncio.all_tasks() if "RequestHandler.start" in repr(task.get_coro())]
 
 
 def _request() -> bytes:
