@@ -136,7 +136,7 @@ def _within_budget(values: dict[str, str], counts: Mapping[str, int], layout: La
         del values[name]
         omitted.append(f"{name}={counts[name]}")
         values["omitted"] = ",".join(omitted)
-    return {layout.key(name): value for name, value in values.items()}
+    return {layout.key(name): values[name] for name in KEYS if name in values}
 
 
 def _size(values: Mapping[str, str], layout: Layout) -> int:

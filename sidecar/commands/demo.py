@@ -1,0 +1,165 @@
+"""``demo``: the simulator and an agent on loopback, to look around.
+
+It annotates a Node only when told to by ``--kubeconfig``: the ambient configuration may be somebody's
+production cluster, whose Nodes must not get made-up addresses.
+"""
+
+import asyncio
+import json
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from sidecar.agent import Agent, Listening
+from sidecar.api.listen import bind
+from sidecar.api.serving import BoundAddress
+from sidecar.commands.arguments import Parser
+from sidecar.config import Settings
+from sidecar.core.annotations import Layout, annotations, field_manager
+from sidecar.core.listen import ListenAddress, parse_listen
+from sidecar.core.state import Snapshot
+from sidecar.errors import ExitCode, ListenError, UsageError
+from sidecar.logs import configure
+from sidecar.simulator import DOCUMENTS, Simulator, parse_scenario, serve
+
+__all__ = ["main"]
+
+_NODE_ADDRESS = "10.224.0.4"
+"""The private address of the machine that the simulator's documents describe."""
+
+_GUIDE = """
+The metadata service is simulated at {imds}, the agent answers at {api}
+
+  curl -s {api}/v1/public-ip
+  curl -s {api}/v1/loadbalancer
+
+{published}
+
+Break it: the service answers 503 from now on. Watch status and Age; the address stays.
+  curl -s -X PUT --data unavailable {control}/fault
+  curl -si {api}/v1/public-ip
+Mend it:
+  curl -s -X DELETE {control}/fault
+Other documents and faults: curl -s {control}/
+
+Ctrl-C ends it.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT."""
+    parser = Parser("demo", description="Run the simulator and an agent on loopback, to look around.")
+    parser.add_argument(
+        "--document",
+        choices=sorted(DOCUMENTS),
+        default="all",
+        metavar="NAME",
+        help="what the service says [all]",
+    )
+    parser.add_argument("--kubeconfig", metavar="PATH", help="also annotate a Node of this cluster")
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig file")
+    parser.add_argument("--node-name", metavar="NAME", help="the Node to annotate")
+    parsed = parser.parse_args(arguments)
+    if (parsed.kubeconfig is None) != (parsed.node_name is None):
+        raise UsageError("--kubeconfig and --node-name go together: made-up addresses need a Node by name")
+    configure(log_format="text", level="info")
+    asyncio.run(_demo(parsed))
+    return ExitCode.DONE
+
+
+async def _demo(parsed: Namespace) -> None:
+    simulator = Simulator(parse_scenario(f"document: {parsed.document}"))
+    async with AsyncExitStack() as stack:
+        serving = await stack.enter_async_context(serve(simulator))
+        agent = Agent(_settings(parsed, imds_endpoint=serving.url))
+        stack.enter_context(agent.stopping.on_signals())
+
+        def guide(listening: Listening) -> None:
+            stack.push_async_callback(_end, asyncio.ensure_future(show(_url(listening.api[0]))))
+
+        async def show(api: str) -> None:
+            snapshot = agent.latest.value
+            while not snapshot.state.settled:
+                snapshot = await agent.latest.changed(snapshot)
+            published = _published(parsed, snapshot)
+            sys.stdout.write(
+                _GUIDE.format(imds=serving.url, control=serving.control_url, api=api, published=published)
+            )
+            sys.stdout.flush()
+
+        await agent.run(on_listening=guide)
+
+
+def _url(address: BoundAddress) -> str:
+    if isinstance(address, str):
+        raise TypeError("the demo listens on TCP")
+    host, port = address
+    return f"http://{host}:{port}"
+
+
+async def _end(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _settings(parsed: Namespace, *, imds_endpoint: str) -> Settings:
+    """Short durations, so that there is something to watch; nothing from the environment that matters."""
+    return Settings(
+        imds_endpoint=imds_endpoint,
+        annotations=parsed.kubeconfig is not None,
+        poll_interval=2.0,
+        stale_after=15.0,
+        absent_after=15.0,
+        write_splay=2.0,
+        listen=_free("127.0.0.1:16925"),
+        admin_listen=_free("127.0.0.1:16926"),
+        kubeconfig=parsed.kubeconfig,
+        context=parsed.context,
+        node_name=parsed.node_name or "demo-node",
+        node_address=_NODE_ADDRESS,
+        upstream="imds",
+        file=None,
+    )
+
+
+def _free(address: str) -> ListenAddress | None:
+    """This address, or any free port of loopback if it is taken."""
+    wanted = parse_listen(address)
+    if wanted is None:
+        return None
+    try:
+        for socket in bind(wanted, setting="--listen"):
+            socket.close()
+    except ListenError:
+        return parse_listen("127.0.0.1:0")
+    return wanted
+
+
+def _published(parsed: Namespace, snapshot: Snapshot) -> str:
+    """Where the annotations go, or the request that would write them."""
+    if parsed.kubeconfig is not None:
+        command = [
+            "kubectl",
+            "--kubeconfig",
+            parsed.kubeconfig,
+            "get",
+            "node",
+            parsed.node_name,
+            "-o",
+            "yaml",
+        ]
+        return f"The Node {parsed.node_name} is annotated:\n\n  {shlex.join(command)}"
+    layout = Layout()
+    values = annotations(snapshot.state, snapshot.status, snapshot.reason, layout=layout)
+    patch = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "NODE", "uid": "UID", "annotations": values},
+    }
+    manager = field_manager(layout.prefix)
+    return (
+        f"On a cluster it would apply this (PATCH /api/v1/nodes/NODE?fieldManager={manager}&force=true):\n\n"
+        f"{json.dumps(patch, indent=2)}"
+    )
