@@ -208,13 +208,13 @@ class Agent:
     async def _node_publisher(self, poller: Poller) -> AsyncIterator[Publisher]:
         """Connect to the API server; only here is its client imported, beside the running loop."""
         await asyncio.to_thread(importlib.import_module, "sidecar.publish.node")
-        from sidecar.kube import LoadingRules, connect  # noqa: PLC0415 - 10 MiB and a second that other modes save
+        from sidecar.kube import connect  # noqa: PLC0415 - 10 MiB and a second that other modes save
         from sidecar.publish.node import NodePublisher  # noqa: PLC0415 - the same
 
         settings = self._settings
         kubeconfig = None if settings.kubeconfig is None else str(settings.kubeconfig)
-        rules = LoadingRules(kubeconfig=kubeconfig, context=settings.context)
-        async with connect(rules, metrics=self._runtime.metrics, clock=self._runtime.clock) as nodes:
+        metrics = self._runtime.metrics
+        async with connect(metrics=metrics, kubeconfig=kubeconfig, context=settings.context) as nodes:
             yield NodePublisher(
                 nodes,
                 settings.node_name or "",

@@ -193,9 +193,8 @@ async def ask_node(
         UnreachableError: the API server did not answer in time.
     """
     # The client costs a second to import, which nobody else should wait for.
-    from sidecar.kube import KubernetesError, LoadingRules, NoAnswerError, connect  # noqa: PLC0415
+    from sidecar.kube import KubernetesError, NoAnswerError, connect  # noqa: PLC0415
 
-    rules = LoadingRules(kubeconfig=kubeconfig, context=context)
     layout = Layout(prefix=prefix)
 
     async def once() -> SnapshotRespondent:
@@ -207,7 +206,7 @@ async def ask_node(
             raise Error(str(error)) from error
         return _annotated(node.annotations, name, layout)
 
-    async with connect(rules, metrics=Metrics()) as nodes:
+    async with connect(metrics=Metrics(), kubeconfig=kubeconfig, context=context) as nodes:
         return await _until_answered(once, patience=patience)
 
 
