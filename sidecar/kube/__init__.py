@@ -10,7 +10,6 @@ Import it only when annotations are on: it costs 11 MiB and more start-up time t
 ==============  =======================================================================
 """
 
-from sidecar.kube.access import LoadingRules
 from sidecar.kube.client import NodeClient, NodeMetadata, connect
 from sidecar.kube.errors import (
     CredentialsError,
@@ -32,7 +31,6 @@ __all__ = [
     "ForbiddenError",
     "KubeConfigError",
     "KubernetesError",
-    "LoadingRules",
     "MalformedError",
     "NoAnswerError",
     "NodeClient",

@@ -5,14 +5,15 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from pydantic_core import from_json
 
-from sidecar.clock import Clock, now
+from sidecar.clock import now
 from sidecar.errors import UsageError
-from sidecar.kube.access import LoadingRules
+from sidecar.kube.access import SERVICE_ACCOUNT, LoadingRules
 from sidecar.kube.connection import ANSWER_LIMIT, Answer, Connection
 from sidecar.kube.errors import (
     MALFORMED_ADVICE,
@@ -47,27 +48,31 @@ class NodeMetadata:
 
 @asynccontextmanager
 async def connect(
-    rules: LoadingRules,
     *,
     metrics: Metrics,
+    kubeconfig: str | None = None,
+    context: str | None = None,
     timeout: float = REQUEST_TIMEOUT,  # noqa: ASYNC109 - of each request, not of this function
-    clock: Clock = now,
+    service_account: Path = SERVICE_ACCOUNT,
 ) -> AsyncIterator["NodeClient"]:
     """A client of the API server, for the length of the block; nothing is sent by connecting.
 
     Args:
-        rules: Where to look for the configuration.
         metrics: Counts the requests.
+        kubeconfig: A path, or several joined by ``:``. ``None``: the pod's service account if there
+            is one and no context is named, else ``KUBECONFIG``, else ``~/.kube/config``.
+        context: Of the kubeconfig; ``None`` is its current one.
         timeout: Seconds that each request may take.
-        clock: Tells what a date in ``Retry-After`` means.
+        service_account: Where the pod's token and certificate authority are mounted.
 
     Raises:
         KubeConfigError: there is no usable configuration.
     """
+    rules = LoadingRules(kubeconfig=kubeconfig, context=context, service_account=service_account)
     connection = Connection(rules)
     try:
         await connection.open()
-        yield NodeClient(connection, metrics=metrics, timeout=timeout, clock=clock)
+        yield NodeClient(connection, metrics=metrics, timeout=timeout)
     finally:
         await connection.close()
 
@@ -81,12 +86,10 @@ class NodeClient:
         *,
         metrics: Metrics,
         timeout: float,  # seconds, of each request
-        clock: Clock,
     ) -> None:
         self._connection = connection
         self._metrics = metrics
         self._timeout = timeout
-        self._clock = clock
 
     async def get(self, name: str, *, cached: bool) -> NodeMetadata:
         """Read the metadata of a Node.
@@ -155,9 +158,7 @@ class NodeClient:
     def _understand(self, answer: Answer, name: str) -> NodeMetadata:
         if 200 <= answer.status < 300:
             return _node_metadata(answer, name)
-        raise error_from_answer(
-            answer.status, headers=answer.headers, body=answer.body, now=self._clock().utc
-        )
+        raise error_from_answer(answer.status, headers=answer.headers, body=answer.body, now=now().utc)
 
     def _count(self, method: str, code: str) -> None:
         """Count a request by what it came to; one that was cancelled came to nothing."""

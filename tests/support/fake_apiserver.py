@@ -102,13 +102,13 @@ class FakeApiServer:
         node = self.nodes[name] = FakeNode(name, dict(annotations or {}))
         return node
 
-    def kubeconfig(self, path: Path, *, user: Mapping[str, Any] | None = None) -> str:
-        """Write a kubeconfig for this server to `path`, and give that; blocking, but small."""
+    def kubeconfig(self, path: Path, *, user: Mapping[str, Any] | None = None, current: str = "fake") -> str:
+        """Write a kubeconfig with the context ``fake`` to `path`, and give that; blocking, but small."""
         config = {
             "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
-            "users": [{"name": "fake", "user": dict(user or {"token": "fake-token"})}],
+            "users": [{"name": "fake", "user": {"token": "fake-token"} if user is None else dict(user)}],
             "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
-            "current-context": "fake",
+            "current-context": current,
         }
         path.write_text(yaml.safe_dump(config))
         return str(path)

@@ -1,0 +1,255 @@
+"""Where the client finds the API server and its credentials, and how it keeps them fresh."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from sidecar.errors import ExitCode
+from sidecar.kube import CredentialsError, KubeConfigError, UnauthorizedError, connect
+from sidecar.metrics import Metrics
+from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
+
+NODE = "aks-nodepool1-vmss000000"
+UNAUTHORIZED = Reply(status=401, body=json.dumps(status_object(401, "Unauthorized")).encode())
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    """A fake API server with one Node."""
+    async with fake_api_server() as server:
+        server.add_node(NODE)
+        yield server
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """Fresh counters."""
+    return Metrics()
+
+
+@pytest.fixture
+def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Neither pod nor kubeconfig in the environment; gives the home directory."""
+    for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+async def test_rotated_token(server: FakeApiServer, metrics: Metrics, tmp_path: Path) -> None:
+    """A token in a file is read for each request, without the line end an editor adds."""
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    kubeconfig = server.kubeconfig(tmp_path / "config", user={"tokenFile": "token"})
+    async with connect(metrics=metrics, kubeconfig=kubeconfig) as client:
+        await client.get(NODE, cached=False)
+        token.write_text("second\n")
+        await client.get(NODE, cached=False)
+    sent = [request.headers["Authorization"] for request in server.requests]
+    assert sent == ["Bearer first", "Bearer second"]
+
+
+def remove(path: Path) -> None:
+    """Take the file away."""
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    """Leave nothing in the file."""
+    path.write_text("")
+
+
+def spoil(path: Path) -> None:
+    """Put something into the file that no header can hold."""
+    path.write_bytes(b"a\r\nHost: b\xff")
+
+
+@pytest.mark.parametrize("damage", [remove, empty, spoil])
+async def test_token_file_lost(
+    server: FakeApiServer, metrics: Metrics, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """A token file that is gone or spoilt stops the request before it is sent, until it is back."""
+    token = tmp_path / "token"
+    token.write_text("first")
+    kubeconfig = server.kubeconfig(tmp_path / "config", user={"tokenFile": str(token)})
+    async with connect(metrics=metrics, kubeconfig=kubeconfig) as client:
+        damage(token)
+        with pytest.raises(CredentialsError, match="token"):
+            await client.get(NODE, cached=False)
+        assert not server.requests
+        token.write_text("second")
+        await client.get(NODE, cached=False)
+
+
+async def test_kubeconfig_is_loaded_anew_after_401(
+    server: FakeApiServer, metrics: Metrics, tmp_path: Path
+) -> None:
+    """After a 401 the next request uses the token that the kubeconfig holds then."""
+    kubeconfig = server.kubeconfig(tmp_path / "config", user={"token": "first"})
+    async with connect(metrics=metrics, kubeconfig=kubeconfig) as client:
+        server.kubeconfig(tmp_path / "config", user={"token": "second"})
+        await client.get(NODE, cached=False)
+        server.script.append(UNAUTHORIZED)
+        with pytest.raises(UnauthorizedError):
+            await client.get(NODE, cached=False)
+        await client.get(NODE, cached=False)
+    sent = [request.headers["Authorization"] for request in server.requests]
+    assert sent == ["Bearer first", "Bearer first", "Bearer second"]
+
+
+async def test_kubeconfig_lost(server: FakeApiServer, metrics: Metrics, tmp_path: Path) -> None:
+    """A kubeconfig that is gone when it is needed again is an error of that request."""
+    kubeconfig = server.kubeconfig(tmp_path / "config")
+    async with connect(metrics=metrics, kubeconfig=kubeconfig) as client:
+        server.script.append(UNAUTHORIZED)
+        with pytest.raises(UnauthorizedError):
+            await client.get(NODE, cached=False)
+        (tmp_path / "config").unlink()
+        with pytest.raises(CredentialsError, match="there is no kubeconfig"):
+            await client.get(NODE, cached=False)
+
+
+async def test_credential_plugin(server: FakeApiServer, metrics: Metrics, tmp_path: Path) -> None:
+    """The token of a credential plug-in is used, and asked for again after a 401."""
+    version = "client.authentication.k8s.io/v1"
+    credential = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": "of-the-plug-in"}}
+    (tmp_path / "credential").write_text(json.dumps(credential))
+    plugin = {"apiVersion": version, "command": "cat", "args": [str(tmp_path / "credential")]}
+    kubeconfig = server.kubeconfig(tmp_path / "config", user={"exec": plugin})
+    async with connect(metrics=metrics, kubeconfig=kubeconfig) as client:
+        await client.get(NODE, cached=False)
+        credential["status"] = {"token": "renewed"}
+        (tmp_path / "credential").write_text(json.dumps(credential))
+        server.script.append(UNAUTHORIZED)
+        with pytest.raises(UnauthorizedError):
+            await client.get(NODE, cached=False)
+        await client.get(NODE, cached=False)
+    sent = [request.headers["Authorization"] for request in server.requests]
+    assert sent == ["Bearer of-the-plug-in", "Bearer of-the-plug-in", "Bearer renewed"]
+
+
+async def test_failing_credential_plugin(server: FakeApiServer, metrics: Metrics, tmp_path: Path) -> None:
+    """A credential plug-in that gives nothing stops the start, rather than asking as nobody."""
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "false"}
+    kubeconfig = server.kubeconfig(tmp_path / "config", user={"exec": plugin})
+    with pytest.raises(KubeConfigError, match="plug-in"):
+        async with connect(metrics=metrics, kubeconfig=kubeconfig):
+            pass
+
+
+async def test_user_without_credentials(server: FakeApiServer, metrics: Metrics, tmp_path: Path) -> None:
+    """A user without credentials, as for a local proxy that has them, sends none."""
+    kubeconfig = server.kubeconfig(tmp_path / "config", user={})
+    async with connect(metrics=metrics, kubeconfig=kubeconfig) as client:
+        await client.get(NODE, cached=False)
+    assert "Authorization" not in server.requests[0].headers
+
+
+async def test_named_context(server: FakeApiServer, metrics: Metrics, tmp_path: Path) -> None:
+    """A named context goes before the current one."""
+    kubeconfig = server.kubeconfig(tmp_path / "config", current="nowhere")
+    async with connect(metrics=metrics, kubeconfig=kubeconfig, context="fake") as client:
+        assert (await client.get(NODE, cached=False)).name == NODE
+
+
+async def test_unknown_context(server: FakeApiServer, metrics: Metrics, tmp_path: Path) -> None:
+    """A context that the kubeconfig does not have is an error that names those it has."""
+    kubeconfig = server.kubeconfig(tmp_path / "config")
+    with pytest.raises(KubeConfigError, match="--context is one of: fake") as failure:
+        async with connect(metrics=metrics, kubeconfig=kubeconfig, context="other"):
+            pass
+    assert failure.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.usefixtures("no_surroundings")
+async def test_kubeconfig_of_the_environment(
+    server: FakeApiServer, metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a service account, KUBECONFIG is used; it may list files that do not exist."""
+    path = server.kubeconfig(tmp_path / "config")
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'none'}:{path}")
+    async with connect(metrics=metrics, service_account=tmp_path / "none") as client:
+        assert (await client.get(NODE, cached=False)).name == NODE
+
+
+async def test_kubeconfig_of_the_home(
+    server: FakeApiServer, metrics: Metrics, no_surroundings: Path, tmp_path: Path
+) -> None:
+    """Without anything else, the kubeconfig in the home directory is used."""
+    (no_surroundings / ".kube").mkdir()
+    server.kubeconfig(no_surroundings / ".kube" / "config")
+    async with connect(metrics=metrics, service_account=tmp_path / "none") as client:
+        assert (await client.get(NODE, cached=False)).name == NODE
+
+
+@pytest.mark.usefixtures("no_surroundings")
+async def test_nothing_to_connect_to(metrics: Metrics, tmp_path: Path) -> None:
+    """Where there is no cluster, the error names the flags that help."""
+    with pytest.raises(KubeConfigError, match=r"--kubeconfig.*--context.*--no-annotations"):
+        async with connect(metrics=metrics, service_account=tmp_path):
+            pass
+
+
+@pytest.mark.usefixtures("no_surroundings")
+async def test_pod_without_token(metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pod without a token, the error says how a pod gets one."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    with pytest.raises(KubeConfigError, match="automountServiceAccountToken"):
+        async with connect(metrics=metrics, service_account=tmp_path):
+            pass
+
+
+@pytest.mark.usefixtures("no_surroundings")
+@pytest.mark.parametrize(
+    ("token", "authority"), [("", "x"), ("token", None), ("token", ""), ("token", "no certificate")]
+)
+async def test_broken_service_account(
+    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, authority: str | None
+) -> None:
+    """An empty token, or an authority that is missing or none, is an error of the configuration."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")
+    (tmp_path / "token").write_text(token)
+    if authority is not None:
+        (tmp_path / "ca.crt").write_text(authority)
+    with pytest.raises(KubeConfigError, match="unusable"):
+        async with connect(metrics=metrics, service_account=tmp_path):
+            pass
+
+
+SECRET = "very-secret"  # noqa: S105 - what must not be shown
+
+CONTEXT = "current-context: a\ncontexts: [{name: a, context: {cluster: c, user: u}}]\n"
+CLUSTER = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "7",
+        "{",
+        "contexts: 7",
+        "contexts: [{}]\ncurrent-context: a",
+        "contexts: [{name: a}]\ncurrent-context: a",
+        CONTEXT,
+        CONTEXT + "clusters: []\nusers: []",
+        CONTEXT + "clusters: [{name: c, cluster: {}}]\nusers: [{name: u, user: {token: t}}]",
+        CONTEXT + CLUSTER + f"users: [{{name: u, token: {SECRET}}}]",
+        CONTEXT + CLUSTER + f'users: [{{name: u, user: {{token: "{SECRET}\\r\\nHost: a"}}}}]',
+        CONTEXT + CLUSTER + "users: [{name: u, user: {tokenFile: none}}]",
+    ],
+)
+async def test_broken_kubeconfig(metrics: Metrics, tmp_path: Path, text: str) -> None:
+    """A kubeconfig of another shape is one line of error, without the secrets in it."""
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(KubeConfigError, match="--kubeconfig") as failure:
+        async with connect(metrics=metrics, kubeconfig=str(tmp_path / "config")):
+            pass
+    shown = f"{failure.value} {failure.value.__cause__}"
+    assert shown.isprintable()
+    assert SECRET not in shown
