@@ -108,7 +108,14 @@ class Representations:
         prepared = Prepared(
             body=representation.body,
             etag=representation.etag,
-            headers=CIMultiDict({"Content-Type": endpoint.content_type(question.form)}, **headers),
+            headers=CIMultiDict(
+                {
+                    "Content-Type": endpoint.content_type(question.form),
+                    # Given here since the library leaves out a length of 0 in answers to HEAD.
+                    "Content-Length": str(len(representation.body)),
+                },
+                **headers,
+            ),
             not_modified_headers=headers,
             observed=self.snapshot.state.observed,
         )

@@ -1,0 +1,138 @@
+"""An API of its own for each test, and plain sockets to talk to it."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiohttp import ClientResponse, ClientSession
+
+from sidecar.api.application import Application, Configuration
+from sidecar.api.connections import Handler
+from sidecar.api.listen import bind
+from sidecar.api.serving import Limits, serving
+from sidecar.core.addresses import IPAddress
+from sidecar.core.listen import parse_listen
+from sidecar.core.state import Snapshot
+from sidecar.latest import Latest
+from sidecar.metrics import Metrics
+from tests.support.states import FakeClock
+
+__all__ = ["API", "NODE", "Reply", "api_running", "exchange", "served", "socket_on"]
+
+NODE = "aks-pool1-12345678-vmss000000"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that was read to its end."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @classmethod
+    async def of(cls, response: ClientResponse) -> "Reply":
+        """Read an answer to its end."""
+        return cls(response.status, dict(response.headers), await response.read())
+
+
+@dataclass(frozen=True)
+class API:
+    """A running API."""
+
+    latest: Latest[Snapshot]
+    clock: FakeClock
+    metrics: Metrics
+    address: tuple[str, int]
+    session: ClientSession
+
+    async def get(self, target: str, *, method: str = "GET", **headers: str) -> Reply:
+        """Ask; underscores in names of headers stand for hyphens."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"http://{self.address[0]}:{self.address[1]}{target}"
+        async with self.session.request(method, url, headers=named) as response:
+            return await Reply.of(response)
+
+    async def metadata(self, target: str, **headers: str) -> Reply:
+        """Ask as clients of the metadata service do."""
+        return await self.get(target, Metadata="true", **headers)
+
+
+@asynccontextmanager
+async def api_running(
+    snapshot: Snapshot,
+    *,
+    node_name: str | None = NODE,
+    node_address: IPAddress | None = None,
+    allow_forwarded: bool = False,
+    limits: Limits | None = None,
+) -> AsyncIterator[API]:
+    """An API over a snapshot, on a free port of the loopback address."""
+    latest, clock, metrics = Latest(snapshot), FakeClock(), Metrics()
+    configuration = Configuration(
+        latest=latest,
+        clock=clock,
+        metrics=metrics,
+        node_name=node_name,
+        node_address=node_address,
+        allow_forwarded=allow_forwarded,
+    )
+    sockets = socket_on("127.0.0.1:0")
+    async with (
+        serving(Application(configuration), sockets, limits=limits, metrics=metrics) as addresses,
+        ClientSession(skip_auto_headers=("Accept", "User-Agent")) as session,
+    ):
+        assert isinstance(addresses[0], tuple)
+        yield API(latest, clock, metrics, addresses[0], session)
+
+
+def socket_on(listen: str) -> list[socket.socket]:
+    """Bind what a setting says."""
+    address = parse_listen(listen)
+    assert address is not None
+    return bind(address, setting="--listen")
+
+
+class Get(Protocol):
+    """Asks for a target; underscores in names of headers stand for hyphens."""
+
+    async def __call__(self, target: str, *, method: str = "GET", **headers: str) -> Reply:
+        """Ask."""
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[Get]:
+    """Any request handler, on a free port of the loopback address."""
+    async with serving(handler, socket_on("127.0.0.1:0")) as addresses, ClientSession() as session:
+        base = "http://{}:{}".format(*addresses[0])
+
+        async def get(target: str, *, method: str = "GET", **headers: str) -> Reply:
+            async with session.request(method, base + target, headers=headers) as response:
+                return await Reply.of(response)
+
+        yield get
+
+
+async def exchange(address: tuple[str, int], request: bytes) -> bytes:
+    """Send bytes on a connection of their own and read until the server closes it."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        writer.write(request)
+        await writer.drain()
+        return await asyncio.wait_for(reader.read(), timeout=10)
+    finally:
+        writer.close()

@@ -1,0 +1,249 @@
+"""Bounds of connections, and the end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_network
+
+import pytest
+from aiohttp import web
+
+from sidecar.api.connections import Limits
+from sidecar.api.serving import serving
+from tests.api.support import API, api_running, exchange, socket_on
+from tests.api.test_listening import answer_ok
+from tests.support import states
+
+DATA = states.snapshot_after(states.answer(states.body(public=[states.pair("20.1.2.3")])))
+REQUEST = b"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\n\r\n"
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def connected(address: tuple[str, int]) -> AsyncIterator[Connection]:
+    """A plain connection."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def ask(connection: Connection, request: bytes = REQUEST) -> bytes:
+    """Ask on an open connection, and read the head and the body of the answer."""
+    reader, writer = connection
+    writer.write(request)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout=10)
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return head + await asyncio.wait_for(reader.readexactly(length), timeout=10)
+
+
+async def ended(connection: Connection) -> bytes:
+    """Read until the server closes."""
+    try:
+        return await asyncio.wait_for(connection[0].read(), timeout=10)
+    except ConnectionResetError:
+        return b""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that the server does soon."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the server gives no event to wait for
+            await asyncio.sleep(0.005)
+
+
+def clients(api: API) -> float | None:
+    """How many connections are counted."""
+    return api.metrics.registry.get_sample_value("azure_lb_metadata_http_clients")
+
+
+def refused(api: API, cause: str) -> float | None:
+    """How many refusals are counted."""
+    name = "azure_lb_metadata_http_refused_clients_total"
+    return api.metrics.registry.get_sample_value(name, {"cause": cause})
+
+
+async def test_too_many_clients() -> None:
+    """Who comes when all places are taken gets 503 and is sent away, until a place is free."""
+    async with api_running(DATA, limits=Limits(max_clients=2)) as api:
+        async with connected(api.address) as first, connected(api.address) as second:
+            answers = [await ask(first), await ask(second)]
+            third = await exchange(api.address, REQUEST)
+            assert clients(api) == 2
+        await until(lambda: clients(api) == 0)
+        async with connected(api.address) as fourth:
+            answers.append(await ask(fourth))
+        count = refused(api, "max-clients")
+
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    assert third.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 1\r\n" in third
+    assert b"\r\nConnection: close\r\n" in third
+    assert count == 1
+
+
+async def test_far_too_many_clients() -> None:
+    """A burst beyond the places for refusals is cut off, and those inside go on."""
+    async with api_running(DATA, limits=Limits(max_clients=1)) as api, connected(api.address) as inside:
+        await ask(inside)
+        burst = [await asyncio.open_connection(*api.address) for _ in range(100)]
+        await until(lambda: refused(api, "max-clients") == 100)
+        answer = await ask(inside)
+        for _, writer in burst:
+            writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(("network", "served"), [("127.0.0.0/8", True), ("10.0.0.0/8", False)])
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", ":0"])
+async def test_networks(network: str, listen: str, *, served: bool) -> None:
+    """Only connections from the given networks are served, on a socket for both families too."""
+    limits = Limits(allow_from=(ip_network(network), ip_network("fd00::/8")))
+    async with (
+        serving(answer_ok, socket_on(listen), limits=limits) as addresses,
+        connected(("127.0.0.1", int(addresses[0][1]))) as connection,
+    ):
+        connection[1].write(b"GET / HTTP/1.0\r\n\r\n")
+        reply = await ended(connection)
+
+    assert reply.startswith(b"HTTP/1.0 200 ") is served
+
+
+async def test_refused_networks_are_counted() -> None:
+    """Connections from elsewhere are closed at once and counted as such, never as clients."""
+    async with api_running(DATA, limits=Limits(allow_from=(ip_network("10.0.0.0/8"),))) as api:
+        async with connected(api.address) as connection:
+            reply = await ended(connection)
+        counts = (refused(api, "allow-from"), clients(api))
+
+    assert (reply, counts) == (b"", (1, 0))
+
+
+@pytest.mark.parametrize("before", [[], [REQUEST], [REQUEST, REQUEST]])
+async def test_half_sent_header(before: list[bytes]) -> None:
+    """A header that does not end in time closes the connection, on its first request and later."""
+    async with (
+        api_running(DATA, limits=Limits(header_timeout=0.05)) as api,
+        connected(api.address) as connection,
+    ):
+        for request in before:
+            await ask(connection, request)
+        connection[1].write(b"GET /v1/public-ip HTTP/1.1\r\nHost:")
+        assert await ended(connection) == b""
+
+
+async def test_header_in_pieces() -> None:
+    """A header that comes in pieces is answered, and its time limit ends with it."""
+    async with (
+        api_running(DATA, limits=Limits(header_timeout=0.2)) as api,
+        connected(api.address) as connection,
+        connected(api.address) as stalled,
+    ):
+        connection[1].write(REQUEST[:10])
+        await until(lambda: clients(api) == 2)
+        first = await ask(connection, REQUEST[10:])
+        stalled[1].write(REQUEST[:10])
+        # When this one has timed out, the time of the one before is over too.
+        assert await ended(stalled) == b""
+        second = await ask(connection)
+
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert second.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_idle_connection() -> None:
+    """A connection without requests is closed after a while."""
+    async with (
+        api_running(DATA, limits=Limits(keepalive_timeout=0.05)) as api,
+        connected(api.address) as connection,
+    ):
+        await ask(connection)
+        assert await ended(connection) == b""
+
+
+@pytest.mark.parametrize("half", [b"", b"GET /v1/public-ip HTTP/1.1\r\nHost:"])
+async def test_end_with_idle_connections(half: bytes) -> None:
+    """Connections that are idle, or in the middle of a header, do not hold the end up."""
+    async with AsyncExitStack() as running:
+        limits = Limits(shutdown_timeout=60, header_timeout=60)
+        api = await running.enter_async_context(api_running(DATA, limits=limits))
+        async with connected(api.address) as connection:
+            await ask(connection)
+            connection[1].write(half)
+            await connection[1].drain()
+            async with asyncio.timeout(10):
+                await running.aclose()
+            assert await ended(connection) == b""
+
+
+async def test_end_while_answering() -> None:
+    """A request that is being answered when the end comes gets its answer."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.BaseRequest) -> web.StreamResponse:
+        asked.set()
+        await go_on.wait()
+        return await answer_ok(request)
+
+    async with AsyncExitStack() as running:
+        limits = Limits(shutdown_timeout=60)
+        addresses = await running.enter_async_context(serving(slow, socket_on("127.0.0.1:0"), limits=limits))
+        async with connected(("127.0.0.1", int(addresses[0][1]))) as connection:
+            connection[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asked.wait()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(running.aclose())
+                tasks.create_task(_set_soon(go_on))
+            reply = await ended(connection)
+
+    assert reply.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_end_does_not_wait_for_ever() -> None:
+    """A request that never ends is given up after the time for it."""
+    asked = asyncio.Event()
+
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        asked.set()
+        await asyncio.Event().wait()
+        return await answer_ok(request)
+
+    async with AsyncExitStack() as running:
+        limits = Limits(shutdown_timeout=0.05)
+        addresses = await running.enter_async_context(
+            serving(endless, socket_on("127.0.0.1:0"), limits=limits)
+        )
+        async with connected(("127.0.0.1", int(addresses[0][1]))) as connection:
+            connection[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asked.wait()
+            async with asyncio.timeout(10):
+                await running.aclose()
+            assert await ended(connection) == b""
+
+
+async def test_gone_client() -> None:
+    """When the client goes, its handler is cancelled."""
+    asked, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        return await answer_ok(request)
+
+    async with serving(endless, socket_on("127.0.0.1:0")) as addresses:
+        async with connected(("127.0.0.1", int(addresses[0][1]))) as connection:
+            connection[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asked.wait()
+        await asyncio.wait_for(cancelled.wait(), timeout=10)
+
+
+async def _set_soon(event: asyncio.Event) -> None:
+    """Set it once everything that is due now has run."""
+    await asyncio.sleep(0)
+    event.set()

@@ -1,0 +1,324 @@
+"""What each path answers, in both forms, with and without filters."""
+
+import json
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from sidecar.api.filters import scope_of
+from sidecar.api.parameters import Scope
+from tests.api.support import NODE, api_running
+from tests.support import states
+
+DUAL_STACK = states.snapshot_after(
+    states.answer(
+        states.body(
+            public=[
+                states.pair("[2603:1020:10:5::34]", "[fd00::10]"),
+                states.pair("20.10.5.34"),
+                states.pair("20.10.5.4", "10.240.0.5"),
+            ],
+            inbound_rules=[
+                states.inbound("[2603:1020::5]", 443, 30443, private="[fd00::10]"),
+                states.inbound("20.20.20.20", 443, 30443),
+                states.inbound("20.20.20.20", 53, 53, protocol="Udp", private="20.20.20.20"),
+                states.inbound("10.240.0.100", 0, 0, protocol="All"),
+            ],
+            outbound=[states.pair("52.2.2.2"), states.pair("52.1.1.1")],
+        )
+    )
+)
+"""IPv6 in brackets, a rule with floating IP, and HA ports on an internal frontend."""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/public-ips", ["20.10.5.4", "20.10.5.34", "2603:1020:10:5::34"]),
+        ("/v1/inbound-ips", ["10.240.0.100", "20.20.20.20", "2603:1020::5"]),
+        ("/v1/outbound-ips", ["52.1.1.1", "52.2.2.2"]),
+        ("/v1/egress-ips", ["20.10.5.4", "20.10.5.34", "2603:1020:10:5::34"]),
+    ],
+)
+async def test_address_lists(path: str, expected: list[str]) -> None:
+    """Lists of addresses are bare JSON arrays or one address per line, IPv4 first, without brackets."""
+    async with api_running(DUAL_STACK) as api:
+        as_json, as_text = await api.get(path), await api.get(f"{path}?format=text")
+
+    assert as_json.json == expected
+    assert as_json.headers["Content-Type"] == "application/json"
+    assert as_text.text == "".join(f"{address}\n" for address in expected)
+    assert as_text.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+async def test_inbound_rules_as_text() -> None:
+    """Inbound rules as text name protocol, frontend and backend, with IPv6 in brackets."""
+    async with api_running(DUAL_STACK) as api:
+        reply = await api.get("/v1/inbound-rules", Accept="text/plain")
+
+    assert reply.text.splitlines() == [
+        "all 10.240.0.100:0 -> 10.240.0.4:0",
+        "tcp 20.20.20.20:443 -> 10.240.0.4:30443",
+        "udp 20.20.20.20:53 -> 20.20.20.20:53",
+        "tcp [2603:1020::5]:443 -> [fd00::10]:30443",
+    ]
+
+
+async def test_rules_as_json() -> None:
+    """Rules as JSON have the metadata service's own key names."""
+    async with api_running(DUAL_STACK) as api:
+        inbound, outbound = await api.get("/v1/inbound-rules"), await api.get("/v1/outbound-rules")
+
+    assert inbound.json[2] == {
+        "frontendIpAddress": "20.20.20.20",
+        "protocol": "udp",
+        "frontendPort": 53,
+        "backendPort": 53,
+        "privateIpAddress": "20.20.20.20",
+    }
+    assert outbound.json[0] == {"frontendIpAddress": "52.1.1.1", "privateIpAddress": "10.240.0.4"}
+
+
+async def test_outbound_rules_as_text() -> None:
+    """Outbound rules as text point from the private address to the frontend."""
+    async with api_running(DUAL_STACK) as api:
+        reply = await api.get("/v1/outbound-rules?format=text")
+
+    assert reply.text == "10.240.0.4 -> 52.1.1.1\n10.240.0.4 -> 52.2.2.2\n"
+
+
+async def test_many_rules() -> None:
+    """A load balancer's full 250 rules are all there, in both forms."""
+    rules = [states.inbound("20.20.20.20", port, port) for port in range(1000, 1250)]
+    async with api_running(states.snapshot_after(states.answer(states.body(inbound_rules=rules)))) as api:
+        as_json, as_text = await api.get("/v1/inbound-rules"), await api.get("/v1/inbound-rules?format=text")
+
+    assert [rule["frontendPort"] for rule in as_json.json] == list(range(1000, 1250))
+    assert len(as_text.text.splitlines()) == 250
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/v1/public-ips?family=ipv6", ["2603:1020:10:5::34"]),
+        ("/v1/public-ips?privateIp=10.240.0.5", ["20.10.5.4"]),
+        ("/v1/public-ips?privateIp=%5Bfd00::10%5D", ["2603:1020:10:5::34"]),
+        ("/v1/public-ips?privateIp=10.9.9.9", []),
+        ("/v1/inbound-ips?scope=private", ["10.240.0.100"]),
+        ("/v1/inbound-ips?scope=public&family=ipv4", ["20.20.20.20"]),
+        ("/v1/inbound-ips?protocol=UDP", ["20.20.20.20"]),
+        ("/v1/inbound-ips?backendPort=30443", ["20.20.20.20", "2603:1020::5"]),
+        ("/v1/inbound-ips?frontendPort=443&family=ipv6", ["2603:1020::5"]),
+        ("/v1/inbound-ips?frontendPort=0", ["10.240.0.100"]),
+        ("/v1/egress-ips?family=ipv4", ["20.10.5.4", "20.10.5.34"]),
+        ("/v1/outbound-ips?family=ipv6", []),
+        ("/v1/outbound-ips?privateIp=10.240.0.4", ["52.1.1.1", "52.2.2.2"]),
+    ],
+)
+async def test_filters(target: str, expected: list[str]) -> None:
+    """Filters are ANDed, and those of addresses apply to the frontend."""
+    async with api_running(DUAL_STACK) as api:
+        reply = await api.get(target)
+
+    assert reply.json == expected
+
+
+async def test_filtered_rules() -> None:
+    """Rules are filtered by protocol, port, scope and private address like lists of addresses."""
+    async with api_running(DUAL_STACK) as api:
+        reply = await api.get("/v1/inbound-rules?protocol=tcp&scope=public&privateIp=10.240.0.4&format=text")
+
+    assert reply.text == "tcp 20.20.20.20:443 -> 10.240.0.4:30443\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "scope"),
+    [
+        ("10.0.0.1", Scope.PRIVATE),
+        ("172.31.255.255", Scope.PRIVATE),
+        ("172.32.0.0", Scope.PUBLIC),
+        ("192.168.1.1", Scope.PRIVATE),
+        ("100.64.0.1", Scope.PRIVATE),
+        ("100.128.0.0", Scope.PUBLIC),
+        ("127.0.0.1", Scope.PRIVATE),
+        ("169.254.1.1", Scope.PRIVATE),
+        ("203.0.113.1", Scope.PUBLIC),
+        ("198.18.0.1", Scope.PUBLIC),
+        ("fd00::1", Scope.PRIVATE),
+        ("fe80::1", Scope.PRIVATE),
+        ("::1", Scope.PRIVATE),
+        ("2001:db8::1", Scope.PUBLIC),
+    ],
+)
+def test_scope(address: str, scope: Scope) -> None:
+    """Private are RFC 1918, shared, unique local, loopback and link-local; documentation ranges are not."""
+    assert scope_of(ip_address(address)) is scope
+
+
+async def test_loadbalancer() -> None:
+    """The document comes with the node, its status, its revision and when it changed."""
+    async with api_running(DUAL_STACK) as api:
+        reply = await api.get("/v1/loadbalancer", Accept="text/plain")
+
+    document = DUAL_STACK.state.document
+    assert document is not None
+    assert list(reply.json) == ["node", "status", "reason", "revision", "changedAt", "loadbalancer"]
+    assert reply.json | {"loadbalancer": None} == {
+        "node": NODE,
+        "status": "ok",
+        "reason": None,
+        "revision": document.revision,
+        "changedAt": "2026-01-02T03:04:05Z",
+        "loadbalancer": None,
+    }
+    assert reply.body.endswith(b',"loadbalancer":' + document.canonical + b"}")
+    assert b" " not in reply.body
+
+
+async def test_unnamed_node() -> None:
+    """Without a node name the member is null and the header absent."""
+    async with api_running(DUAL_STACK, node_name=None) as api:
+        reply = await api.get("/v1/loadbalancer")
+
+    assert reply.json["node"] is None
+    assert "Azure-LB-Metadata-Node" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("target", "accept", "expected"),
+    [
+        ("/v1/public-ip", None, "20.10.5.4\n"),
+        ("/v1/public-ip", "*/*", "20.10.5.4\n"),
+        ("/v1/public-ip", "text/html", "20.10.5.4\n"),
+        ("/v1/public-ip", "text/plain, application/json;q=0.5", '"20.10.5.4"'),
+        ("/v1/public-ip", "application/json;q=0", "20.10.5.4\n"),
+        ("/v1/public-ip?format=json", None, '"20.10.5.4"'),
+        ("/v1/public-ip?format=text", "application/json", "20.10.5.4\n"),
+        ("/v1/public-ip?family=ipv6", None, "2603:1020:10:5::34\n"),
+        ("/v1/outbound-ips", None, '["52.1.1.1","52.2.2.2"]'),
+        ("/v1/outbound-ips", "text/plain", "52.1.1.1\n52.2.2.2\n"),
+        ("/v1/outbound-ips", "Text/Plain; charset=utf-8", "52.1.1.1\n52.2.2.2\n"),
+        ("/v1/outbound-ips", "text/plain, */*;q=0.1", '["52.1.1.1","52.2.2.2"]'),
+        ("/v1/outbound-ips", "text/plain, application/json", '["52.1.1.1","52.2.2.2"]'),
+        ("/v1/outbound-ips", "image/png", '["52.1.1.1","52.2.2.2"]'),
+        ("/v1/outbound-ips?format=json", "text/plain", '["52.1.1.1","52.2.2.2"]'),
+        ("/v1/outbound-ips", ";;,=,q", '["52.1.1.1","52.2.2.2"]'),
+    ],
+)
+async def test_forms(target: str, accept: str | None, expected: str) -> None:
+    """The parameter decides on the form, else Accept, which never fails."""
+    async with api_running(DUAL_STACK) as api:
+        reply = await api.get(target, **({} if accept is None else {"Accept": accept}))
+
+    assert (reply.status, reply.text) == (200, expected)
+
+
+async def test_own_public_ip_first() -> None:
+    """The public IP is the one of the node's own address, if that has one."""
+    async with api_running(DUAL_STACK, node_address=ip_address("10.240.0.4")) as api:
+        reply = await api.get("/v1/public-ip")
+
+    assert reply.text == "20.10.5.34\n"
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "target", "words"),
+    [
+        (states.none_accepted(), "/v1/public-ip", "no load balancer metadata"),
+        (
+            states.snapshot_after(states.answer(states.body(outbound=[states.pair("52.1.1.1")]))),
+            "/v1/public-ip",
+            "It lists public IP addresses: none; inbound rules: 0; outbound rules: 1.",
+        ),
+        (
+            states.snapshot_after(states.answer(states.body(public=[states.pair("20.1.2.3")]))),
+            "/v1/public-ip?family=ipv6",
+            "no IPv6 public IP address of this node. It lists public IP addresses: 20.1.2.3;",
+        ),
+    ],
+)
+async def test_no_public_ip(snapshot: Any, target: str, words: str) -> None:
+    """Where there is no public IP the 404 says in words what the metadata service did say."""
+    async with api_running(snapshot) as api:
+        reply = await api.get(target)
+
+    assert reply.status == 404
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert words in reply.json["detail"]
+
+
+async def test_lists_without_metadata() -> None:
+    """Where the metadata service has nothing, lists are empty and no errors."""
+    paths = ("public-ips", "inbound-ips", "outbound-ips", "egress-ips", "inbound-rules", "outbound-rules")
+    async with api_running(states.none_accepted()) as api:
+        as_json = [await api.get(f"/v1/{path}") for path in paths]
+        as_text = [await api.get(f"/v1/{path}?format=text") for path in paths]
+        whole = await api.get("/v1/loadbalancer")
+
+    assert {(reply.status, reply.body) for reply in as_json} == {(200, b"[]")}
+    assert {(reply.status, reply.body) for reply in as_text} == {(200, b"")}
+    assert (whole.json["status"], whole.json["reason"]) == ("no-metadata", "no-metadata")
+    assert whole.json["loadbalancer"] == {"publicIpAddresses": [], "inboundRules": [], "outboundRules": []}
+
+
+async def test_egress_by_outbound_rule() -> None:
+    """Without instance IPs the node leaves from its outbound rules."""
+    only_outbound = states.snapshot_after(states.answer(states.body(outbound=[states.pair("52.1.1.1")])))
+    async with api_running(only_outbound) as api:
+        reply = await api.get("/v1/egress-ips")
+
+    assert reply.json == ["52.1.1.1"]
+
+
+async def test_egress_basis_before_filters() -> None:
+    """A filter that leaves no instance IP does not make outbound rules the basis."""
+    async with api_running(DUAL_STACK) as api:
+        reply = await api.get("/v1/egress-ips?privateIp=10.240.0.99")
+
+    assert reply.json == []
+
+
+async def test_raw() -> None:
+    """The last answer comes byte for byte, spaces and unknown keys included."""
+    body = (
+        b' {"loadbalancer": {"publicIpAddresses": [], "new": 1, "inboundRules": [], "outboundRules": []}}\n'
+    )
+    with_data = states.answer(states.body(public=[states.pair("20.1.2.3")]))
+    async with api_running(states.snapshot_after(with_data, states.answer(body))) as api:
+        raw, guarded = await api.get("/v1/raw"), await api.get("/v1/public-ips")
+
+    assert raw.body == body
+    assert raw.headers["Content-Type"] == "application/json"
+    assert guarded.json == ["20.1.2.3"]
+
+
+async def test_raw_follows_each_answer() -> None:
+    """Bytes that changed without changing the document are served at once."""
+    body = states.body(public=[states.pair("20.1.2.3")])
+    async with api_running(states.snapshot_after(states.answer(body))) as api:
+        before = await api.get("/v1/raw")
+        api.latest.set(states.snapshot_after(states.answer(body), states.answer(body + b"\n")))
+        after = await api.get("/v1/raw")
+
+    assert (before.body, after.body) == (body, body + b"\n")
+
+
+async def test_raw_of_nothing() -> None:
+    """Where the last answer was "none", raw is a 404 that says so, guard or not."""
+    with_data = states.answer(states.body(public=[states.pair("20.1.2.3")]))
+    async with api_running(states.snapshot_after(with_data, states.NONE)) as api:
+        reply = await api.get("/v1/raw")
+
+    assert reply.status == 404
+    assert "no load balancer metadata" in json.loads(reply.body)["detail"]
+
+
+async def test_raw_before_empty_data_are_accepted() -> None:
+    """A first answer that lists nothing can be read raw before it is believed."""
+    async with api_running(states.snapshot_after(states.answer(states.EMPTY_BODY))) as api:
+        raw, listed = await api.get("/v1/raw"), await api.get("/v1/public-ips")
+
+    assert (raw.status, raw.body) == (200, states.EMPTY_BODY)
+    assert "Age" not in raw.headers
+    assert listed.status == 503

@@ -1,0 +1,250 @@
+"""Headers of data answers, conditional requests, and bodies that are made once per change."""
+
+import pytest
+
+from sidecar.api.bodies import Facts, Question
+from sidecar.api.endpoints import Endpoint
+from sidecar.api.filters import Filter
+from sidecar.api.negotiation import etag_matches
+from sidecar.api.parameters import Format
+from sidecar.api.representations import Key, Representations
+from tests.api.support import NODE, api_running
+from tests.support import states
+
+BODY = states.body(
+    public=[states.pair("20.1.2.3")], inbound_rules=[states.inbound("20.20.20.20", 443, 30443)]
+)
+DATA = states.snapshot_after(states.answer(BODY))
+
+TARGETS = [
+    "/v1/loadbalancer",
+    "/v1/public-ip",
+    "/v1/public-ip?format=json",
+    "/v1/public-ips",
+    "/v1/public-ips?format=text",
+    "/v1/inbound-ips",
+    "/v1/outbound-ips?format=text",
+    "/v1/egress-ips",
+    "/v1/inbound-rules",
+    "/v1/inbound-rules?format=text",
+    "/v1/outbound-rules",
+    "/v1/raw",
+    "/metadata/loadbalancer?api-version=2020-10-01",
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_headers(target: str) -> None:
+    """Every data answer says whose data it carries, how old and of what worth they are."""
+    async with api_running(DATA) as api:
+        api.clock.advance(7.9)
+        reply = await api.metadata(target)
+
+    document = DATA.state.document
+    assert document is not None
+    expected = {
+        "Vary": "Accept",
+        "Age": "7",
+        "Azure-LB-Metadata-Node": NODE,
+        "Azure-LB-Metadata-Status": "ok",
+        "Azure-LB-Metadata-Revision": document.revision,
+        "Azure-LB-Metadata-Observed-At": "2026-01-02T03:04:05Z",
+        "Azure-LB-Metadata-Source": "imds",
+        "Server": "azure-lb-metadata",
+    }
+    assert reply.status == 200
+    assert reply.headers.items() >= expected.items()
+    assert reply.headers["Etag"].startswith('"')
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_not_modified(target: str) -> None:
+    """Who has these bytes gets 304 with the same headers, and no body."""
+    async with api_running(DATA) as api:
+        full = await api.metadata(target)
+        again = await api.metadata(target, If_None_Match=full.headers["Etag"])
+        other = await api.metadata(target, If_None_Match='"0"')
+
+    kept = ("Etag", "Vary", "Age", "Azure-LB-Metadata-Revision", "Azure-LB-Metadata-Status")
+    assert (again.status, again.body) == (304, b"")
+    assert [again.headers[name] for name in kept] == [full.headers[name] for name in kept]
+    assert (other.status, other.body) == (200, full.body)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_head(target: str) -> None:
+    """HEAD gives the headers of GET, length included, and no body."""
+    async with api_running(DATA) as api:
+        full, head = await api.metadata(target), await api.get(target, method="HEAD", Metadata="true")
+
+    del full.headers["Date"], head.headers["Date"]
+    assert (head.status, head.headers, head.body) == (200, full.headers, b"")
+
+
+async def test_etags_of_forms_differ() -> None:
+    """Each form has an ETag of its own, so that one is never taken for the other."""
+    async with api_running(DATA) as api:
+        as_json = await api.get("/v1/public-ips")
+        as_text = await api.get("/v1/public-ips", Accept="text/plain", If_None_Match=as_json.headers["Etag"])
+
+    assert as_text.status == 200
+    assert as_text.headers["Etag"] != as_json.headers["Etag"]
+
+
+async def test_etag_follows_its_own_bytes() -> None:
+    """A new rule changes the ETag of the rules and leaves that of the public IP alone."""
+    more = states.body(
+        public=[states.pair("20.1.2.3")],
+        inbound_rules=[states.inbound("20.20.20.20", port, port) for port in (80, 443)],
+    )
+    async with api_running(DATA) as api:
+        before = [await api.get(path) for path in ("/v1/public-ip", "/v1/inbound-rules")]
+        api.latest.set(states.snapshot_after(states.answer(BODY), states.answer(more)))
+        after = [await api.get(path) for path in ("/v1/public-ip", "/v1/inbound-rules")]
+
+    assert before[0].headers["Etag"] == after[0].headers["Etag"]
+    assert before[1].headers["Etag"] != after[1].headers["Etag"]
+    assert before[0].headers["Azure-LB-Metadata-Revision"] != after[0].headers["Azure-LB-Metadata-Revision"]
+
+
+@pytest.mark.parametrize(
+    ("header", "matches"),
+    [
+        ('"abc"', True),
+        ('W/"abc"', True),
+        ("*", True),
+        ('"x", "abc"', True),
+        ('"x",W/"abc" , "y"', True),
+        ('"a,b", "abc"', True),
+        ('"x"', False),
+        ("abc", False),
+        ("", False),
+        ('"abc', False),
+        ('"ab"c"', False),
+    ],
+)
+def test_etag_lists(header: str, *, matches: bool) -> None:
+    """If-None-Match takes lists, weak ETags and a star; what is no ETag matches nothing."""
+    assert etag_matches(header, '"abc"') is matches
+
+
+async def test_repeated_condition_headers() -> None:
+    """Several If-None-Match lines are one list."""
+    async with api_running(DATA) as api:
+        etag = (await api.get("/v1/public-ip")).headers["Etag"]
+        url = f"http://{api.address[0]}:{api.address[1]}/v1/public-ip"
+        headers = [("If-None-Match", '"x"'), ("If-None-Match", etag)]
+        async with api.session.get(url, headers=headers) as response:
+            status = response.status
+
+    assert status == 304
+
+
+async def test_age_follows_the_last_answer() -> None:
+    """A poll that brings nothing new makes the data young again, under the same ETag."""
+    async with api_running(DATA) as api:
+        api.clock.advance(10)
+        old = await api.get("/v1/public-ip")
+        api.latest.set(states.snapshot_after(states.answer(BODY), states.answer(BODY)))
+        new = await api.get("/v1/public-ip")
+
+    assert (old.headers["Age"], new.headers["Age"]) == ("10", "0")
+    assert new.headers["Azure-LB-Metadata-Observed-At"] == "2026-01-02T03:04:15Z"
+    assert old.headers["Etag"] == new.headers["Etag"]
+
+
+async def test_stale_data() -> None:
+    """Stale data are served, and say that they are."""
+    failures = [states.unreachable()] * 31
+    async with api_running(states.snapshot_after(states.answer(BODY), *failures)) as api:
+        reply = await api.get("/v1/loadbalancer")
+
+    assert (reply.json["status"], reply.json["reason"]) == ("stale", "unreachable")
+    assert reply.headers["Azure-LB-Metadata-Status"] == "stale"
+
+
+async def test_restored_data() -> None:
+    """Restored data are served as stale with their age, but not raw."""
+    document = DATA.state.document
+    assert document is not None
+    state = states.restored(document, age=90)
+    async with api_running(states.snapshot_of(state)) as api:
+        reply, raw = await api.get("/v1/public-ip"), await api.get("/v1/raw")
+
+    assert reply.text == "20.1.2.3\n"
+    assert reply.headers["Age"] == "90"
+    assert reply.headers["Azure-LB-Metadata-Source"] == "restored"
+    assert reply.headers["Azure-LB-Metadata-Status"] == "stale"
+    assert raw.status == 503
+    assert raw.headers["Retry-After"] == "1"
+
+
+class CountingEndpoint:
+    """An endpoint that counts how often its body is made."""
+
+    def __init__(self, *, per_answer: bool = False) -> None:
+        self.made = 0
+        self.endpoint = Endpoint(path="/v1/counted", build=self._build, per_answer=per_answer)
+
+    def _build(self, facts: Facts, question: Question) -> bytes:
+        del facts, question
+        self.made += 1
+        return b"body"
+
+
+QUESTION = Question(Filter(), Format.JSON)
+
+
+def key(target: str = "/v1/counted", accept: str = "*/*") -> Key:
+    """Stand for a plain GET."""
+    return Key("GET", target, accept, None, forwarded=False)
+
+
+def test_bodies_are_made_once() -> None:
+    """Polls that bring nothing new make no new body; other data do."""
+    counting = CountingEndpoint()
+    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
+    for outcomes in range(1, 5):
+        representations.follow(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
+        for accept in ("*/*", "application/json"):
+            representations.prepare(key(accept=accept), counting.endpoint, QUESTION)
+    assert counting.made == 1
+
+    representations.follow(states.none_accepted())
+    representations.prepare(key(), counting.endpoint, QUESTION)
+    assert counting.made == 2
+
+
+def test_raw_bodies_are_made_once_per_answer() -> None:
+    """What follows each answer is made anew after each."""
+    counting = CountingEndpoint(per_answer=True)
+    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
+    for outcomes in range(1, 4):
+        representations.follow(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
+        representations.prepare(key(), counting.endpoint, QUESTION)
+
+    assert counting.made == 3
+
+
+def test_prepared_answers_are_found() -> None:
+    """A request like one before is answered without being understood again, until the next snapshot."""
+    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
+    prepared = representations.prepare(key(), CountingEndpoint().endpoint, QUESTION)
+    assert representations.find(key()) is prepared
+
+    representations.follow(states.snapshot_after(states.answer(BODY)))
+    assert representations.find(key()) is None
+
+
+def test_memory_is_bounded() -> None:
+    """Neither many nor long requests make the caches grow beyond their bound."""
+    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
+    endpoint = CountingEndpoint().endpoint
+    for number in range(2000):
+        question = Question(Filter(frontend_port=number), Format.JSON)
+        representations.prepare(key(f"/v1/counted?{number}"), endpoint, question)
+    representations.prepare(key(accept="x" * 1000), endpoint, QUESTION)
+
+    assert len(representations._prepared) <= 512
+    assert len(representations._bodies) <= 512
+    assert representations.find(key(accept="x" * 1000)) is None
