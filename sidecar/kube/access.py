@@ -87,10 +87,10 @@ async def load_access(rules: LoadingRules) -> Access:
     named = rules.kubeconfig or rules.context
     in_pod = not named and SERVICE_HOST_ENV_NAME in rules.environ
     try:
-        if in_pod and (rules.service_account / "token").exists():
+        if in_pod and await asyncio.to_thread((rules.service_account / "token").exists):
             access = await asyncio.to_thread(_load_service_account, rules)
         else:
-            paths = _kubeconfig_paths(rules, in_pod=in_pod)
+            paths = await asyncio.to_thread(_kubeconfig_paths, rules, in_pod=in_pod)
             access = await _load_kubeconfig(paths, rules.context)
         _harden(access.configuration)
     except OSError as error:
