@@ -127,6 +127,14 @@ def test_tail_of_a_long_change_is_rules() -> None:
     assert read.items == (*items[: len(read.items) - 1], "~rules")
 
 
+@pytest.mark.parametrize("length", range(1, 30))
+def test_room_for_rules_is_always_left(length: int) -> None:
+    """Wherever the line breaks off, `~rules` still fits into the 1 KiB."""
+    text = printed(("+outbound " + "1" * length, *["+outbound 100.100.100.100"] * 100))
+    assert text.endswith(" ~rules")
+    assert len(text) <= 1024
+
+
 def test_newest_change_is_always_printed() -> None:
     """A newest change that is too long by itself stands alone, shortened."""
     long = change(1, *(f"+outbound 52.1.1.{number}" for number in range(200)))

@@ -212,6 +212,12 @@ def test_shrunk_list_counts_at_once() -> None:
     assert run((0, answer(two)), (10, answer(FULL))).document == FULL
 
 
+def test_list_that_was_never_there_is_not_absent() -> None:
+    """Only published lists can be missing: one that never had entries has no absence."""
+    only_outbound = answer(document(out=outbound("52.1.1.1")))
+    assert run((0, only_outbound), (10, only_outbound)).absences == {}
+
+
 def test_withheld_list_and_changed_list_go_together() -> None:
     """An answer that replaces one list and lacks another changes the one and keeps the other."""
     moved = document(public=public("20.1.2.4"), inbound=inbound("20.20.20.20"))

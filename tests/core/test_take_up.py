@@ -142,10 +142,14 @@ def test_found_none_is_confirmed_by_one_answer() -> None:
 
 def test_late_take_up_follows_changes_of_this_run() -> None:
     """Changes seen before a late take-up stand after those of the earlier run, 50 in all."""
-    state = see(see(NEW, answer(FULL), seconds=1), answer(MOVED), seconds=2)
-    state = take(state, found(), seconds=3)
-    assert state.document == MOVED
-    assert state.changes == (*OLD_CHANGES, between(FULL, MOVED, at=utc(2)))
+    state = see(see(see(NEW, answer(FULL), seconds=1), answer(MOVED), seconds=2), answer(FULL), seconds=3)
+    state = take(state, found(), seconds=4)
+    assert state.document == FULL
+    assert state.changes == (
+        *OLD_CHANGES,
+        between(FULL, MOVED, at=utc(2)),
+        between(MOVED, FULL, at=utc(3)),
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""The newest value, and waiting for the next one."""
+
+import asyncio
+
+import pytest
+
+from sidecar.latest import Latest
+
+
+async def started(latest: Latest[object], seen: object) -> asyncio.Task[object]:
+    """A task that waits for another value than `seen` and has come as far as it can."""
+    task = asyncio.create_task(latest.changed(seen))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_value_is_the_newest() -> None:
+    """Readers that do not wait get what was set last."""
+    latest = Latest("first")
+    assert latest.value == "first"
+    latest.set("second")
+    assert latest.value == "second"
+
+
+async def test_reader_that_is_behind_does_not_wait() -> None:
+    """Who has seen an older value gets the newest at once, never one in between."""
+    latest = Latest("first")
+    latest.set("second")
+    latest.set("third")
+    assert await latest.changed("first") == "third"
+
+
+async def test_every_waiter_is_woken() -> None:
+    """One new value wakes all who wait, and they see it."""
+    latest: Latest[object] = Latest("first")
+    waiters = [await started(latest, "first") for _ in range(3)]
+    assert not any(waiter.done() for waiter in waiters)
+    latest.set("second")
+    assert await asyncio.gather(*waiters) == ["second"] * 3
+
+
+async def test_woken_waiter_sees_the_newest_value() -> None:
+    """Values set before a woken waiter runs are passed over: level, not edge."""
+    latest: Latest[object] = Latest("first")
+    waiter = await started(latest, "first")
+    latest.set("second")
+    latest.set("third")
+    assert await waiter == "third"
+
+
+async def test_value_that_came_and_went_does_not_wake() -> None:
+    """A waiter that finds the value it had seen goes on waiting."""
+    first: object = object()
+    latest = Latest(first)
+    waiter = await started(latest, first)
+    latest.set(object())
+    latest.set(first)
+    await asyncio.sleep(0)
+    assert not waiter.done()
+    latest.set("other")
+    assert await waiter == "other"
+
+
+async def test_equal_value_is_another_value() -> None:
+    """A change is another object, so a value that only equals the old one is news."""
+    old, new = ["same"], ["same"]
+    latest: Latest[object] = Latest(old)
+    waiter = await started(latest, old)
+    latest.set(new)
+    assert await waiter is new
+
+
+async def test_cancelled_waiter_leaves_the_others() -> None:
+    """A waiter that gives up is cancelled, and those beside it are still woken."""
+    latest: Latest[object] = Latest("first")
+    impatient, patient = [await started(latest, "first") for _ in range(2)]
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    latest.set("second")
+    assert await patient == "second"
