@@ -5,7 +5,7 @@ MicrosoftDocs/azure-compute-docs instance-metadata-service.md for the service as
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 
 from pydantic_core import from_json
@@ -79,25 +79,23 @@ def _reason(status: int) -> Reason:
     return _REASONS.get(status, Reason.MALFORMED)
 
 
-def fallback_version(body: bytes, *, refused: str) -> str | None:
+def fallback_version(body: bytes, *, refused: Collection[str]) -> str | None:
     """The api-version to use after a 400 that lists versions.
 
     Returns:
         The newest listed one that is known here, else the oldest listed; ``None`` if the body lists
-        none, or nothing but the refused one.
+        none, or nothing but refused ones.
     """
     value = _member(body, "newest-versions")
     if not isinstance(value, list):
         return None
-    listed = [item for item in value if _is_version(item) and item != refused]
+    listed = [item for item in value if _is_version(item) and item not in refused]
     known = [item for item in listed if item in KNOWN_VERSIONS]
     return max(known) if known else min(listed, default=None)
 
 
 def _is_version(value: object) -> bool:
-    return (
-        isinstance(value, str) and len(value) == 10 and value.isascii() and value.replace("-", "").isdigit()
-    )
+    return isinstance(value, str) and _VERSION.fullmatch(value) is not None
 
 
 def _error(body: bytes) -> str | None:

@@ -5,10 +5,14 @@ MicrosoftDocs/azure-compute-docs instance-metadata-service.md (headers, no proxy
 """
 
 import logging
+import os
+import socket
+import ssl
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 import sidecar
 from sidecar.clock import Clock
@@ -40,7 +44,8 @@ class _TooLargeError(Exception):
 class IMDSSource:
     """Reads the document over one keep-alive connection, without proxy and without redirects.
 
-    When a kept connection turns out to be closed, aiohttp sends the GET once more on a new one.
+    When a connection ends before an answer has begun, aiohttp sends the GET once more on a new one:
+    so a kept connection that the service has closed meanwhile costs no attempt.
     """
 
     def __init__(self, *, endpoint: str, api_version: str, timeout: float, clock: Clock) -> None:
@@ -54,6 +59,7 @@ class IMDSSource:
         """
         self._endpoint = endpoint
         self._api_version = api_version
+        self._refused_versions: set[str] = set()
         self._clock = clock
         self._last: Answer | None = None
         self._session = aiohttp.ClientSession(
@@ -86,22 +92,25 @@ class IMDSSource:
         try:
             outcome, fallback = await self._attempt()
             if fallback is not None:
-                log(
-                    _logger, logging.WARNING, "api-version-refused", refused=self._api_version, using=fallback
-                )
-                self._api_version = fallback
+                self._fall_back(fallback)
                 outcome, _ = await self._attempt()
         except _TooLargeError:
             return Failure(Reason.MALFORMED, detail=f"the body is larger than {_BODY_LIMIT} bytes")
         except TimeoutError:
             return Failure(Reason.UNREACHABLE, detail="no complete answer within the time-out")
         except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
-            return _broken(error)
+            # Not HTTP, or cut short by a connection that was closed in order.
+            return Failure(Reason.MALFORMED, detail=f"broken response: {_described(error)}")
         except (aiohttp.ClientError, OSError) as error:
             return Failure(Reason.UNREACHABLE, detail=_described(error))
         if isinstance(outcome, Answer):
             self._last = outcome
         return outcome
+
+    def _fall_back(self, version: str) -> None:
+        log(_logger, logging.WARNING, "api-version-refused", refused=self._api_version, using=version)
+        self._refused_versions.add(self._api_version)
+        self._api_version = version
 
     async def _attempt(self) -> tuple[Outcome, str | None]:
         """One request: its outcome, and the api-version to try instead."""
@@ -111,32 +120,64 @@ class IMDSSource:
             if response.status == 200 and self._last is not None and body == self._last.body:
                 # The same bytes mean the same document: nothing is parsed again.
                 return self._last, None
-            if "Content-Encoding" in response.headers:
-                return Failure(
-                    Reason.MALFORMED, detail="the body is compressed", status=response.status
-                ), None
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                if response.status == 200:
+                    return Failure(Reason.MALFORMED, detail="the body is compressed", status=200), None
+                body = b"(compressed)"
             retry_after = parse_retry_after(response.headers.get("Retry-After"), now=self._clock().utc)
-            fallback = fallback_version(body, refused=self._api_version) if response.status == 400 else None
-            return interpret(response.status, body, retry_after=retry_after), fallback
+            return interpret(response.status, body, retry_after=retry_after), self._fallback(
+                response.status, body
+            )
+
+    def _fallback(self, status: int, body: bytes) -> str | None:
+        """The version to use from now on; none is tried again that was refused before."""
+        if status != 400:
+            return None
+        return fallback_version(body, refused={*self._refused_versions, self._api_version})
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body.
+
+    Raises:
+        _TooLargeError: it is longer than ``_BODY_LIMIT``; reading has stopped there.
+        aiohttp.ClientOSError: the connection was reset.
+        aiohttp.ClientPayloadError: the connection was closed too early, or the body is not HTTP.
+    """
     body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > _BODY_LIMIT:
-            response.close()
-            raise _TooLargeError
+    # Kept, since the response forgets it: the payload's own error does not tell a reset from an end.
+    connection = response.connection
+    protocol = None if connection is None else connection.protocol
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > _BODY_LIMIT:
+                response.close()
+                raise _TooLargeError
+    except aiohttp.ClientPayloadError as error:
+        lost = None if protocol is None else protocol.exception()
+        if isinstance(lost, aiohttp.ClientOSError):
+            raise lost from error
+        raise
     return bytes(body)
 
 
-def _broken(error: aiohttp.ClientPayloadError | aiohttp.ClientResponseError) -> Failure:
-    """Tell a connection that was reset from a response that is not HTTP or ends early."""
-    if isinstance(error.__cause__, ConnectionError):
-        return Failure(Reason.UNREACHABLE, detail=_described(error.__cause__))
-    return Failure(Reason.MALFORMED, detail=f"broken response ({_described(error)})")
-
-
 def _described(error: Exception) -> str:
-    text = shown(str(error).encode("ascii", errors="replace"))
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    """What a person can use of a client error: neither its class nor how the connector was set up."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect: {_described(error.os_error)}"
+    if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, HttpProcessingError):
+        error = error.__cause__
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        # Its own text can be the state of the parser.
+        text = "the connection was closed before an answer"
+    elif isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)):
+        text = error.message
+    elif isinstance(error, OSError) and error.errno is not None:
+        # The event loop's own text says "Connect call failed" whatever the cause. The numbers of
+        # resolver and TLS errors are none of the system's.
+        own = isinstance(error, (socket.gaierror, ssl.SSLError))
+        text = str(error.strerror) if own else os.strerror(error.errno)
+    else:
+        text = str(error)
+    return shown(text.encode("ascii", errors="replace")) or type(error).__name__

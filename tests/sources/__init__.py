@@ -1,0 +1,1 @@
+"""Tests of where the document comes from."""
