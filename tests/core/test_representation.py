@@ -1,0 +1,69 @@
+"""The JSON that files and the HTTP API share."""
+
+import pytest
+
+from sidecar.core.document import EMPTY
+from sidecar.core.outcome import Failure, Reason
+from sidecar.core.representation import load_balancer
+from sidecar.core.state import Snapshot, State, observe
+from tests.core.examples import FULL, answer, at, utc
+from tests.support.states import POLICY, none_accepted, restored, snapshot_of
+
+STATE = observe(State(started=at(0)), answer(FULL), at(1), POLICY)
+
+
+def test_members() -> None:
+    """Six members in a fixed order; `changedAt` is when this revision was first seen."""
+    body = load_balancer(Snapshot.of(STATE, at(10), POLICY), node="node-a")
+
+    assert list(body) == ["node", "status", "reason", "revision", "changedAt", "loadbalancer"]
+    assert body == {
+        "node": "node-a",
+        "status": "ok",
+        "reason": None,
+        "revision": FULL.revision,
+        "changedAt": "2026-01-02T03:04:06Z",
+        "loadbalancer": FULL.wire(),
+    }
+
+
+def test_nothing_ages() -> None:
+    """Another answer, a failure and time leave it as it was while the status is the same."""
+    later = observe(STATE, answer(FULL), at(100), POLICY)
+    later = observe(later, Failure(Reason.THROTTLED, detail="x"), at(200), POLICY)
+
+    before = load_balancer(Snapshot.of(STATE, at(1), POLICY), node=None)
+    assert load_balancer(Snapshot.of(later, at(399), POLICY), node=None) == before
+
+
+def test_stale_has_a_reason() -> None:
+    """Stale data say why, and are the same data."""
+    state = observe(STATE, Failure(Reason.THROTTLED, detail="x"), at(200), POLICY)
+    body = load_balancer(Snapshot.of(state, at(301), POLICY), node=None)
+
+    assert (body["status"], body["reason"]) == ("stale", "throttled")
+    assert body["loadbalancer"] == FULL.wire()
+
+
+def test_restored() -> None:
+    """Data taken up keep the time of their change."""
+    body = load_balancer(snapshot_of(restored(FULL, age=3600)), node=None)
+
+    assert (body["status"], body["reason"]) == ("stale", "unreachable")
+    assert body["changedAt"] == "2026-01-02T02:04:05Z"
+    assert utc(-3600).hour == 2
+
+
+def test_no_metadata() -> None:
+    """An accepted "none" is a document of three empty lists with its own revision."""
+    body = load_balancer(none_accepted(), node=None)
+
+    assert (body["status"], body["reason"]) == ("no-metadata", "no-metadata")
+    assert body["loadbalancer"] == {"publicIpAddresses": [], "inboundRules": [], "outboundRules": []}
+    assert body["revision"] == EMPTY.revision
+
+
+def test_no_document_yet() -> None:
+    """Before the first answer there is nothing to represent."""
+    with pytest.raises(ValueError, match="without a document"):
+        load_balancer(snapshot_of(State(started=at(0))), node="node-a")
