@@ -4,8 +4,8 @@ import asyncio
 import importlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import sidecar
@@ -37,8 +37,8 @@ _logger = logging.getLogger(__name__)
 _DRAIN_SECONDS = 3.0
 """How long the HTTP API goes on answering after a request to stop, while its endpoint is taken away."""
 
-_SHUTDOWN_SECONDS = 3.0
-"""How long requests under way may take after that."""
+_SHUTDOWN_SECONDS = 1.5
+"""How long requests under way may take after that, on each of the two listeners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,19 @@ class Agent:
             UsageError: there is no usable kubeconfig.
         """
         async with AsyncExitStack() as stack:
-            listening = await self._listen(stack)
+            listening = Listening(
+                api=await stack.enter_async_context(self._serve_api()),
+                admin=await stack.enter_async_context(self._serve_admin()),
+            )
             source = await stack.enter_async_context(self._source())
-            log(_logger, logging.INFO, "started", version=sidecar.__version__, listen=listening.api)
+            log(
+                _logger,
+                logging.INFO,
+                "started",
+                version=sidecar.__version__,
+                listen=_printed(listening.api),
+                admin_listen=_printed(listening.admin),
+            )
             if on_listening is not None:
                 on_listening(listening)
             await self._work(self._poller(source))
@@ -105,11 +115,8 @@ class Agent:
         while turn.next_at is not None and turn.next_at <= self._runtime.clock().mono:
             turn = await frame.turn(self.latest.value)
 
-    async def _listen(self, stack: AsyncExitStack) -> Listening:
-        """Serve the API and the probes; both addresses are bound before either answers."""
+    def _serve_api(self) -> AbstractAsyncContextManager[tuple[BoundAddress, ...]]:
         settings, runtime = self._settings, self._runtime
-        api_sockets = _bind(settings.listen, setting="--listen")
-        admin_sockets = _bind(settings.admin_listen, setting="--admin-listen")
         application = Application(
             Configuration(
                 latest=self.latest,
@@ -120,19 +127,25 @@ class Agent:
                 allow_forwarded=settings.allow_forwarded,
             )
         )
-        limits = Limits(
-            max_clients=settings.max_clients,
-            allow_from=settings.allow_from,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
+        return serving(
+            application,
+            _bind(settings.listen, setting="--listen"),
+            limits=Limits(
+                max_clients=settings.max_clients,
+                allow_from=settings.allow_from,
+                shutdown_timeout=_SHUTDOWN_SECONDS,
+            ),
+            metrics=runtime.metrics,
+            at_once=self.stopping.at_once,
         )
-        admin = AdminApplication(runtime.metrics, overdue=runtime.liveness.overdue, ready=self._ready)
-        return Listening(
-            api=await stack.enter_async_context(
-                serving(application, api_sockets, limits=limits, metrics=runtime.metrics)
-            ),
-            admin=await stack.enter_async_context(
-                serving(admin, admin_sockets, limits=Limits(shutdown_timeout=_SHUTDOWN_SECONDS))
-            ),
+
+    def _serve_admin(self) -> AbstractAsyncContextManager[tuple[BoundAddress, ...]]:
+        runtime = self._runtime
+        return serving(
+            AdminApplication(runtime.metrics, overdue=runtime.liveness.overdue, ready=self._ready),
+            _bind(self._settings.admin_listen, setting="--admin-listen"),
+            limits=Limits(shutdown_timeout=_SHUTDOWN_SECONDS),
+            at_once=self.stopping.at_once,
         )
 
     def _ready(self) -> bool:
@@ -242,6 +255,18 @@ class Agent:
 
 def _bind(address: ListenAddress | None, *, setting: str) -> list[socket.socket]:
     return [] if address is None else bind(address, setting=setting)
+
+
+def _printed(addresses: Sequence[BoundAddress]) -> str:
+    """Addresses as settings write them, ``none`` if there is none."""
+    return ",".join(map(_printed_one, addresses)) or "none"
+
+
+def _printed_one(address: BoundAddress) -> str:
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _first(group: BaseExceptionGroup[Error]) -> Error:

@@ -93,6 +93,14 @@ class Server(web.Server):
         """Whether there are as many connections as there may be."""
         return len(self._connections) >= self.limits.max_clients
 
+    def abort(self) -> None:
+        """Cut all connections."""
+        for connection in self.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        for refusal in tuple(self.refusals):
+            refusal.abort()
+
     def count_client(self, change: int) -> None:
         """Count a connection that came (1) or went (-1)."""
         if self._metrics is not None:

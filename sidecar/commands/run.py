@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Sequence
+from types import TracebackType
 
 from sidecar.agent import Agent
 from sidecar.commands.arguments import Parser
 from sidecar.config import Loaded, load, misspelt_variables, shown
-from sidecar.errors import ExitCode
+from sidecar.errors import Error, ExitCode
 from sidecar.logs import configure, log
 
 __all__ = ["main"]
@@ -22,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         UsageError: a setting is wrong.
         ListenError: a port is taken.
+        Error: with ``--once``: there was no answer, or it could not be published.
     """
     parser = Parser("run", description="Read the metadata service once for all pods of this node.")
     parser.add_argument("--once", action="store_true", help="ask once, publish what came, and end")
@@ -34,19 +37,37 @@ def main(arguments: Sequence[str]) -> int:
         return ExitCode.DONE
     settings = loaded.settings
     configure(log_format=settings.log_format, level=settings.log_level)
+    sys.excepthook = _log_failure
     for name, nearest in misspelt_variables(os.environ).items():
         log(_logger, logging.WARNING, "unknown-variable", variable=name, nearest=nearest)
     asyncio.run(_run(loaded))
     return ExitCode.DONE
 
 
+def _log_failure(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Make a mistake in the program, which nobody handles, one line of the log as well."""
+    _logger.critical("failed", exc_info=(kind, error, traceback))
+
+
 async def _run(loaded: Loaded) -> None:
     agent = Agent(loaded.settings)
     with agent.stopping.on_signals():
         if loaded.arguments.once:
-            await agent.run_once()
+            await _run_once(agent)
         else:
             await agent.run()
+
+
+async def _run_once(agent: Agent) -> None:
+    turn = asyncio.create_task(agent.run_once())
+    stopping = asyncio.create_task(agent.stopping.requested.wait())
+    await asyncio.wait((turn, stopping), return_when=asyncio.FIRST_COMPLETED)
+    for task in (turn, stopping):
+        task.cancel()
+    await asyncio.wait((turn, stopping))
+    if turn.cancelled():
+        raise Error("stopped before it was done")
+    turn.result()
 
 
 def _print_settings(loaded: Loaded) -> None:

@@ -1,0 +1,1 @@
+"""Tests of the whole agent, as a process of its own."""

@@ -1,0 +1,67 @@
+"""What an agent goes on answering when the metadata service does not, or says that there is nothing."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from sidecar.simulator import Serving
+from tests.agent.support import FAULTS, PUBLIC_IP, age, ok, stale
+from tests.support.agent import (
+    AgentProcess,
+    Settings,
+    agent_running,
+    until,
+)
+
+
+@pytest.mark.parametrize(("fault", "reason"), FAULTS.items())
+async def test_fault(agent: AgentProcess, service: Serving, fault: str, reason: str) -> None:
+    """A fault removes nothing: what was known is served on, called stale in time, ageing, with the reason."""
+    before = (await agent.document()).json
+    service.simulator.set_fault(fault)
+    reply = await agent.until_document(lambda reply: stale(reply) and age(reply) >= 1)
+    assert reply.json == {**before, "status": "stale", "reason": reason}
+    assert (await agent.get("/v1/public-ip")).text == PUBLIC_IP
+    assert (await agent.admin("/readyz")).status == 200
+    assert await agent.attempts(reason) >= 1
+    assert [line["reason"] for line in agent.program.events("poll-failed")] == [reason]
+    service.simulator.clear_fault()
+    reply = await agent.until_document(ok)
+    assert (age(reply), reply.json) == (0, before)
+
+
+async def test_none_is_withdrawn_late(service: Serving, tmp_path: Path) -> None:
+    """A service that says "none" is believed only when it says so for absent-after."""
+    async with agent_running(
+        tmp_path, annotations=False, imds_endpoint=service.url, absent_after="1s"
+    ) as agent:
+        await agent.until_ready()
+        service.simulator.set_fault("no-metadata")
+        await agent.more_attempts(3, "no-metadata")
+        assert (await agent.get("/v1/public-ip")).text == PUBLIC_IP
+        reply = await agent.until_document(lambda reply: reply.state == "no-metadata")
+        assert reply.json["loadbalancer"]["publicIpAddresses"] == []
+        assert (await agent.get("/v1/public-ip")).status == 404
+
+
+async def test_restart_in_an_outage(service: Serving, tmp_path: Path) -> None:
+    """With a file, an agent that starts while the service is away serves what the last one knew, as stale."""
+    settings: Settings = {
+        "annotations": False,
+        "imds_endpoint": service.url,
+        "file": str(tmp_path / "document"),
+    }
+    async with agent_running(tmp_path, **settings) as agent:
+        before = (await agent.until_document(ok)).json
+        await until(lambda: asyncio.to_thread((tmp_path / "document").exists))
+    service.simulator.set_fault("unavailable")
+    async with agent_running(tmp_path, **settings) as agent:
+        reply = await agent.until_document(stale)
+        assert reply.headers["Azure-LB-Metadata-Source"] == "restored"
+        assert {**reply.json, "reason": None} == {**before, "status": "stale"}
+        assert (await agent.get("/v1/public-ip")).text == PUBLIC_IP
+        service.simulator.clear_fault()
+        reply = await agent.until_document(ok)
+        assert reply.headers["Azure-LB-Metadata-Source"] == "imds"
+        assert reply.json == before
