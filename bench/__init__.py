@@ -1,0 +1,1 @@
+"""Measurements: each module prints figures of one run on one machine, and asserts nothing."""

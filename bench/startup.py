@@ -1,0 +1,56 @@
+"""Time from exec to the first answer and to the first annotation, beside a bare import.
+
+``make bench-startup``. Agent and import take turns; the ratio is of the same turn.
+"""
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+
+from bench.agents import Bench, Mode, bench
+from bench.processes import answered, environment, free_port, running
+
+_ROUNDS = 7
+
+
+def _until_done(setup: Bench, mode: Mode) -> tuple[float, float]:
+    """Seconds from exec to the first answer with data, and to the mode's first work done."""
+    api, admin = free_port(), free_port()
+    listen = ["--listen", f"127.0.0.1:{api}", "--admin-listen", f"127.0.0.1:{admin}"]
+    started = time.perf_counter()
+    with running(["-m", "sidecar", "run", *mode.arguments, *listen, "--imds-endpoint", setup.imds]):
+        answered(f"http://127.0.0.1:{api}/v1/loadbalancer")
+        first_answer = time.perf_counter() - started
+        while mode.done not in answered(f"http://127.0.0.1:{admin}/metrics").decode():
+            time.sleep(0.01)
+        return first_answer, time.perf_counter() - started
+
+
+def _imports(modules: str) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {modules}"], env=environment(), check=True)
+    return time.perf_counter() - started
+
+
+async def main() -> None:
+    """Measure each mode and print a table."""
+    print(f"seconds, median of {_ROUNDS} turns")
+    print(f"{'':<22}{'first answer':>14}{'first work':>12}{'import':>8}{'work/import':>13}")
+    async with bench() as setup:
+        for mode in setup.modes:
+            rows = []
+            for _ in range(_ROUNDS):
+                answer, work = await asyncio.to_thread(_until_done, setup, mode)
+                imported = await asyncio.to_thread(_imports, mode.modules)
+                rows.append((answer, work, imported, work / imported))
+            figures = [statistics.median(column) for column in zip(*rows, strict=True)]
+            print(
+                f"{mode.name:<22}{figures[0]:>14.2f}{figures[1]:>12.2f}{figures[2]:>8.2f}{figures[3]:>13.2f}"
+            )
+    print("first work: data over HTTP; with annotations, the first annotation written")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
