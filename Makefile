@@ -14,6 +14,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
+.PHONY: bench-http bench-memory bench-startup
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -44,6 +45,15 @@ requirements: venv-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --group dev requirements/build.in -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+
+bench-http: venv-dev ## Measure /v1/loadbalancer beside a bare aiohttp handler
+	$(BIN)/python -m bench.http
+
+bench-memory: venv-dev ## Measure resident memory with annotations on and off (SECONDS=10; needs make binaries)
+	$(BIN)/python -m bench.memory
+
+bench-startup: venv-dev ## Measure exec to first answer and first annotation (needs make binaries)
+	$(BIN)/python -m bench.startup
 
 wheel: venv-dev ## Build the source distribution and the wheel into dist/
 	$(BIN)/python -m build --no-isolation

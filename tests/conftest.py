@@ -1,5 +1,6 @@
 """Fixtures by noun, for every test."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,10 @@ import pytest
 from tests.binaries.programs import ENABLE_COMMAND, BinariesMissingError, locate
 from tests.support.apiserver import ApiServer, api_server_running
 from tests.support.cluster import Cluster, Identity, NodeMetadata, cluster_of
+
+# Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
+# of a run is not a coroutine; the warning about it fails the next test.
+asyncio.set_event_loop(None)
 
 
 def pytest_configure() -> None:

@@ -22,8 +22,6 @@ from sidecar.simulator import (
     serve,
 )
 
-SUMMARY = "a simulator of the Azure metadata service, with faults on demand"
-
 _EPILOGUE = """\
 While it runs, the control listener changes what it says:
   curl -X PUT --data unavailable http://127.0.0.1:16981/fault
@@ -37,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line of ``simulate``."""
     result = argparse.ArgumentParser(
         prog="azure-lb-metadata simulate",
-        description=f"Runs {SUMMARY}. It never talks to Azure.",
+        description="Runs a simulator of the Azure metadata service. It never talks to Azure.",
         epilog=_EPILOGUE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -1,16 +1,11 @@
 """A simulator on free ports for every test, and a client that hides nothing."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
-
-# Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
-# of a run is not a coroutine; the warning about it fails the next test.
-asyncio.set_event_loop(None)
 
 
 class Clock:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.commands.simulate import SUMMARY, main
+from sidecar.commands.simulate import main
 from sidecar.simulator import DOCUMENTS, FAULTS
 
 PROGRAM = "import sys; from sidecar.commands.simulate import main; sys.exit(main(sys.argv[1:]))"
@@ -156,4 +156,3 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert "127.0.0.1:16980" in printed
     assert "127.0.0.1:16981" in printed
-    assert "\n" not in SUMMARY
