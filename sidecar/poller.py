@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
+from sidecar.core import changes
 from sidecar.core.backoff import next_poll_delay
-from sidecar.core.outcome import Answer, Failure, Outcome, Status
+from sidecar.core.outcome import Failure, Outcome, Status
+from sidecar.core.parsing import DroppedEntry
 from sidecar.core.state import Found, Policy, Snapshot, State, observe, take_up, turns_stale_at
 from sidecar.latest import Latest
 from sidecar.logs import log
@@ -111,11 +114,12 @@ class Poller:
         self._report_document(before.state, state)
 
     def _report_document(self, before: State, after: State) -> None:
-        if after.document is None or after.document is before.document:
+        if after.document is None or after.document == before.document:
             return
-        changes = after.changes[-1].items if before.document is not None and after.changes else ()
+        items: tuple[str, ...] = ()
         if before.document is not None:
             self._metrics.revision_changes.inc()
+            items = changes.between(before.document, after.document, at=self._clock().utc).items
         log(
             _logger,
             logging.INFO,
@@ -123,7 +127,7 @@ class Poller:
             revision=after.document.revision,
             entries=after.document.entries,
             source=after.source,
-            changes=" ".join(changes[:_LOGGED_CHANGES]) or None,
+            changes=" ".join(items[:_LOGGED_CHANGES]) or None,
         )
 
     def _report(self, before: State, outcome: Outcome) -> None:
@@ -135,18 +139,20 @@ class Poller:
         if before.failure is not None:
             log(_logger, logging.INFO, "poll-recovered", failures=before.failures, was=before.failure.reason)
         if outcome is not before.answer:
-            self._report_dropped(outcome)
+            known = () if before.answer is None else before.answer.dropped
+            self._report_dropped([dropped for dropped in outcome.dropped if dropped not in known])
 
-    def _report_dropped(self, answer: Answer) -> None:
-        for dropped in answer.dropped:
+    def _report_dropped(self, entries: Sequence[DroppedEntry]) -> None:
+        """Count and log wrong entries that the answer before did not have."""
+        for dropped in entries:
             self._metrics.dropped_entries.labels(list=dropped.list_name, cause=dropped.cause).inc()
-        if answer.dropped:
-            first = answer.dropped[0]
+        if entries:
+            first = entries[0]
             log(
                 _logger,
                 logging.WARNING,
                 "entries-dropped",
-                count=len(answer.dropped),
+                count=len(entries),
                 list=first.list_name,
                 cause=first.cause,
                 entry=first.shown,
