@@ -12,6 +12,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
 from sidecar.agent import Agent, Listening
 from sidecar.api.listen import bind
 from sidecar.api.serving import BoundAddress
@@ -75,6 +78,8 @@ async def _demo(parsed: Namespace) -> None:
         serving = await stack.enter_async_context(serve(simulator))
         agent = Agent(_settings(parsed, imds_endpoint=serving.url))
         stack.enter_context(agent.stopping.on_signals())
+        # No endpoint has to be taken away before the end.
+        agent.stopping.at_once.set()
 
         def guide(listening: Listening) -> None:
             stack.push_async_callback(_end, asyncio.ensure_future(show(_url(listening.api[0]))))
@@ -102,26 +107,51 @@ def _url(address: BoundAddress) -> str:
 async def _end(task: asyncio.Future[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+class _DemoSettings(Settings):
+    """The settings without the environment, which may be meant for an agent of a real node."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given here."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
 
 
 def _settings(parsed: Namespace, *, imds_endpoint: str) -> Settings:
-    """Short durations, so that there is something to watch; nothing from the environment that matters."""
-    return Settings(
-        imds_endpoint=imds_endpoint,
-        annotations=parsed.kubeconfig is not None,
-        poll_interval=2.0,
-        stale_after=15.0,
-        absent_after=15.0,
-        write_splay=2.0,
-        listen=_free("127.0.0.1:16925"),
-        admin_listen=_free("127.0.0.1:16926"),
-        kubeconfig=parsed.kubeconfig,
-        context=parsed.context,
-        node_name=parsed.node_name or "demo-node",
-        node_address=_NODE_ADDRESS,
-        upstream="imds",
-        file=None,
-    )
+    """Short durations, so that there is something to watch.
+
+    Raises:
+        UsageError: no Node can have the name.
+    """
+    try:
+        return _DemoSettings(
+            imds_endpoint=imds_endpoint,
+            annotations=parsed.kubeconfig is not None,
+            poll_interval=2.0,
+            stale_after=15.0,
+            absent_after=15.0,
+            write_splay=2.0,
+            listen=_free("127.0.0.1:16925"),
+            admin_listen=_free("127.0.0.1:16926"),
+            kubeconfig=parsed.kubeconfig,
+            context=parsed.context,
+            node_name=parsed.node_name or "demo-node",
+            node_address=_NODE_ADDRESS,
+        )
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise UsageError(f"--{str(wrong['loc'][0]).replace('_', '-')}: {wrong['ctx']['error']}") from error
 
 
 def _free(address: str) -> ListenAddress | None:
