@@ -496,7 +496,7 @@ def found(*, revision: str = FULL.revision, age: float | None = None) -> Found:
         revision=revision,
         changed_at=EPOCH.utc - timedelta(days=1),
         changes=(Change(at=EPOCH.utc - timedelta(days=1), items=("+public 20.1.2.3",)),),
-        document=None if age is None else FULL,
+        document=None if age is None else replace(FULL),  # equal, and another object as in real life
         observed_at=None if age is None else EPOCH.utc - timedelta(seconds=age),
     )
 
