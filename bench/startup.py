@@ -15,12 +15,14 @@ from bench.processes import answered, environment, free_port, running
 _ROUNDS = 7
 
 
-def _until_done(setup: Bench, mode: Mode) -> tuple[float, float]:
+def _until_done(setup: Bench, mode: Mode, turn: int) -> tuple[float, float]:
     """Seconds from exec to the first answer with data, and to the mode's first work done."""
     api, admin = free_port(), free_port()
+    # A prefix of its own for each turn: an agent that finds its annotations in place writes nothing.
+    prefix = ["--annotation-prefix", f"turn-{turn}.example.com"]
     listen = ["--listen", f"127.0.0.1:{api}", "--admin-listen", f"127.0.0.1:{admin}"]
     started = time.perf_counter()
-    with running(["-m", "sidecar", "run", *mode.arguments, *listen, "--imds-endpoint", setup.imds]):
+    with running(["-m", "sidecar", "run", *mode.arguments, *prefix, *listen, "--imds-endpoint", setup.imds]):
         answered(f"http://127.0.0.1:{api}/v1/loadbalancer")
         first_answer = time.perf_counter() - started
         while mode.done not in answered(f"http://127.0.0.1:{admin}/metrics").decode():
@@ -30,7 +32,9 @@ def _until_done(setup: Bench, mode: Mode) -> tuple[float, float]:
 
 def _imports(modules: str) -> float:
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", f"import {modules}"], env=environment(), check=True)
+    # Without the clean-up at the end, which the agent has not done either when it answers.
+    code = f"import os, {modules}; os._exit(0)"
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
     return time.perf_counter() - started
 
 
@@ -41,8 +45,8 @@ async def main() -> None:
     async with bench() as setup:
         for mode in setup.modes:
             rows = []
-            for _ in range(_ROUNDS):
-                answer, work = await asyncio.to_thread(_until_done, setup, mode)
+            for turn in range(_ROUNDS):
+                answer, work = await asyncio.to_thread(_until_done, setup, mode, turn)
                 imported = await asyncio.to_thread(_imports, mode.modules)
                 rows.append((answer, work, imported, work / imported))
             figures = [statistics.median(column) for column in zip(*rows, strict=True)]
