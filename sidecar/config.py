@@ -4,7 +4,8 @@ import difflib
 import os
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -30,7 +31,15 @@ from sidecar.core.durations import parse_duration, print_duration
 from sidecar.core.listen import ListenAddress, parse_listen
 from sidecar.errors import UsageError
 
-__all__ = ["ENVIRONMENT_PREFIX", "Loaded", "Settings", "load", "misspelt_variables", "shown"]
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "Loaded",
+    "Settings",
+    "load",
+    "load_variables",
+    "misspelt_variables",
+    "shown",
+]
 
 ENVIRONMENT_PREFIX = "AZURE_LB_METADATA_"
 
@@ -93,7 +102,8 @@ def _origin(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
         raise ValueError(f"{value!r} is not a URL such as http://169.254.169.254")
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+    # The characters and not the parts: an empty query or fragment and blanks leave no trace in those.
+    if parts.path not in {"", "/"} or not {*value}.isdisjoint("?#") or any(map(str.isspace, value)):
         raise ValueError(f"{value!r} must be scheme, host and port only")
     _ = parts.port  # Raises ValueError when it is out of range.
     return value.rstrip("/")
@@ -150,6 +160,7 @@ class Settings(BaseSettings):
         cli_exit_on_error=False,
         cli_implicit_flags=True,
         cli_kebab_case=True,
+        cli_parse_none_str="\0",  # no argument can hold it: "None" is a value like any other
         env_ignore_empty=True,
         env_prefix=ENVIRONMENT_PREFIX,
         frozen=True,
@@ -264,24 +275,43 @@ def load(arguments: Sequence[str], *, parser: ArgumentParser) -> Loaded:
         Settings, root_parser=parser, add_argument_method=_add_argument
     )
     parsed = parser.parse_args(arguments)
-    try:
+    with _explained():
         source = source(parsed_args=parsed)
         settings = Settings(_cli_settings_source=source)
+    return Loaded(settings=settings, origins=_origins(source), arguments=parsed)
+
+
+def load_variables(**given: object) -> Settings:
+    """Read variables and defaults, for a command that does not have the settings as flags.
+
+    Args:
+        given: By field, values that come before the variables.
+
+    Raises:
+        UsageError: something is wrong; the text names flag and variable.
+    """
+    values: dict[str, Any] = given
+    with _explained():
+        return Settings(**values)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what is wrong into one line."""
+    try:
+        yield
     except ValidationError as error:
         raise UsageError(_explain(error.errors()[0])) from error
-    return Loaded(settings=settings, origins=_origins(source), arguments=parsed)
 
 
 def _add_argument(parser: Any, *names: str, **options: Any) -> None:  # noqa: ANN401 - argparse's own types
     """Describe a flag with a default that people can read."""
-    field = Settings.model_fields.get(options.get("dest", ""))
-    if field is not None:
-        if "metavar" in options:
-            options["metavar"] = _METAVARS.get(options["dest"], "DURATION")
-        default = shown(_default(field))
-        options["help"] = f"{field.description} [{default}]" if default else field.description
-        options["help"] = options["help"].replace("%", "%%")
-    parser.add_argument(*names, **options)
+    field = Settings.model_fields[options["dest"]]
+    if "metavar" in options:
+        options["metavar"] = _METAVARS.get(options["dest"], "DURATION")
+    default = shown(_default(field))
+    text = f"{field.description} [{default}]" if default else f"{field.description}"
+    parser.add_argument(*names, **{**options, "help": text.replace("%", "%%")})
 
 
 def _default(field: FieldInfo) -> object:
@@ -325,7 +355,10 @@ def _explain(error: ErrorDetails) -> str:
 
 
 def _names(field: str) -> str:
-    return f"{_flag(field)} ({_variable(field)})"
+    variables = [_variable(field)]
+    if field in _FALLBACK_VARIABLES:
+        variables.append(_FALLBACK_VARIABLES[field])
+    return f"{_flag(field)} ({' or '.join(variables)})"
 
 
 def _flag(field: str) -> str:

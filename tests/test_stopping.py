@@ -1,0 +1,55 @@
+"""The wish to stop."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from sidecar.stopping import Stopping
+
+
+async def test_once_is_a_request() -> None:
+    """Asked once, it is requested and not at once."""
+    stopping = Stopping()
+    assert not stopping.requested.is_set()
+
+    stopping.request()
+
+    assert stopping.requested.is_set()
+    assert not stopping.at_once.is_set()
+
+
+async def test_twice_is_an_order() -> None:
+    """Asked again, it is at once; any more changes nothing."""
+    stopping = Stopping()
+    for _ in range(3):
+        stopping.request()
+
+    assert stopping.requested.is_set()
+    assert stopping.at_once.is_set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signals_ask(number: signal.Signals) -> None:
+    """SIGTERM and SIGINT ask, and the second one of either is the order."""
+    stopping = Stopping()
+    async with asyncio.timeout(10):
+        with stopping.on_signals():
+            os.kill(os.getpid(), number)
+            await stopping.requested.wait()
+            assert not stopping.at_once.is_set()
+
+            os.kill(os.getpid(), signal.SIGINT)
+            await stopping.at_once.wait()
+
+
+async def test_handlers_are_removed() -> None:
+    """Afterwards signals do what Python has them do, also after an error."""
+    stopping = Stopping()
+    with pytest.raises(LookupError), stopping.on_signals():
+        raise LookupError
+
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert not stopping.requested.is_set()
