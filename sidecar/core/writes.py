@@ -80,16 +80,27 @@ class Schedule:
 
         ``live`` are our keys as they stand there.
         """
-        waited = state.started.age(now)
-        if state.document is None:
-            if waited < self.policy.stale_after:
-                return None
-            return with_status(live, Status.STARTING, state.reason(Status.STARTING), layout=self.layout)
-        patient = replace(self.policy, stale_after=self.policy.stale_after * (1 + self.patience))
-        if state.source is Source.RESTORED and waited < patient.stale_after:
+        unanswered = state.document is None or state.source is Source.RESTORED
+        if unanswered and now.mono < self.patient_until(state):
             return None
-        status = state.status(now, patient)
+        if state.document is None:
+            return with_status(live, Status.STARTING, state.reason(Status.STARTING), layout=self.layout)
+        status = state.status(now, self._patient_policy)
         return annotations(state, status, state.reason(status), layout=self.layout)
+
+    def patient_until(self, state: State) -> float:
+        """Monotonic time from which the lack of an answer shows: as ``starting`` or ``stale``.
+
+        The one moment at which :meth:`desired` changes although the state does not.
+        """
+        if state.document is None or state.observed is None:
+            return state.started.mono + self.policy.stale_after
+        since = state.started if state.source is Source.RESTORED else state.observed
+        return since.mono + self._patient_policy.stale_after
+
+    @property
+    def _patient_policy(self) -> Policy:
+        return replace(self.policy, stale_after=self.policy.stale_after * (1 + self.patience))
 
     def decide(
         self, ledger: Ledger, values: Mapping[str, str] | None, *, now: float, fraction: float
@@ -100,35 +111,21 @@ class Schedule:
         settled = replace(ledger, due_at=None)
         if values is None:
             return settled, Wait(ledger.resync_at)
-        observed_at = self.layout.key("observed-at")
-        changed = differing(values, ledger.live) - (ledger.foreign - values.keys())
-        if changed <= {observed_at}:
-            beat = changed and self.heartbeat_interval > 0
-            return settled, self._at(ledger.heartbeat_at if beat else None, values, settled, now)
-        due_at = self._due_at(ledger, values, ledger.live, now=now, fraction=fraction)
-        waiting = replace(ledger, due_at=due_at)
-        not_before = self._not_before(ledger, changed - {observed_at})
-        return waiting, self._at(max(due_at, not_before), values, waiting, now)
+        changed = _changed(ledger, values)
+        if not changed - {self.layout.key("observed-at")}:
+            if not changed or not self.heartbeat_interval:
+                return settled, Wait(ledger.resync_at)
+            ledger, due_at = settled, ledger.heartbeat_at
+        else:
+            due_at = self._due_at(ledger, values, now=now, fraction=fraction)
+            ledger = replace(ledger, due_at=due_at)
+        at = max(due_at, self._not_before(ledger, changed))
+        return ledger, Write(values) if now >= at else Wait(min(at, ledger.resync_at))
 
-    @staticmethod
-    def _at(at: float | None, values: Mapping[str, str], ledger: Ledger, now: float) -> Action:
-        """Write when it is time; else wait for that or for the next reading."""
-        if at is None:
-            return Wait(ledger.resync_at)
-        return Write(values) if now >= at else Wait(min(at, ledger.resync_at))
-
-    def _due_at(
-        self,
-        ledger: Ledger,
-        values: Mapping[str, str],
-        live: Mapping[str, str],
-        *,
-        now: float,
-        fraction: float,
-    ) -> float:
+    def _due_at(self, ledger: Ledger, values: Mapping[str, str], *, now: float, fraction: float) -> float:
         """The process's first write and a new public IP are due at once, all else within the splay."""
         names = ("public-ip", "public-ips")
-        had = addresses(live, names, layout=self.layout)
+        had = addresses(ledger.live or {}, names, layout=self.layout)
         if ledger.wrote_at is None or addresses(values, names, layout=self.layout) - had:
             return now
         return now + fraction * self.write_splay if ledger.due_at is None else ledger.due_at
@@ -147,10 +144,13 @@ class Schedule:
     def was_read(
         self, ledger: Ledger, annotations: Mapping[str, str], *, now: Instant, fraction: float
     ) -> Ledger:
-        """The ledger after the Node was read; the first time, the heartbeat follows ``observed-at``."""
+        """The ledger after the Node was read; the first time, the heartbeat follows ``observed-at``.
+
+        Only then: a forged time in the future counts as now, and would put it off at every reading.
+        """
         live = own(annotations, layout=self.layout)
         heartbeat_at = ledger.heartbeat_at
-        if ledger.wrote_at is None:
+        if ledger.live is None:
             observed_at = parse_rfc3339(live.get(self.layout.key("observed-at"), ""))
             since = now if observed_at is None else Instant.in_the_past(observed_at, now=now)
             heartbeat_at = since.mono + _spread(self.heartbeat_interval, fraction)
@@ -170,17 +170,26 @@ class Schedule:
         now: float,
         fraction: float,
     ) -> Ledger:
-        """The ledger after ``values`` were applied and the API server answered with ``annotations``."""
-        live = own(annotations, layout=self.layout)
-        status_only = self._status_only(differing(values, ledger.live or {}))
+        """The ledger after ``values`` were applied and the API server answered with ``annotations``.
+
+        The values count as written even where the answer differs, since then an admission webhook
+        changed them: the next reading shows it, and it is not fought faster than that.
+        """
+        foreign = own(annotations, layout=self.layout).keys() - values.keys()
+        status_only = self._status_only(_changed(ledger, values))
         return Ledger(
-            live=live,
-            foreign=frozenset(live.keys() - values.keys()),
+            live={key: annotations[key] for key in foreign} | dict(values),
+            foreign=frozenset(foreign),
             wrote_at=now,
             status_wrote_at=now if status_only else ledger.status_wrote_at,
             resync_at=now + _spread(self.resync_interval, fraction),
             heartbeat_at=now + _spread(self.heartbeat_interval, fraction),
         )
+
+
+def _changed(ledger: Ledger, values: Mapping[str, str]) -> set[str]:
+    """The keys that a write of ``values`` could change, as far as is known."""
+    return differing(values, ledger.live or {}) - (ledger.foreign - values.keys())
 
 
 def _spread(interval: float, fraction: float) -> float:

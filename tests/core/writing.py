@@ -1,0 +1,100 @@
+"""A Node that is written to as a schedule says, in no time: what the tests of writing watch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sidecar.core.annotations import Layout, differing, found
+from sidecar.core.state import Found, Policy, State
+from sidecar.core.writes import Ledger, Read, Schedule, Wait, Write
+from tests.core.examples import at
+from tests.support.fake_node import FakeNode
+
+LAYOUT = Layout()
+POLICY = Policy(stale_after=300, absent_after=300)
+SCHEDULE = Schedule(
+    layout=LAYOUT,
+    policy=POLICY,
+    write_splay=30,
+    resync_interval=900,
+    heartbeat_interval=3600,
+    patience=0.5,
+)
+"""The default settings, with annotations that turn stale 450 s after the last answer."""
+
+MANAGER = "azure-lb-metadata"
+
+
+def key(name: str) -> str:
+    """The annotation key of a name."""
+    return LAYOUT.key(name)
+
+
+@dataclass(frozen=True)
+class Written:
+    """One write."""
+
+    seconds: float
+    changed: frozenset[str]
+    """Names of the annotations that the Node has other than before, without prefix."""
+
+
+@dataclass
+class Writer:
+    """Does what a schedule says to a Node; times are in seconds since the start of the test."""
+
+    schedule: Schedule = SCHEDULE
+    node: FakeNode = field(default_factory=FakeNode)
+    fraction: Callable[[], float] = lambda: 0.5
+    ledger: Ledger = field(default_factory=Ledger)
+    writes: list[Written] = field(default_factory=list)
+    reads: list[float] = field(default_factory=list)
+
+    def turn(self, state: State, seconds: float) -> float:
+        """Read and write until there is nothing to do; returns when there is something again."""
+        while True:
+            now = at(seconds)
+            desired = self.schedule.desired(state, self.ledger.live or {}, now)
+            self.ledger, action = self.schedule.decide(
+                self.ledger, desired, now=now.mono, fraction=self.fraction()
+            )
+            match action:
+                case Wait(until):
+                    patient_until = self.schedule.patient_until(state)
+                    return (min(until, patient_until) if now.mono < patient_until else until) - at(0).mono
+                case Read():
+                    self.reads.append(seconds)
+                    self.ledger = self.schedule.was_read(
+                        self.ledger, self.node.annotations, now=now, fraction=self.fraction()
+                    )
+                case Write(values):
+                    self._write(values, seconds)
+
+    def _write(self, values: Mapping[str, str], seconds: float) -> None:
+        before = dict(self.node.annotations)
+        self.node.apply(values, manager=MANAGER)
+        changed = {name.removeprefix(key("")) for name in differing(before, self.node.annotations)}
+        self.writes.append(Written(seconds, frozenset(changed)))
+        self.ledger = self.schedule.was_written(
+            self.ledger, values, self.node.annotations, now=at(seconds).mono, fraction=self.fraction()
+        )
+
+    def run(self, state: State, start: float, end: float) -> None:
+        """Turn at `start` and whenever asked to until `end`, with a state that does not change."""
+        seconds = start
+        while seconds < end:
+            following = self.turn(state, seconds)
+            assert following > seconds, "a turn that asks for itself at once would never end"
+            seconds = following
+
+    def found(self) -> Found | None:
+        """What stands on the Node."""
+        return found(self.node.annotations, layout=self.schedule.layout)
+
+    @property
+    def times(self) -> list[float]:
+        """When there was a write."""
+        return [written.seconds for written in self.writes]
+
+    def value(self, name: str) -> str | None:
+        """One annotation of the Node."""
+        return self.node.annotations.get(key(name))

@@ -1,0 +1,50 @@
+"""The annotations of a Node with their owners, as server-side apply keeps them.
+
+As kube-apiserver 1.34 was seen to do it: a forced apply takes over what differs, shares what is equal
+already, and removes what its manager alone owned and now leaves out; a no-op keeps the resourceVersion.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["FakeNode"]
+
+_uids = itertools.count(1)
+
+
+@dataclass
+class FakeNode:
+    """One Node, without a server around it."""
+
+    annotations: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, set[str]] = field(default_factory=dict)
+    """The field managers of each annotation."""
+    uid: str = field(default_factory=lambda: f"uid-{next(_uids)}")
+    version: int = 1
+    mutating: dict[str, str] = field(default_factory=dict)
+    """What an admission webhook puts into every apply, over whatever it says."""
+
+    def apply(self, annotations: Mapping[str, str], *, manager: str) -> None:
+        """Server-side apply, forced."""
+        before = dict(self.annotations)
+        applied = {**annotations, **self.mutating}
+        for key in [key for key, owners in self.owners.items() if manager in owners and key not in applied]:
+            self.owners[key].discard(manager)
+            if not self.owners[key]:
+                self.remove(key)
+        for key, value in applied.items():
+            shared = self.owners.get(key, set()) if self.annotations.get(key) == value else set()
+            self.annotations[key], self.owners[key] = value, {manager, *shared}
+        self.version += before != self.annotations
+
+    def annotate(self, key: str, value: str, *, manager: str = "kubectl-annotate") -> None:
+        """Somebody sets one annotation, and owns it then."""
+        if self.annotations.get(key) != value:
+            self.annotations[key], self.owners[key] = value, {manager}
+            self.version += 1
+
+    def remove(self, key: str) -> None:
+        """Somebody removes one annotation."""
+        self.owners.pop(key, None)
+        self.version += self.annotations.pop(key, None) is not None
