@@ -296,6 +296,10 @@ class AgentProcess:
         """How many requests to the API server it has made: all, or with this method or status code."""
         return await self.metric("azure_lb_metadata_kubernetes_requests_total", **labels)
 
+    async def until_requests(self, count: int, **labels: str) -> None:
+        """Wait until it has made so many requests to the API server."""
+        await until(lambda: self.requests(**labels), lambda requests: requests >= count)
+
 
 @asynccontextmanager
 async def agent_running(directory: Path, /, **settings: str | bool | None) -> AsyncIterator[AgentProcess]:
