@@ -90,4 +90,4 @@ def _word(value: object) -> str:
 
 def _timestamp(record: logging.LogRecord) -> str:
     utc = datetime.fromtimestamp(record.created, tz=UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"

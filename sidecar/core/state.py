@@ -208,8 +208,13 @@ def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
     """The state once it is known what an earlier run published.
 
     Whether this comes before or after the first answer makes no difference: the last answer is
-    observed again on top of what was found, so that nothing found is lost unguarded.
+    observed again on top of what was found, so that nothing found is lost unguarded. Of several
+    places where something is found (a file, the Node), the one that was true last counts.
     """
+    if state.found is not None and not _tells_more(found, state.found):
+        return state
+    earlier = () if state.found is None else state.found.changes
+    own = tuple(change for change in state.changes if change not in earlier)
     if found.document is None or found.observed_at is None:
         return _take_up_revision(replace(state, found=found), found)
     restored = replace(
@@ -230,8 +235,15 @@ def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
         taken_up,
         failure=state.failure,
         failures=state.failures,
-        changes=(*found.changes, *state.changes)[-HISTORY_LENGTH:] if state.changes else taken_up.changes,
+        changes=(*found.changes, *own)[-HISTORY_LENGTH:] if own else taken_up.changes,
     )
+
+
+def _tells_more(found: Found, known: Found) -> bool:
+    """Whether something found adds to what was found before."""
+    if found.document is None or found.observed_at is None:
+        return False
+    return known.document is None or known.observed_at is None or found.observed_at > known.observed_at
 
 
 def _take_up_revision(state: State, found: Found) -> State:

@@ -251,3 +251,21 @@ def test_document_of_another_list_is_merged() -> None:
     only_rest = replace(FULL, outbound_rules=())
     state = take(see(NEW, answer(only_rest), seconds=10), found(only_outbound), seconds=20)
     assert state.document == FULL
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_of_two_places_the_one_that_was_true_last_counts(late: bool) -> None:  # noqa: FBT001 - both orders
+    """Whatever the order of file and Node, the newer one is taken up, and its history only once."""
+    older, newer = found(observed=-60), found(MOVED, observed=-30)
+    first, second = (older, newer) if late else (newer, older)
+    state = see(take(take(NEW, first, seconds=1), second, seconds=2), answer(MOVED), seconds=3)
+    assert state.document == MOVED
+    assert state.changes == newer.changes
+
+
+def test_second_place_after_the_first_answer_repeats_no_history() -> None:
+    """A take-up of the same facts from another place, after a change, adds nothing twice."""
+    state = see(take(NEW, found(observed=-60), seconds=1), answer(MOVED), seconds=2)
+    again = take(state, found(observed=-30), seconds=3)
+    assert again.changes == state.changes
+    assert again.changes == (*OLD_CHANGES, between(FULL, MOVED, at=utc(2)))
