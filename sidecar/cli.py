@@ -19,6 +19,9 @@ COMMANDS = {
 }
 """One line for each command; its module in ``sidecar.commands`` is imported only when it is called."""
 
+_INTERRUPTED = 130
+"""What a shell reports of a command that Ctrl-C ended: 128 + SIGINT."""
+
 _HELP = """\
 usage: {program} COMMAND [ARGUMENT ...]
 
@@ -33,7 +36,23 @@ commands:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
-    command, *rest = arguments or ["--help"]
+    try:
+        code = _dispatch(*(arguments or ["--help"]))
+        sys.stdout.flush()
+    except Error as error:
+        line = " ".join(str(error).splitlines())
+        sys.stderr.write(f"{PROGRAM} {arguments[0]}: {line}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing is left to be flushed to it.
+        sys.stdout = None
+        return ExitCode.DONE
+    return code
+
+
+def _dispatch(command: str, *arguments: str) -> int:
     if command in {"--help", "-h", "help"}:
         sys.stdout.write(_help())
         return ExitCode.DONE
@@ -44,14 +63,9 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{PROGRAM}: there is no command {command!r}; there are {', '.join(COMMANDS)}\n")
         return ExitCode.USAGE
     try:
-        return int(importlib.import_module(f"sidecar.commands.{command}").main(rest))
-    except Error as error:
-        sys.stderr.write(f"{PROGRAM} {command}: {error}\n")
-        return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing is left to be flushed to it.
-        sys.stdout = None
-        return ExitCode.DONE
+        return int(importlib.import_module(f"sidecar.commands.{command}").main(list(arguments)))
+    except SystemExit as end:  # how argparse ends after --help
+        return int(end.code or ExitCode.DONE)
 
 
 def _help() -> str:

@@ -19,7 +19,7 @@ from sidecar.api.endpoints import ENDPOINTS
 from sidecar.api.filters import Filter
 from sidecar.api.parameters import Format
 from sidecar.api.problems import NothingError
-from sidecar.core.addresses import parse_address
+from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.annotations import Layout, found
 from sidecar.core.backoff import retry_ceiling
 from sidecar.core.document import canonical_bytes
@@ -89,10 +89,12 @@ class SnapshotRespondent:
 
     snapshot: Snapshot
     node: str | None = None
+    node_address: IPAddress | None = None
+    """The node's own address, whose public IP comes first."""
 
     async def answer(self, what: str, form: Format) -> bytes:
         """See :class:`Respondent`."""
-        facts = Facts(self.snapshot, self.node, None)
+        facts = Facts(self.snapshot, self.node, self.node_address)
         try:
             return ENDPOINTS[f"/v1/{what}"].build(facts, Question(Filter(), form))
         except NothingError as error:
@@ -100,7 +102,7 @@ class SnapshotRespondent:
 
     async def variables(self) -> dict[str, str]:
         """See :class:`Respondent`."""
-        return variables(self.snapshot, node=self.node, node_address=None)
+        return variables(self.snapshot, node=self.node, node_address=self.node_address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ class AgentRespondent:
                 detail = f"{self.url} says: {shown(body)}"
         except (aiohttp.ClientError, OSError) as error:
             raise _AgainError(f"no agent answers at {self.url} ({error})") from error
-        if response.status == 404:
+        if response.status == 404 and response.content_type == "application/problem+json":
+            # Any other 404 is of something that is not our agent, and says nothing of the node.
             raise NoneError(detail)
         if response.status in {429, 502, 503, 504}:
             raise _AgainError(detail)
@@ -158,8 +161,16 @@ async def reach_agent(session: aiohttp.ClientSession, url: str, *, patience: flo
         return AgentRespondent(session, url, patience)
 
 
-async def ask_imds(source: Source, *, patience: float) -> SnapshotRespondent:
+async def ask_imds(
+    source: Source, *, patience: float, node: str | None = None, node_address: IPAddress | None = None
+) -> SnapshotRespondent:
     """Ask the metadata service, and again while that is of use.
+
+    Args:
+        source: The metadata service.
+        patience: Seconds to go on asking.
+        node: Name of the machine's Node, if it is known.
+        node_address: The node's own address, if it is known.
 
     Raises:
         NoneError: it says that there is none.
@@ -180,7 +191,8 @@ async def ask_imds(source: Source, *, patience: float) -> SnapshotRespondent:
     now = clock.now()
     # Not held back: what the service says now is what was asked for.
     state = State(started=now, empty_answers=3)
-    return SnapshotRespondent(Snapshot.of(observe(state, answer, now, _POLICY), now, _POLICY))
+    snapshot = Snapshot.of(observe(state, answer, now, _POLICY), now, _POLICY)
+    return SnapshotRespondent(snapshot, node, node_address)
 
 
 async def ask_node(

@@ -14,7 +14,7 @@ from sidecar.api.endpoints import ENDPOINTS
 from sidecar.api.parameters import Format
 from sidecar.commands.arguments import Parser, duration
 from sidecar.commands.asking import Respondent, ask_imds, ask_node, reach_agent
-from sidecar.config import Settings
+from sidecar.config import Settings, load_variables
 from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.environment import print_variables
 from sidecar.errors import ExitCode, UnreachableError, UsageError
@@ -84,7 +84,8 @@ def _printed(body: bytes, form: Format, *, yaml: bool) -> str:
         return json.dumps(value, indent=2) + "\n"
     from yaml import safe_dump  # noqa: PLC0415 - only this form needs it
 
-    return str(safe_dump(value, sort_keys=False, explicit_end=False))
+    # A bare value would be followed by "...", the end of a document.
+    return str(safe_dump(value, sort_keys=False)).removesuffix("...\n")
 
 
 @asynccontextmanager
@@ -99,8 +100,9 @@ async def _respondent(parsed: Namespace) -> AsyncIterator[Respondent]:
             patience=parsed.timeout,
         )
         return
-    # The endpoint and where the agent listens follow the agent's own settings and variables.
-    settings = Settings(annotations=False)
+    # The endpoint and where the agent listens follow the agent's own variables.
+    given = {} if parsed.upstream is None else {"upstream": parsed.upstream}
+    settings = load_variables(annotations=False, **given)
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=settings.imds_timeout)) as session,
         IMDSSource(
@@ -110,17 +112,21 @@ async def _respondent(parsed: Namespace) -> AsyncIterator[Respondent]:
             clock=clock.now,
         ) as source,
     ):
-        url = parsed.upstream or _local_agent(settings)
-        agent = (
-            None if parsed.direct or url is None else await reach_agent(session, url, patience=parsed.timeout)
+        url = _agent_url(parsed, settings)
+        agent = None if url is None else await reach_agent(session, url, patience=parsed.timeout)
+        if agent is None and url is not None and parsed.upstream is not None:
+            raise UnreachableError(f"no agent listens at {url}")
+        yield agent or await ask_imds(
+            source, patience=parsed.timeout, node=settings.node_name, node_address=settings.node_address
         )
-        if agent is None and parsed.upstream is not None:
-            raise UnreachableError(f"no agent listens at {parsed.upstream}")
-        yield agent or await ask_imds(source, patience=parsed.timeout)
 
 
-def _local_agent(settings: Settings) -> str | None:
-    """The URL of the agent on this host."""
+def _agent_url(parsed: Namespace, settings: Settings) -> str | None:
+    """The agent to ask: the one that is named, else the one on this host; ``None``: no agent."""
+    if parsed.direct or parsed.upstream == "imds":
+        return None
+    if parsed.upstream is not None:
+        return settings.upstream
     listen = settings.listen
     if listen is None or listen.path:
         return None

@@ -1,0 +1,67 @@
+"""A metadata service, a port where no agent listens, and the program itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from sidecar import cli
+from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from tests.support.processes import ReservedPort
+
+# Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
+# of a run is not a coroutine; the warning about it fails the next test.
+asyncio.set_event_loop(None)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Get = Callable[..., Awaitable[Ended]]
+"""Runs ``get`` with these arguments."""
+
+
+@pytest.fixture
+async def imds() -> AsyncIterator[Serving]:
+    """A metadata service that says "all" and has no request limit."""
+    async with serve(Simulator(parse_scenario("rateLimit: false"))) as running:
+        yield running
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port of the loopback address that refuses connections."""
+    port = ReservedPort()
+    yield port.number
+    port.release()
+
+
+@pytest.fixture
+def host(imds: Serving, free_port: int, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A host without an agent, whose metadata service is simulated; what else it has is set on it."""
+    monkeypatch.setenv("AZURE_LB_METADATA_IMDS_ENDPOINT", imds.url)
+    monkeypatch.setenv("AZURE_LB_METADATA_LISTEN", f"127.0.0.1:{free_port}")
+    for variable in ("NODE_NAME", "HOST_IP"):
+        monkeypatch.delenv(variable, raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def get(host: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Get:
+    """The command ``get`` on that host."""
+    del host
+
+    async def run(*arguments: str) -> Ended:
+        # A command has an event loop of its own, and the servers of the test have this one.
+        code = await asyncio.to_thread(cli.run, ["get", *arguments])
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+    return run
