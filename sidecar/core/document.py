@@ -57,6 +57,11 @@ class InboundRule:
     private_ip: IPAddress
 
     @property
+    def floating(self) -> bool:
+        """Whether packets arrive under the frontend's own address and port (floating IP)."""
+        return self.private_ip == self.frontend_ip
+
+    @property
     def order(self) -> tuple[object, ...]:
         """Sort key of the canonical document."""
         return (

@@ -1,20 +1,33 @@
 """What people ask of a document: its public IP, the frontends that reach it, where it leaves from."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
-from sidecar.core.addresses import IPAddress, endpoint, sorted_addresses
-from sidecar.core.document import Document
+from sidecar.core.addresses import IPAddress, address_order, endpoint, sorted_addresses
+from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
 
 __all__ = [
     "EgressBasis",
+    "PrivateIP",
+    "Reachable",
+    "Via",
+    "any_private_ip",
     "egress_basis",
     "egress_ips",
     "inbound",
     "inbound_ips",
     "outbound_ips",
+    "private_ips",
     "public_ip",
     "public_ips",
+    "reachable",
 ]
+
+_Entry = TypeVar("_Entry", PublicIPAddress, OutboundRule, InboundRule)
+
+_ALL_PROTOCOLS = "all"
 
 
 class EgressBasis(StrEnum):
@@ -82,3 +95,86 @@ def inbound(document: Document) -> tuple[str, ...]:
             }
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateIP:
+    """What is known of one private IP address of the network interface."""
+
+    address: IPAddress
+    public_ips: tuple[IPAddress, ...]
+    outbound_ips: tuple[IPAddress, ...]
+    inbound_rules: tuple[InboundRule, ...]
+
+
+def private_ips(document: Document) -> tuple[PrivateIP, ...]:
+    """The facts grouped by private IP address.
+
+    Addresses of the network interface are known from public IP addresses, outbound rules, and
+    inbound rules without floating IP: see :func:`any_private_ip` for the others.
+    """
+    public = _by_private_ip(document.public_ip_addresses)
+    outbound = _by_private_ip(document.outbound_rules)
+    rules = _by_private_ip(rule for rule in document.inbound_rules if not rule.floating)
+    return tuple(
+        PrivateIP(
+            address=address,
+            public_ips=sorted_addresses(entry.frontend_ip for entry in public.get(address, ())),
+            outbound_ips=sorted_addresses(entry.frontend_ip for entry in outbound.get(address, ())),
+            inbound_rules=tuple(rules.get(address, ())),
+        )
+        for address in sorted_addresses((*public, *outbound, *rules))
+    )
+
+
+def _by_private_ip(entries: Iterable[_Entry]) -> dict[IPAddress, list[_Entry]]:
+    groups: dict[IPAddress, list[_Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.private_ip, []).append(entry)
+    return groups
+
+
+def any_private_ip(document: Document) -> tuple[InboundRule, ...]:
+    """The inbound rules with floating IP, which do not tell which private IP address they reach."""
+    return tuple(rule for rule in document.inbound_rules if rule.floating)
+
+
+class Via(StrEnum):
+    """What leads to a port of the node."""
+
+    INSTANCE_IP = "instance-ip"
+    INBOUND_RULE = "inbound-rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """An endpoint that clients elsewhere connect to."""
+
+    address: IPAddress
+    port: int
+    via: Via
+
+
+def reachable(document: Document, *, protocol: str, port: int) -> tuple[Reachable, ...]:
+    """Where a port of the node is reached from elsewhere; a security group can still block it.
+
+    ``port`` is a host port, a NodePort or the port of a Service. Instance IP addresses come first,
+    then frontends of the load balancer, each IPv4 before IPv6 in numeric order.
+    """
+    direct = [Reachable(address, port, Via.INSTANCE_IP) for address in public_ips(document)]
+    frontends = {
+        (rule.frontend_ip, rule.frontend_port or port)
+        for rule in document.inbound_rules
+        if _leads_to(rule, protocol, port)
+    }
+    ordered = sorted(frontends, key=lambda frontend: (*address_order(frontend[0]), frontend[1]))
+    return (*direct, *(Reachable(address, number, Via.INBOUND_RULE) for address, number in ordered))
+
+
+def _leads_to(rule: InboundRule, protocol: str, port: int) -> bool:
+    if rule.protocol not in (protocol, _ALL_PROTOCOLS):
+        return False
+    # HA ports: protocol all with ports 0 stands for every port (Azure load-balancer-ha-ports-overview.md).
+    if rule.protocol == _ALL_PROTOCOLS and rule.frontend_port == rule.backend_port == 0:
+        return True
+    return port == (rule.frontend_port if rule.floating else rule.backend_port)
