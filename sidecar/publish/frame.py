@@ -59,7 +59,7 @@ class Frame:
         self._metrics.publishes.labels(publisher=name, result="written" if turn.wrote else "skipped").inc()
         if self._failures:
             log(_logger, logging.INFO, "publish-recovered", publisher=name, failures=self._failures)
-        self._failures, self._reported = 0, ""
+        self._failures = 0
         return turn
 
     def _failed(self, error: PublishError) -> None:
