@@ -5,6 +5,7 @@ What to do and when is decided in :mod:`sidecar.core.writes`; here it is done.
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from sidecar.core.annotations import field_manager, found
@@ -93,7 +94,7 @@ class NodePublisher:
                             # What was found is a new state, which is on its way here.
                             return Turn(wrote=wrote, next_at=self._clock().mono)
         except NodeReplacedError as error:
-            self._ledger, self._uid = Ledger(wrote_at=self._ledger.wrote_at), ""
+            self._ledger = replace(self._ledger, live=None)
             raise PublishError(str(error), retry_after=error.retry_after) from error
         except KubernetesError as error:
             raise PublishError(str(error), retry_after=error.retry_after) from error
@@ -104,6 +105,9 @@ class NodePublisher:
         self._ledger, action = self._schedule.decide(
             self._ledger, values, now=now.mono, fraction=self._random()
         )
+        patient_until = self._schedule.patient_until(snapshot.state)
+        if isinstance(action, Wait) and now.mono < patient_until:
+            return Wait(min(action.until, patient_until))
         return action
 
     async def _read(self) -> None:

@@ -1,0 +1,85 @@
+"""An agent that publishes to one Node, whose API server is a fake, in virtual time."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from sidecar.core.annotations import Layout, annotations
+from sidecar.core.document import Document
+from sidecar.core.outcome import Status
+from sidecar.core.state import State
+from sidecar.core.writes import Schedule
+from sidecar.publish.frame import Frame
+from sidecar.publish.node import NodePublisher
+from tests.core.examples import FULL, outbound, public
+from tests.publish.support import Agent, answer, now
+from tests.support.fake_node import FakeNode
+from tests.support.fake_nodes import FakeNodes
+from tests.support.states import EPOCH, POLICY, later
+
+__all__ = ["ELSEWHERE", "LAYOUT", "MOVED", "NODE", "Publishing", "left_by_an_earlier_run"]
+
+NODE = "aks-nodepool1-12345678-vmss000000"
+LAYOUT = Layout()
+MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
+"""`FULL`, but for the outbound address."""
+ELSEWHERE = replace(FULL, public_ip_addresses=(public("20.9.9.9"),))
+"""`FULL`, but for the public IP."""
+
+
+@dataclass
+class Publishing:
+    """An agent that publishes to one Node."""
+
+    nodes: FakeNodes = field(default_factory=FakeNodes)
+    layout: Layout = LAYOUT
+    random: Callable[[], float] = lambda: 0.5
+    agent: Agent = field(init=False)
+    frame: Frame = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start now."""
+        self.agent = Agent(self.random)
+        schedule = Schedule(
+            layout=self.layout,
+            policy=POLICY,
+            write_splay=30,
+            resync_interval=900,
+            heartbeat_interval=3600,
+            patience=0.5,
+        )
+        self.frame = self.agent.frame(
+            NodePublisher(
+                self.nodes,
+                NODE,
+                schedule=schedule,
+                on_found=self.agent.take_up,
+                runtime=self.agent.runtime,
+            )
+        )
+
+    @property
+    def node(self) -> FakeNode:
+        """The Node as it is now."""
+        return self.nodes.nodes[NODE]
+
+    def times(self, method: str) -> list[float]:
+        """When a call was made, in seconds since `EPOCH`."""
+        return [round(at - EPOCH.mono, 3) for at in self.nodes.times(method)]
+
+    async def wait(self, until: float) -> None:
+        """Let time pass until so many seconds after `EPOCH`."""
+        await asyncio.sleep(until - now())
+
+    async def answered(self, document: Document, *, until: float, every: float = 10) -> None:
+        """Let the source give this answer again and again."""
+        while now() < until:
+            self.agent.see(answer(document))
+            await asyncio.sleep(every)
+
+
+def left_by_an_earlier_run(document: Document = FULL, *, age: float = 60) -> dict[str, str]:
+    """The annotations of a run whose last answer was so old at `EPOCH`."""
+    observed = later(-age)
+    state = State(started=observed, document=document, observed=observed, changed_at=observed.utc)
+    return annotations(state, Status.OK, None, layout=LAYOUT)

@@ -1,0 +1,186 @@
+"""The node publisher takes up what it finds, and writes what is wanted when it is due."""
+
+import asyncio
+import logging
+
+import pytest
+
+from sidecar.core.annotations import Layout
+from sidecar.core.state import Source
+from tests.core.examples import FULL
+from tests.publish.publishing import ELSEWHERE, LAYOUT, MOVED, NODE, Publishing, left_by_an_earlier_run
+from tests.publish.support import answer, driven, in_virtual_time, logged, unavailable
+from tests.support.fake_nodes import unavailable as trouble
+
+pytestmark = in_virtual_time
+
+# Taking up
+
+
+async def test_found_document_is_told_once_before_anything_is_written() -> None:
+    """What an earlier run published is reported at the first reading, and nothing is written meanwhile."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE, left_by_an_earlier_run())
+    async with driven(publishing.frame):
+        await publishing.wait(440)
+    assert [(call.method, call.cached) for call in publishing.nodes.calls] == [("get", True)]
+    assert [found.document for found in publishing.agent.found] == [FULL]
+    assert publishing.agent.latest.value.state.source is Source.RESTORED
+
+
+async def test_first_write_waits_for_the_first_reading() -> None:
+    """An agent that has data but cannot read its Node writes nothing, however long that lasts."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE, left_by_an_earlier_run())
+    publishing.nodes.outage = trouble()
+    publishing.agent.see(answer(MOVED))
+    async with driven(publishing.frame):
+        await publishing.wait(3000)
+        assert publishing.nodes.applied == []
+        assert publishing.agent.found == []
+        publishing.nodes.outage = None
+        await publishing.wait(3600)
+    assert len(publishing.agent.found) == 1
+    assert len(publishing.nodes.applied) == 1
+    written = publishing.nodes.applied[0].annotations
+    assert written[LAYOUT.key("last-changes")].endswith("-outbound 52.1.1.1 +outbound 52.2.2.2")
+
+
+async def test_new_node_is_written_at_once() -> None:
+    """Where there is nothing to take up, the first data are written with the first turn."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE, {"example.com/theirs": "kept"})
+    publishing.agent.see(answer(FULL))
+    async with driven(publishing.frame):
+        await publishing.wait(1)
+    (call,) = publishing.nodes.applied
+    assert (call.name, call.uid, call.field_manager) == (NODE, publishing.node.uid, "azure-lb-metadata")
+    assert publishing.agent.found == []
+    assert publishing.node.annotations == {**call.annotations, "example.com/theirs": "kept"}
+    assert publishing.times("apply") == [0]
+
+
+async def test_second_start_changes_nothing() -> None:
+    """A restarted agent reads once, and writes nothing when it gets the same answer again."""
+    first = Publishing()
+    first.nodes.add(NODE)
+    async with driven(first.frame):
+        await first.answered(FULL, until=600)
+    version = first.node.version
+    second = Publishing(nodes=first.nodes)
+    async with driven(second.frame):
+        await second.wait(630)
+        await second.answered(FULL, until=1200)
+    assert first.times("apply") == [0]
+    assert first.times("get") == [0, 600]
+    assert second.node.version == version
+    assert [found.document for found in second.agent.found] == [FULL]
+
+
+async def test_data_of_before_an_outage_of_the_service_survive_a_restart() -> None:
+    """During an outage a restarted agent serves what it found, and says `stale` when its patience ends."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE, left_by_an_earlier_run())
+    async with driven(publishing.frame):
+        await publishing.wait(5)
+        publishing.agent.see(unavailable())
+        await publishing.wait(2000)
+    assert publishing.times("apply") == [450]
+    expected = left_by_an_earlier_run() | {LAYOUT.key("status"): "stale", LAYOUT.key("reason"): "unavailable"}
+    assert publishing.node.annotations == expected
+
+
+async def test_annotations_turn_stale_without_any_outcome() -> None:
+    """The moment of turning stale needs no new state to wake the publisher."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE)
+    publishing.agent.see(answer(FULL))
+    async with driven(publishing.frame):
+        await publishing.wait(700)
+    assert publishing.times("apply") == [0, 465]
+    assert publishing.node.annotations[LAYOUT.key("status")] == "stale"
+
+
+async def test_agent_without_answers_says_starting_in_time() -> None:
+    """After stale-after without any answer the Node says why, without any new state."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE)
+    publishing.agent.see(unavailable())
+    async with driven(publishing.frame):
+        await publishing.wait(600)
+    assert publishing.times("apply") == [300]
+    assert publishing.node.annotations == {
+        LAYOUT.key("status"): "starting",
+        LAYOUT.key("reason"): "unavailable",
+    }
+
+
+# Reading and writing
+
+
+async def test_quiet_hours_are_cached_readings() -> None:
+    """While nothing changes, the Node is read from the cache every resync interval, and not written."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE)
+    async with driven(publishing.frame):
+        await publishing.answered(FULL, until=3500)
+    assert publishing.times("apply") == [0]
+    assert publishing.times("get") == [0, 900, 1800, 2700]
+    assert all(call.cached for call in publishing.nodes.calls if call.method == "get")
+
+
+async def test_change_is_written_within_the_splay_and_a_public_ip_at_once() -> None:
+    """A change waits its random part of the splay; a new public IP does not."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE)
+    async with driven(publishing.frame):
+        await publishing.answered(FULL, until=100)
+        await publishing.answered(MOVED, until=200)
+        await publishing.answered(ELSEWHERE, until=300)
+    assert publishing.times("apply") == [0, 115, 200]
+
+
+async def test_removed_annotations_come_back() -> None:
+    """What somebody removed is found missing at the next reading, and written again."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE)
+    async with driven(publishing.frame):
+        await publishing.answered(FULL, until=100)
+        publishing.node.remove(LAYOUT.key("loadbalancer"))
+        await publishing.answered(FULL, until=1000)
+    assert publishing.times("apply") == [0, 915]
+    assert publishing.node.annotations[LAYOUT.key("loadbalancer")] == FULL.canonical.decode()
+
+
+async def test_two_prefixes_do_not_touch_each_other() -> None:
+    """Two agents with two prefixes each keep their own annotations on one Node."""
+    first = Publishing()
+    second = Publishing(nodes=first.nodes, layout=Layout(prefix="lb.example.com", annotate="summary"))
+    first.nodes.add(NODE)
+    async with driven(first.frame), driven(second.frame):
+        for document in (FULL, MOVED):
+            first.agent.see(answer(document))
+            second.agent.see(answer(document))
+            await asyncio.sleep(100)
+    assert {call.field_manager for call in first.nodes.applied} == {
+        "azure-lb-metadata",
+        "azure-lb-metadata/lb.example.com",
+    }
+    for prefix in ("azure-lb-metadata.io", "lb.example.com"):
+        assert first.node.annotations[f"{prefix}/outbound-ips"] == "52.2.2.2"
+
+
+async def test_write_is_logged_with_what_it_cost(caplog: pytest.LogCaptureFixture) -> None:
+    """Every write is one line with the number of keys and bytes, the status and what was left out."""
+    caplog.set_level(logging.INFO)
+    publishing = Publishing(layout=Layout(budget=10))
+    node = publishing.nodes.add(NODE)
+    publishing.agent.see(answer(FULL))
+    async with driven(publishing.frame):
+        await publishing.wait(1)
+    (line,) = logged(caplog, "annotated")
+    assert line["keys"] == len(node.annotations)
+    assert line["bytes"] == sum(len(key) + len(value) for key, value in node.annotations.items())
+    assert line["status"] == "ok"
+    assert str(line["omitted"]).startswith("loadbalancer=3,inbound=1")
+    assert line["resource_version"] == str(node.version)
