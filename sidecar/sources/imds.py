@@ -140,7 +140,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body.
 
     Raises:
-        _TooLargeError: it is longer than ``_BODY_LIMIT``; reading has stopped there.
+        _TooLargeError: it is longer than ``_BODY_LIMIT``; the rest is not read, so the response must
+            be left, which closes the connection.
         aiohttp.ClientOSError: the connection was reset.
         aiohttp.ClientPayloadError: the connection was closed too early, or the body is not HTTP.
     """
@@ -152,7 +153,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > _BODY_LIMIT:
-                response.close()
                 raise _TooLargeError
     except aiohttp.ClientPayloadError as error:
         lost = None if protocol is None else protocol.exception()

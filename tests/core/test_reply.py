@@ -15,6 +15,7 @@ BODY = (
 )
 
 STATUSES = {
+    300: Reason.REJECTED,
     301: Reason.REJECTED,
     302: Reason.REJECTED,
     304: Reason.REJECTED,
@@ -131,6 +132,10 @@ class TestInterpret:
     def test_detail_of_an_empty_body(self) -> None:
         """An empty body is called so."""
         assert failure(503, b" \n").detail == "HTTP 503: empty body"
+
+    def test_detail_of_a_long_error(self) -> None:
+        """Of a long text the beginning is shown."""
+        assert failure(503, error("long " * 1000)).detail == f"HTTP 503: {'long ' * 40}".rstrip()
 
     def test_detail_of_another_body(self) -> None:
         """Of a body in another shape the beginning is shown on one line."""

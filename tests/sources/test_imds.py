@@ -200,7 +200,8 @@ class TestRequest:
     async def test_cookies_are_not_kept(self, new_source: NewSource) -> None:
         """A cookie of one answer is not sent with the next request."""
         async with raw_server(lambda _: response("200 OK", DOCUMENT, "Set-Cookie: a=b")) as server:
-            source = new_source(server.url)
+            # By name: cookies of bare addresses are not kept by any client.
+            source = new_source(server.url.replace("127.0.0.1", "localhost"))
             await fetch_answer(source)
             await fetch_answer(source)
 
