@@ -241,6 +241,7 @@ class Agent:
         return Schedule(
             layout=Layout(
                 prefix=settings.annotation_prefix,
+                previous_prefixes=settings.previous_annotation_prefixes,
                 budget=settings.annotation_budget,
                 annotate=settings.annotate,
                 node_address=settings.node_address,

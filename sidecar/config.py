@@ -59,6 +59,7 @@ _METAVARS = {
     "allow_from": "NETWORK,...",
     "node_address": "ADDRESS",
     "annotation_prefix": "DOMAIN",
+    "previous_annotation_prefixes": "DOMAIN,...",
     "annotation_budget": "BYTES",
     "annotate": "{full,summary}",
     "log_format": "{json,text}",
@@ -145,9 +146,16 @@ def _default_poll_interval(data: dict[str, Any]) -> float:
     return 60.0 if data.get("upstream") == "imds" and not data.get("annotations") else 10.0
 
 
+def _prefixes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(_prefix(part.strip()) for part in value.split(","))
+
+
 Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 DurationOrZero = Annotated[float, BeforeValidator(_duration_or_zero), Field(ge=0)]
 Listen = Annotated[ListenAddress | None, NoDecode, BeforeValidator(_listen)]
+Prefixes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_prefixes)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 
 
@@ -203,6 +211,8 @@ class Settings(BaseSettings):
     """`summary` leaves out the annotation that holds the whole document."""
     annotation_prefix: Annotated[str, AfterValidator(_prefix)] = DEFAULT_PREFIX
     """Domain of the annotation keys."""
+    previous_annotation_prefixes: Prefixes = ()
+    """Earlier values of --annotation-prefix, separated by commas: their keys are removed at the start."""
     annotation_budget: Annotated[int, Field(ge=2048, le=262_144)] = 8192
     """Most bytes of keys and values that all annotations may have together."""
     node_address: Annotated[IPAddress, BeforeValidator(_address)] | None = None
@@ -231,6 +241,11 @@ class Settings(BaseSettings):
             raise UsageError(
                 f"{_names('node_name')} is needed to publish annotations",
                 advice="set it (in a pod from the downward API, spec.nodeName), or use --no-annotations",
+            )
+        if self.annotation_prefix in self.previous_annotation_prefixes:
+            raise UsageError(
+                f"{_names('previous_annotation_prefixes')} contains {self.annotation_prefix!r}",
+                advice=f"that is the value of {_flag('annotation_prefix')}, whose keys are to stay",
             )
         return self
 

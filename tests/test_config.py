@@ -106,6 +106,13 @@ SETTINGS = [
         "lb.example.com",
         "azure-lb-metadata.io",
     ),
+    Setting(
+        "previous_annotation_prefixes",
+        (),
+        "a.example.com, b.example.com",
+        ("a.example.com", "b.example.com"),
+        "",
+    ),
     Setting("annotation_budget", 8192, "2048", 2048, "8192"),
     Setting("node_address", None, "10.224.0.4", ip_address("10.224.0.4"), ""),
     Setting("write_splay", 30.0, "1s", 1.0, "30s"),
@@ -402,6 +409,13 @@ class TestMistakes:
 
         monkeypatch.setenv("AZURE_LB_METADATA_ANNOTATIONS", "true")
         assert refusal("--upstream=http://agent", "--node-name=a") == line
+
+    def test_prefix_that_is_also_an_earlier_one(self) -> None:
+        """The present prefix cannot be among those whose keys are removed."""
+        line = refusal("--node-name=a", "--previous-annotation-prefixes=b.example.com,azure-lb-metadata.io")
+
+        assert "--previous-annotation-prefixes (AZURE_LB_METADATA_PREVIOUS_ANNOTATION_PREFIXES)" in line
+        assert "--annotation-prefix" in line
 
     @pytest.mark.parametrize(
         "argument", ["--unknown", "--unknown=1", "--poll=1s", "--pollinterval=1s", "stray", "-v"]

@@ -71,6 +71,8 @@ class Layout:
     """How a state becomes annotations."""
 
     prefix: str = DEFAULT_PREFIX
+    previous_prefixes: tuple[str, ...] = ()
+    """Prefixes of earlier runs, whose keys are removed at the start."""
     budget: int = 8192
     """Bytes of keys and values of all our annotations together."""
     annotate: Literal["full", "summary"] = "full"

@@ -61,6 +61,7 @@ class NodePublisher:
         self._nodes = nodes
         self._node = node
         self._schedule = schedule
+        self._previous_prefixes = list(schedule.layout.previous_prefixes)
         self._on_found = on_found
         self._clock = runtime.clock
         self._random = runtime.random
@@ -114,9 +115,20 @@ class NodePublisher:
         # A Node that was replaced must be read from the store: the cache may still have the old one.
         node = await self._nodes.get(self._node, cached=self._ledger.live is not None or not self._taken_up)
         self._uid = node.uid
+        await self._leave_previous_prefixes(node.annotations)
         self._ledger = self._schedule.was_read(
             self._ledger, node.annotations, now=self._clock(), fraction=self._random()
         )
+
+    async def _leave_previous_prefixes(self, annotations: Mapping[str, str]) -> None:
+        """Apply nothing under each earlier field manager, which removes what it owns."""
+        while self._previous_prefixes:
+            prefix = self._previous_prefixes[0]
+            if any(key.startswith(f"{prefix}/") for key in annotations):
+                manager = field_manager(prefix)
+                await self._nodes.apply(self._node, uid=self._uid, annotations={}, field_manager=manager)
+                log(_logger, logging.INFO, "prefix-left", node=self._node, prefix=prefix)
+            del self._previous_prefixes[0]
 
     def _take_up(self) -> bool:
         """Report what was found at the first reading; returns whether there was anything."""

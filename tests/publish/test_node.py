@@ -184,3 +184,42 @@ async def test_write_is_logged_with_what_it_cost(caplog: pytest.LogCaptureFixtur
     assert line["status"] == "ok"
     assert str(line["omitted"]).startswith("loadbalancer=3,inbound=1")
     assert line["resource_version"] == str(node.version)
+
+
+# Earlier prefixes
+
+
+async def test_keys_of_an_earlier_prefix_are_removed_once_at_the_start() -> None:
+    """What our field manager of an earlier prefix owns goes with the first reading; other keys stay."""
+    old = Publishing(layout=Layout(prefix="old.example.com"))
+    old.nodes.add(NODE, {"other.example.com/theirs": "kept"})
+    old.agent.see(answer(FULL))
+    async with driven(old.frame):
+        await old.wait(1)
+    layout = Layout(previous_prefixes=("older.example.com", "old.example.com"))
+    new = Publishing(nodes=old.nodes, layout=layout)
+    new.agent.see(answer(FULL))
+    async with driven(new.frame):
+        await new.answered(FULL, until=3600)
+    left = [call.field_manager for call in new.nodes.applied if not call.annotations]
+    assert left == ["azure-lb-metadata/old.example.com"]
+    assert not [key for key in new.node.annotations if key.startswith("old")]
+    assert new.node.annotations["other.example.com/theirs"] == "kept"
+    assert new.node.annotations[LAYOUT.key("status")] == "ok"
+
+
+async def test_removal_of_an_earlier_prefix_is_tried_until_it_succeeds() -> None:
+    """An API server that fails at the start does not leave the old keys behind."""
+    old = Publishing(layout=Layout(prefix="old.example.com"))
+    old.nodes.add(NODE)
+    old.agent.see(answer(FULL))
+    async with driven(old.frame):
+        await old.wait(1)
+    new = Publishing(nodes=old.nodes, layout=Layout(previous_prefixes=("old.example.com",)))
+    new.nodes.outage = trouble()
+    async with driven(new.frame):
+        await new.wait(60)
+        assert new.node.annotations
+        new.nodes.outage = None
+        await new.wait(900)
+    assert not [key for key in new.node.annotations if key.startswith("old")]
