@@ -107,10 +107,10 @@ def _replace(path: Path, content: bytes, *, modified: float) -> None:
 def found(path: Path) -> Found | None:
     """Take up the file that an earlier run wrote; anything that does not fit together is not believed."""
     try:
-        content = path.read_bytes()
-        modified = path.stat().st_mtime
-        value = from_json(content)
-    except (OSError, ValueError):
+        value = from_json(path.read_bytes())
+        # ValueError and OverflowError too: some file systems hold times that no calendar has.
+        observed_at = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+    except (OSError, ValueError, OverflowError):
         return None
     if not isinstance(value, dict):
         return None
@@ -121,5 +121,4 @@ def found(path: Path) -> Found | None:
     document = canonical_document(text, revision=revision)
     if document is None:
         return None
-    observed_at = datetime.fromtimestamp(modified, tz=UTC)
     return Found(revision=revision, changed_at=changed_at, document=document, observed_at=observed_at)
