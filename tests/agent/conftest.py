@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
-from tests.support.agent import (
-    AgentProcess,
-    agent_running,
-)
+from tests.support.agent import AgentProcess, agent_running
 
 
 @pytest.fixture

@@ -163,8 +163,9 @@ async def test_ambient_kubeconfig(tmp_path: Path) -> None:
         async with program_running("demo", directory=tmp_path, environment=environment) as demo:
             api = await shown_url(demo, "/v1/public-ip")
             assert await fetch(f"{api}/v1/public-ip") == PUBLIC_IP
-            demo.signal(signal.SIGINT)
-            assert await demo.exit_code() == 0
+            control = await shown_url(demo, "/fault")
+            # One more poll, so that an agent that annotates would have connected by now.
+            await until(lambda: fetch(f"{control}/counters"), lambda text: json.loads(text)["requests"] > 1)
         assert cluster.connections == 0
 
 

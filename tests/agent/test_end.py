@@ -8,9 +8,7 @@ from contextlib import closing
 import pytest
 
 from tests.agent.support import PUBLIC_IP
-from tests.support.agent import (
-    AgentProcess,
-)
+from tests.support.agent import AgentProcess
 
 DRAIN_S = 3.0
 """How long the API goes on answering after a first signal."""
@@ -54,8 +52,8 @@ async def stalled_client(url: str, path: str) -> socket.socket:
     await loop.sock_connect(client, (host, int(port)))
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     try:
-        async with asyncio.timeout(0.5):
-            while True:
+        while True:
+            async with asyncio.timeout(0.5):
                 await loop.sock_sendall(client, request * 100)
     except TimeoutError:
         return client

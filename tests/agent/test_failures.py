@@ -10,11 +10,7 @@ from sidecar.agent import Agent
 from sidecar.config import Settings as AgentSettings
 from sidecar.runtime import Runtime
 from sidecar.simulator import Serving
-from tests.support.agent import (
-    SCALED,
-    flags,
-    program_running,
-)
+from tests.support.agent import SCALED, flags, program_running
 
 
 class BrokenError(Exception):

@@ -9,14 +9,7 @@ from aiohttp import ClientSession, UnixConnector
 
 from sidecar.simulator import Serving
 from tests.agent.support import PUBLIC_IP, ok, taken_port
-from tests.support.agent import (
-    SCALED,
-    AgentProcess,
-    Settings,
-    agent_running,
-    flags,
-    program_running,
-)
+from tests.support.agent import SCALED, AgentProcess, Settings, agent_running, flags, program_running
 
 
 @pytest.mark.parametrize("listener", ["listen", "admin-listen"])

@@ -4,11 +4,7 @@ from pathlib import Path
 
 from sidecar.simulator import Serving
 from tests.agent.support import PUBLIC_IP
-from tests.support.agent import (
-    NOWHERE,
-    AgentProcess,
-    agent_running,
-)
+from tests.support.agent import NOWHERE, AgentProcess, agent_running
 
 
 async def test_serves(agent: AgentProcess) -> None:

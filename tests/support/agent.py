@@ -46,7 +46,7 @@ SCALED: Settings = MappingProxyType(
         "listen": "127.0.0.1:0",
         "admin_listen": "127.0.0.1:0",
         "poll_interval": "50ms",
-        "imds_timeout": "300ms",
+        "imds_timeout": "1s",
         "stale_after": "400ms",
         "absent_after": "400ms",
         "write_splay": "100ms",
@@ -61,6 +61,8 @@ DEADLINE_S = 20.0
 """Longer than anything here takes on a busy machine, shorter than the time-out of a test."""
 
 POLL_INTERVAL_S = 0.02
+
+KUBERNETES_REQUESTS = "azure_lb_metadata_kubernetes_requests_total"
 
 Value = TypeVar("Value")
 
@@ -189,8 +191,8 @@ async def program_running(
 ) -> AsyncIterator[Program]:
     """A command, such as ``run`` with its flags, for the length of the block; it may end before.
 
-    `directory` takes its output and log. Its environment is clean but for `environment`. `python` is
-    what the interpreter is told to run.
+    `directory` takes its output and log, which a failing test shows. Its environment is clean but for
+    `environment`. `python` is what the interpreter is told to run.
     """
     place = Path(tempfile.mkdtemp(dir=directory, prefix=f"{arguments[0]}-"))
     output, log = place / "output", place / "log"
@@ -210,6 +212,7 @@ async def program_running(
         yield program
     finally:
         await program.end()
+        print(f"--- {arguments[0]} ended with {process.returncode} and logged:\n{program.log}")
 
 
 @dataclass(frozen=True)
@@ -271,16 +274,16 @@ class AgentProcess:
         """Wait until it says that it has data."""
         await until(lambda: self.admin("/readyz"), lambda reply: reply.status == 200)
 
-    async def metric(self, name: str, **labels: str) -> float:
-        """The sum of the samples of a metric that have these labels."""
+    async def samples(self, name: str) -> list[tuple[Mapping[str, str], float]]:
+        """The labels and values of a metric."""
         text = (await self.admin("/metrics")).text
         families = text_string_to_metric_families(text)
-        return sum(
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        samples = [sample for family in families for sample in family.samples]
+        return [(sample.labels, sample.value) for sample in samples if sample.name == name]
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of a metric that have these labels."""
+        return sum(value for having, value in await self.samples(name) if labels.items() <= having.items())
 
     async def attempts(self, outcome: str | None = None) -> float:
         """How often it has asked the metadata service, with any outcome or the given one."""
@@ -294,7 +297,12 @@ class AgentProcess:
 
     async def requests(self, **labels: str) -> float:
         """How many requests to the API server it has made: all, or with this method or status code."""
-        return await self.metric("azure_lb_metadata_kubernetes_requests_total", **labels)
+        return await self.metric(KUBERNETES_REQUESTS, **labels)
+
+    async def refused_requests(self) -> float:
+        """How many requests to the API server came to anything but a 200."""
+        samples = await self.samples(KUBERNETES_REQUESTS)
+        return sum(value for labels, value in samples if labels["code"] != "200")
 
     async def until_requests(self, count: int, **labels: str) -> None:
         """Wait until it has made so many requests to the API server."""
