@@ -62,6 +62,7 @@ class Agent:
         self.latest = Latest(Snapshot.of(State(started=now), now, self._policy))
         self._runtime.metrics.watch(self.latest, self._runtime.clock)
         self.stopping = Stopping()
+        self._application = Application(self._configuration())
 
     async def run(self, *, on_listening: Callable[[Listening], None] | None = None) -> None:
         """Work until asked to stop.
@@ -115,27 +116,29 @@ class Agent:
         while turn.next_at is not None and turn.next_at <= self._runtime.clock().mono:
             turn = await frame.turn(self.latest.value)
 
-    def _serve_api(self) -> AbstractAsyncContextManager[tuple[BoundAddress, ...]]:
-        settings, runtime = self._settings, self._runtime
-        application = Application(
-            Configuration(
-                latest=self.latest,
-                clock=runtime.clock,
-                metrics=runtime.metrics,
-                node_name=settings.node_name,
-                node_address=settings.node_address,
-                allow_forwarded=settings.allow_forwarded,
-            )
+    def _configuration(self) -> Configuration:
+        settings = self._settings
+        return Configuration(
+            latest=self.latest,
+            clock=self._runtime.clock,
+            metrics=self._runtime.metrics,
+            node_name=settings.node_name,
+            node_address=settings.node_address,
+            allow_forwarded=settings.allow_forwarded,
+            max_waiting=_waiting_places(settings.max_clients),
         )
+
+    def _serve_api(self) -> AbstractAsyncContextManager[tuple[BoundAddress, ...]]:
+        settings = self._settings
         return serving(
-            application,
+            self._application,
             _bind(settings.listen, setting="--listen"),
             limits=Limits(
                 max_clients=settings.max_clients,
                 allow_from=settings.allow_from,
                 shutdown_timeout=_SHUTDOWN_SECONDS,
             ),
-            metrics=runtime.metrics,
+            metrics=self._runtime.metrics,
             at_once=self.stopping.at_once,
         )
 
@@ -179,6 +182,8 @@ class Agent:
                 running = [tasks.create_task(loop) for loop in loops]
                 await self.stopping.requested.wait()
                 log(_logger, logging.INFO, "stopping")
+                # Those who wait come again at once, and elsewhere, while others are served to the end.
+                self._application.stop()
                 await self._drain()
                 for task in running:
                     task.cancel()
@@ -252,6 +257,11 @@ class Agent:
             heartbeat_interval=settings.heartbeat_interval,
             patience=self._runtime.random(),
         )
+
+
+def _waiting_places(max_clients: int) -> int:
+    """How many clients may wait for changes: some connections stay free for those who do not wait."""
+    return max(1, max_clients - max(1, max_clients // 64))
 
 
 def _bind(address: ListenAddress | None, *, setting: str) -> list[socket.socket]:

@@ -4,6 +4,7 @@ Level, not edge: a reader that was busy sees the newest value only, never a queu
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 __all__ = ["Latest"]
@@ -17,6 +18,7 @@ class Latest(Generic[Value]):
     def __init__(self, value: Value) -> None:
         self._value = value
         self._changed = asyncio.Event()
+        self._followers: list[Callable[[Value], None]] = []
 
     @property
     def value(self) -> Value:
@@ -28,6 +30,15 @@ class Latest(Generic[Value]):
         self._value = value
         self._changed.set()
         self._changed = asyncio.Event()
+        for follower in self._followers:
+            follower(value)
+
+    def follow(self, follower: Callable[[Value], None]) -> None:
+        """Call a function with every value that is set from now on, at once.
+
+        For a reader that serves many others: one call per value, and no task. It must not fail.
+        """
+        self._followers.append(follower)
 
     async def changed(self, seen: Value) -> Value:
         """Wait until the value is another object than ``seen``, and return it."""

@@ -90,6 +90,18 @@ class Metrics:
             namespace=_PREFIX,
             registry=registry,
         )
+        self.waiting_clients = Gauge(
+            "http_waiting_clients",
+            "Requests that wait for a change at the moment.",
+            namespace=_PREFIX,
+            registry=registry,
+        )
+        self.event_clients = Gauge(
+            "http_event_clients",
+            "Streams of events that are open at the moment.",
+            namespace=_PREFIX,
+            registry=registry,
+        )
         build = Gauge("build", "Version of the agent.", ["version"], namespace=_PREFIX, registry=registry)
         build.labels(version=sidecar.__version__).set(1)
         for outcome in ("ok", *Reason):

@@ -70,6 +70,17 @@ async def test_equal_value_is_another_value() -> None:
     assert await waiter is new
 
 
+async def test_followers_are_told_every_value() -> None:
+    """Followers are called with each value that is set after they came, before anybody waits for it."""
+    latest, seen = Latest("first"), list[str]()
+    latest.set("second")
+    latest.follow(seen.append)
+    latest.follow(lambda value: seen.append(value.upper()))
+    latest.set("third")
+    latest.set("fourth")
+    assert seen == ["third", "THIRD", "fourth", "FOURTH"]
+
+
 async def test_cancelled_waiter_leaves_the_others() -> None:
     """A waiter that gives up is cancelled, and those beside it are still woken."""
     latest: Latest[object] = Latest("first")

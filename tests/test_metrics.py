@@ -144,6 +144,8 @@ def test_names_and_labels_are_the_contract() -> None:
         "publish_duration_seconds": {"publisher"},
         "kubernetes_requests": {"method", "code"},
         "http_clients": set(),
+        "http_waiting_clients": set(),
+        "http_event_clients": set(),
         "http_refused_clients": {"cause"},
         "build": {"version"},
         "status": {"status"},

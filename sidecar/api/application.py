@@ -5,32 +5,25 @@ is one look-up in a table, every path and method is answered in a documented for
 like one before costs one look-up in a dictionary.
 """
 
+import asyncio
 import logging
 import traceback
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from sidecar.api import imds
-from sidecar.api.bodies import Question
-from sidecar.api.endpoints import ENDPOINTS, Endpoint
-from sidecar.api.filters import Filter
-from sidecar.api.negotiation import etag_matches
-from sidecar.api.parameters import read_parameters
-from sidecar.api.problems import (
-    FORWARDED,
-    METHODS,
-    ForwardedError,
-    MetadataHeaderError,
-    MethodError,
-    OtherNodeError,
-    ProblemError,
-    UnknownPathError,
-    problem_response,
-)
+from sidecar.api.endpoints import Kind
+from sidecar.api.events import Events, Pace
+from sidecar.api.negotiation import etag_matches, wait_preference
+from sidecar.api.problems import FORWARDED, ProblemError, problem_response
+from sidecar.api.questions import Reader, split_target
 from sidecar.api.representations import Key, Prepared, Representations, data_headers
+from sidecar.api.waiting import Subject, Waiting
 from sidecar.clock import Clock
 from sidecar.core.addresses import IPAddress
 from sidecar.core.state import Snapshot
@@ -43,6 +36,12 @@ __all__ = ["Application", "Configuration"]
 _logger = logging.getLogger(__name__)
 
 _METADATA = "Metadata"
+_PREFER = "Prefer"
+_APPLIED = "Preference-Applied"
+_LAST_EVENT_ID = "Last-Event-ID"
+
+_LONGEST_WAIT = 300
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,9 @@ class Configuration:
     """The node's own address: decides which public IP address comes first."""
     allow_forwarded: bool = False
     """Whether requests with ``X-Forwarded-For`` are answered."""
+    max_waiting: int = 1008
+    """Clients that wait for changes at the same time, by long poll and by events together."""
+    pace: Pace = field(default_factory=Pace)
 
 
 class Application:
@@ -65,12 +67,29 @@ class Application:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self._refused_forwarded = configuration.metrics.refused_clients.labels(cause="forwarded")
         self._representations = Representations(
             node_name=configuration.node_name,
             node_address=configuration.node_address,
             snapshot=configuration.latest.value,
         )
+        self._reader = Reader(
+            node_name=configuration.node_name,
+            allow_forwarded=configuration.allow_forwarded,
+            metrics=configuration.metrics,
+        )
+        self._waiting = Waiting(
+            self._representations, bound=configuration.max_waiting, metrics=configuration.metrics
+        )
+        self._events = Events(self._representations, self._waiting, configuration.pace)
+        configuration.latest.follow(self._follow)
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        if self._representations.follow(snapshot):
+            self._waiting.look_soon()
+
+    def stop(self) -> None:
+        """End streams, and answer those who wait: the process is about to stop. Others are answered on."""
+        self._waiting.stop()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; whatever a client sends, and whatever goes wrong here, there is an answer."""
@@ -83,53 +102,76 @@ class Application:
             FORWARDED in headers,
         )
         try:
-            prepared = self._find(key)
+            prepared = self._representations.find(key)
+            if prepared is None or _PREFER in headers:
+                return await self._consider(request, key)
             return self._response(prepared, headers.getall(hdrs.IF_NONE_MATCH, ()))
         except ProblemError as problem:
             return self._refusal(problem, key)
+        except ConnectionError:
+            # The client has gone in the middle of a stream; the library knows what to do.
+            raise
         except Exception as error:  # noqa: BLE001 - a defect costs one answer and never the connection
-            log(
-                _logger,
-                logging.ERROR,
-                "request-failed",
-                path=_split(key.target)[0],
-                error=repr(error),
-                traceback=traceback.format_exc(),
-            )
-            return _failure(key)
+            return _failure(error, key)
 
-    def _find(self, key: Key) -> Prepared:
-        representations = self._representations
-        representations.follow(self._configuration.latest.value)
-        prepared = representations.find(key)
-        if prepared is None:
-            prepared = representations.prepare(key, *self._understand(key))
-        return prepared
-
-    def _understand(self, key: Key) -> tuple[Endpoint, Question]:
-        """What a request asks for.
+    async def _consider(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
+        """Answer a request that is not like one before, or that may have to wait.
 
         Raises:
-            ProblemError: it asks for nothing there is, or is not to be answered.
+            ProblemError: it is not answered with data.
         """
-        path, query = _split(key.target)
-        endpoint = ENDPOINTS.get(path)
-        if endpoint is None:
-            raise UnknownPathError(path)
-        if key.method not in METHODS:
-            raise MethodError(key.method)
-        if imds.covers(path) and (key.metadata or "").lower() != "true":
-            raise MetadataHeaderError
-        if key.forwarded and not self._configuration.allow_forwarded:
-            self._refused_forwarded.inc()
-            raise ForwardedError
-        values = read_parameters(query, accepted=endpoint.parameters, required=endpoint.required)
-        own, asked = self._configuration.node_name, values.get("node")
-        if asked is not None and asked != own:
-            raise OtherNodeError(asked, own)
-        return endpoint, Question(Filter.of(values), endpoint.form(values.get("format"), key.accept))
+        subject = self._reader.read(key)
+        if_none_match = request.headers.getall(hdrs.IF_NONE_MATCH, ())
+        match subject[0].kind:
+            case Kind.EVENTS:
+                return await self._stream(request, subject)
+            case Kind.DATA if _PREFER in request.headers:
+                seconds = wait_preference(",".join(request.headers.getall(_PREFER)))
+                if seconds is not None:
+                    return await self._answer_in_time(key, subject, if_none_match, seconds=seconds)
+        return self._response(self._representations.prepare(key, *subject), if_none_match)
 
-    def _response(self, prepared: Prepared, if_none_match: list[str] | tuple[()]) -> web.Response:
+    async def _stream(self, request: web.BaseRequest, subject: Subject) -> web.StreamResponse:
+        configuration = self._configuration
+        headers = data_headers(self._representations.snapshot, configuration.node_name)
+        with self._waiting.place(configuration.metrics.event_clients):
+            return await self._events.stream(
+                request, subject, headers=CIMultiDict(headers), seen=request.headers.get(_LAST_EVENT_ID)
+            )
+
+    async def _answer_in_time(
+        self, key: Key, subject: Subject, if_none_match: Sequence[str], *, seconds: int
+    ) -> web.Response:
+        """Answer once there is something else than the client has, or so many seconds later.
+
+        Raises:
+            ProblemError: there is no answer with data, after the wait either.
+        """
+        seconds = min(seconds, _LONGEST_WAIT)
+        applied = {_APPLIED: f"wait={seconds}"}
+        try:
+            if seconds:
+                await self._wait(subject, ",".join(if_none_match), seconds)
+            response = self._response(self._representations.prepare(key, *subject), if_none_match)
+        except ProblemError as problem:
+            problem.headers = {**problem.headers, **applied}
+            raise
+        response.headers.update(applied)
+        return response
+
+    async def _wait(self, subject: Subject, if_none_match: str, seconds: float) -> None:
+        etag = self._representations.etag(*subject)
+        if not _has(if_none_match, etag):
+            return
+        with self._waiting.place(self._configuration.metrics.waiting_clients):
+            try:
+                async with asyncio.timeout(seconds):
+                    while _has(if_none_match, etag):
+                        etag = await self._waiting.changed(subject, etag)
+            except TimeoutError:
+                return
+
+    def _response(self, prepared: Prepared, if_none_match: Sequence[str]) -> web.Response:
         if if_none_match and etag_matches(",".join(if_none_match), prepared.etag):
             response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=prepared.not_modified_headers)
         else:
@@ -139,32 +181,28 @@ class Application:
         return response
 
     def _refusal(self, problem: ProblemError, key: Key) -> web.Response:
-        path, _ = _split(key.target)
+        path, _ = split_target(key.target)
         if imds.covers(path):
             response = imds.refusal(problem, method=key.method, path=path)
         else:
             response = problem_response(problem.status, str(problem), headers=problem.headers)
         response.headers.update(data_headers(self._representations.snapshot, self._configuration.node_name))
+        if problem.close:
+            response.force_close()
         return response
 
 
-def _split(target: str) -> tuple[str, str]:
-    """The decoded path of a request target, and its query as it came.
-
-    Clients may send the absolute form, ``GET http://host/path`` (RFC 9112, section 3.2.2).
-    """
-    if not target.startswith("/"):
-        try:
-            parts = urlsplit(target)
-        except ValueError:
-            return target, ""
-        return unquote(parts.path), parts.query
-    path, _, query = target.partition("#")[0].partition("?")
-    return unquote(path), query
+def _has(if_none_match: str, etag: str | None) -> bool:
+    """Whether a client that waits already has what there is: this very body, or nothing yet."""
+    return etag is None or bool(if_none_match and etag and etag_matches(if_none_match, etag))
 
 
-def _failure(key: Key) -> web.Response:
+def _failure(error: Exception, key: Key) -> web.Response:
+    """Log a defect of ours, and tell the client no more than that there is one."""
+    path, _ = split_target(key.target)
+    details: dict[str, Any] = {"error": repr(error), "traceback": traceback.format_exc()}
+    log(_logger, logging.ERROR, "request-failed", path=path, **details)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    if imds.covers(_split(key.target)[0]):
+    if imds.covers(path):
         return imds.error_response(status, {"error": status.phrase})
     return problem_response(status, None)

@@ -5,13 +5,14 @@ JSON bodies are ASCII without spaces; text bodies are one item per line, each li
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sidecar.api.filters import Filter
 from sidecar.api.parameters import Format
 from sidecar.api.problems import NothingError, NotYetError
 from sidecar.core import views
 from sidecar.core.addresses import IPAddress, endpoint
+from sidecar.core.changes import Change
 from sidecar.core.document import Document, InboundRule, OutboundRule, canonical_bytes
 from sidecar.core.instant import rfc3339
 from sidecar.core.state import Snapshot, Source
@@ -24,6 +25,7 @@ __all__ = [
     "imds",
     "inbound_ips",
     "inbound_rules",
+    "items",
     "loadbalancer",
     "outbound_ips",
     "outbound_rules",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _Item = TypeVar("_Item")
+_Wire = TypeVar("_Wire")
 
 _NO_METADATA = (
     "The metadata service says that this node has no load balancer metadata: neither a Standard SKU "
@@ -62,6 +65,16 @@ class Facts:
             raise NotYetError(f"The metadata service has not told anything yet.{why}")
         return document
 
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The remembered changes of the published document, newest last.
+
+        Raises:
+            NotYetError: there is no document yet.
+        """
+        _ = self.document
+        return self.snapshot.state.changes
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -69,6 +82,9 @@ class Question:
 
     filter: Filter
     form: Format
+    private_ip: IPAddress | None = None
+    """The one in the path."""
+    port: int | None = None
 
 
 Build = Callable[[Facts, Question], bytes]
@@ -153,13 +169,13 @@ def egress_ips(facts: Facts, question: Question) -> bytes:
 def inbound_rules(facts: Facts, question: Question) -> bytes:
     """The inbound rules."""
     rules = question.filter.apply(facts.document).inbound_rules
-    return _items(rules, question.form, text=_inbound_text, wire=InboundRule.wire)
+    return items(rules, question.form, text=_inbound_text, wire=InboundRule.wire)
 
 
 def outbound_rules(facts: Facts, question: Question) -> bytes:
     """The outbound rules."""
     rules = question.filter.apply(facts.document).outbound_rules
-    return _items(rules, question.form, text=_outbound_text, wire=OutboundRule.wire)
+    return items(rules, question.form, text=_outbound_text, wire=OutboundRule.wire)
 
 
 def _inbound_text(rule: InboundRule) -> str:
@@ -173,12 +189,18 @@ def _outbound_text(rule: OutboundRule) -> str:
 
 
 def _addresses(addresses: Iterable[IPAddress], form: Format) -> bytes:
-    return _items(addresses, form, text=str, wire=str)
+    return items(addresses, form, text=str, wire=str)
 
 
-def _items(
-    items: Iterable[_Item], form: Format, *, text: Callable[[_Item], str], wire: Callable[[_Item], Any]
+def items(
+    listed: Iterable[_Item],
+    form: Format,
+    *,
+    text: Callable[[_Item], str],
+    wire: Callable[[_Item], _Wire],
+    wrap: Callable[[list[_Wire]], object] = lambda wired: wired,
 ) -> bytes:
+    """One item per line, or a JSON array; ``wrap`` puts the array into something larger."""
     if form is Format.TEXT:
-        return "".join(f"{text(item)}\n" for item in items).encode()
-    return canonical_bytes([wire(item) for item in items])
+        return "".join(f"{text(item)}\n" for item in listed).encode()
+    return canonical_bytes(wrap([wire(item) for item in listed]))

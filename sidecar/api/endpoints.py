@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from sidecar.api import bodies
+from sidecar.api import bodies, derived
 from sidecar.api.filters import ADDRESS_FILTERS, RULE_FILTERS
 from sidecar.api.negotiation import media_types
 from sidecar.api.parameters import API_VERSION, Format
 from sidecar.api.problems import ParameterValueError
 
-__all__ = ["ENDPOINTS", "Endpoint", "Forms"]
+__all__ = ["ENDPOINTS", "Endpoint", "Forms", "Kind", "find"]
 
 _JSON = "application/json"
 _TEXT = "text/plain"
@@ -27,12 +27,27 @@ class Forms(Enum):
     TEXT_OR_JSON = auto()
 
 
+class Kind(Enum):
+    """What an answer is."""
+
+    DATA = auto()
+    """A body made from the data, under headers that say what those are worth."""
+    STATIC = auto()
+    """A body that never changes while the agent runs."""
+    EVENTS = auto()
+    """A stream of the bodies as they change."""
+    PAGE = auto()
+    """A page for people."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One path and how it is answered."""
 
     path: str
+    """Where it ends with ``{…}``, any last segment is the value of that parameter."""
     build: bodies.Build
+    kind: Kind = Kind.DATA
     forms: Forms = Forms.JSON_OR_TEXT
     filters: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
@@ -40,11 +55,14 @@ class Endpoint:
     json_type: str = _JSON
     per_answer: bool = False
     """Whether the body follows each answer as it came, and not the published document."""
+    metadata_header: bool = False
+    """Whether the header ``Metadata: true`` must be there."""
 
     @property
     def parameters(self) -> frozenset[str]:
         """Names of the parameters that apply here."""
-        return self.filters | self.required | {"format", "node"}
+        form = frozenset(("format",)) if self.kind in (Kind.DATA, Kind.STATIC) else frozenset()
+        return self.filters | self.required | form | {"node"}
 
     def content_type(self, form: Format) -> str:
         """The ``Content-Type`` of a form."""
@@ -75,6 +93,14 @@ _TABLE = (
         forms=Forms.JSON_ALWAYS,
         required=frozenset((API_VERSION,)),
         json_type=f"{_JSON}; charset=utf-8",
+        metadata_header=True,
+    ),
+    Endpoint(
+        path="/metadata/versions",
+        build=derived.versions,
+        kind=Kind.STATIC,
+        forms=Forms.JSON_ALWAYS,
+        json_type=f"{_JSON}; charset=utf-8",
     ),
     Endpoint(path="/v1/loadbalancer", build=bodies.loadbalancer, forms=Forms.JSON),
     Endpoint(
@@ -89,8 +115,32 @@ _TABLE = (
     Endpoint(path="/v1/egress-ips", build=bodies.egress_ips, filters=ADDRESS_FILTERS),
     Endpoint(path="/v1/inbound-rules", build=bodies.inbound_rules, filters=RULE_FILTERS),
     Endpoint(path="/v1/outbound-rules", build=bodies.outbound_rules, filters=ADDRESS_FILTERS),
+    Endpoint(path="/v1/private-ips", build=derived.private_ips, filters=RULE_FILTERS),
+    Endpoint(path="/v1/private-ips/{ip}", build=derived.private_ip, forms=Forms.JSON),
+    Endpoint(
+        path="/v1/reachable",
+        build=derived.reachable,
+        filters=ADDRESS_FILTERS,
+        required=frozenset(("protocol", "port")),
+    ),
+    Endpoint(path="/v1/history", build=derived.history),
     Endpoint(path="/v1/raw", build=bodies.raw, forms=Forms.JSON, per_answer=True),
+    Endpoint(path="/v1/events", build=bodies.loadbalancer, kind=Kind.EVENTS, forms=Forms.JSON),
 )
 
 ENDPOINTS = {endpoint.path: endpoint for endpoint in _TABLE}
-"""Every path that is answered with data."""
+"""Every path, by what it looks like."""
+
+
+_FIXED = {path: endpoint for path, endpoint in ENDPOINTS.items() if not path.endswith("}")}
+_PARENTS = {path.rpartition("/")[0]: endpoint for path, endpoint in ENDPOINTS.items() if path not in _FIXED}
+
+
+def find(path: str) -> tuple[Endpoint, str | None] | None:
+    """The endpoint of a decoded path, and the path's last segment where that is a parameter."""
+    endpoint = _FIXED.get(path)
+    if endpoint is not None:
+        return endpoint, None
+    parent, _, last = path.rpartition("/")
+    endpoint = _PARENTS.get(parent) if last else None
+    return None if endpoint is None else (endpoint, last)

@@ -1,10 +1,11 @@
-"""Which form a client wants, and whether it has these bytes already."""
+"""Which form a client wants, whether it has these bytes already, and whether it waits for others."""
 
 import re
 
-__all__ = ["etag_matches", "media_types"]
+__all__ = ["etag_matches", "media_types", "wait_preference"]
 
 _ETAG = re.compile(r'(?:W/)?("[^"]*")\s*(?:,|$)')
+_WAIT = re.compile(r'\s*wait\s*=\s*("?)([0-9]{1,9})\1\s*(?:;.*)?', re.IGNORECASE)
 _ZERO = re.compile(r"0(\.0{0,3})?")
 
 
@@ -29,3 +30,12 @@ def etag_matches(if_none_match: str, etag: str) -> bool:
     if if_none_match in (etag, "*"):
         return True
     return etag in _ETAG.findall(if_none_match)
+
+
+def wait_preference(prefer: str) -> int | None:
+    """The seconds of the preference ``wait`` (RFC 7240) in a ``Prefer`` header, the first one if repeated.
+
+    Preferences that are not understood count for nothing.
+    """
+    found = (_WAIT.fullmatch(preference) for preference in prefer.split(","))
+    return next((int(match[2]) for match in found if match is not None), None)

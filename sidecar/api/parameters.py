@@ -91,6 +91,10 @@ def _port(text: str) -> int:
     return int(text) if _PORT.fullmatch(text) and int(text) <= 65535 else _refuse()
 
 
+def _open_port(text: str) -> int:
+    return _port(text) or _refuse()
+
+
 def _api_version(text: str) -> str:
     return text if text in API_VERSIONS else _refuse()
 
@@ -106,6 +110,7 @@ PARAMETERS = {
     "protocol": Parameter(_protocol, "a protocol, such as 'tcp'"),
     "frontendPort": Parameter(_port, "a port from 0 to 65535"),
     "backendPort": Parameter(_port, "a port from 0 to 65535"),
+    "port": Parameter(_open_port, "a port from 1 to 65535"),
     "format": Parameter(Format, "'json' or 'text'"),
     "node": Parameter(str, "a node's name"),
     API_VERSION: Parameter(_api_version, "a version that has load balancer metadata"),

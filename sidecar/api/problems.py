@@ -24,6 +24,8 @@ __all__ = [
     "ParameterError",
     "ParameterValueError",
     "ProblemError",
+    "StoppingError",
+    "TooManyWaitingError",
     "UnknownPathError",
     "problem_response",
 ]
@@ -41,6 +43,8 @@ class ProblemError(Exception):
     """A request that is not answered with data; the text tells the client why."""
 
     status = HTTPStatus.BAD_REQUEST
+    close = False
+    """Whether the connection ends with this answer."""
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -134,6 +138,30 @@ class NotYetError(ProblemError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"Retry-After": str(self.retry_after)})
+
+
+class _ComeAgainError(ProblemError):
+    """This process does not answer now; whoever does next has a connection of its own."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    close = True
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class TooManyWaitingError(_ComeAgainError):
+    """As many clients wait as may."""
+
+    def __init__(self) -> None:
+        super().__init__("There are too many clients that wait for changes.")
+
+
+class StoppingError(_ComeAgainError):
+    """The agent is about to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("The agent is about to stop.")
 
 
 def problem_response(

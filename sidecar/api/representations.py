@@ -9,14 +9,14 @@ from typing import NamedTuple, TypeVar
 
 from multidict import CIMultiDict
 
-from sidecar.api.bodies import Facts, Question
-from sidecar.api.endpoints import Endpoint
-from sidecar.api.problems import SERVER
+from sidecar.api.bodies import Build, Facts, Question
+from sidecar.api.endpoints import Endpoint, Kind
+from sidecar.api.problems import SERVER, NotYetError, ProblemError
 from sidecar.core.addresses import IPAddress
 from sidecar.core.instant import Instant, rfc3339
 from sidecar.core.state import Snapshot
 
-__all__ = ["Key", "Prepared", "Representations", "data_headers"]
+__all__ = ["Key", "Prepared", "Representation", "Representations", "data_headers"]
 
 _CAPACITY = 512
 """Entries of each cache; a full cache is emptied."""
@@ -75,17 +75,17 @@ class Representations:
     node_address: IPAddress | None
     snapshot: Snapshot
     """The snapshot that answers are made from: see :meth:`follow`."""
-    _bodies: dict[tuple[str, Question], Representation] = field(init=False, default_factory=dict)
+    _bodies: dict[tuple[Build, Question], Representation] = field(init=False, default_factory=dict)
     _prepared: dict[Key, Prepared] = field(init=False, default_factory=dict)
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """Take the newest snapshot, and forget what was made from other data."""
-        if snapshot is self.snapshot:
-            return
+    def follow(self, snapshot: Snapshot) -> bool:
+        """Take the newest snapshot, forget what was made from other data, and tell whether they are other."""
+        before, self.snapshot = self.snapshot, snapshot
         self._prepared.clear()
-        if _content(snapshot) != _content(self.snapshot):
+        changed = _content(snapshot) != _content(before)
+        if changed:
             self._bodies.clear()
-        self.snapshot = snapshot
+        return changed or snapshot.state.answer is not before.state.answer
 
     def find(self, key: Key) -> Prepared | None:
         """The answer to a request like one before, if it is still what would be made now."""
@@ -97,12 +97,13 @@ class Representations:
         Raises:
             ProblemError: there is no body to make.
         """
-        representation = self._representation(endpoint, question)
+        representation = self.representation(endpoint, question)
+        data = endpoint.kind is not Kind.STATIC
         headers = CIMultiDict(
             {
                 "ETag": representation.etag,
                 "Vary": "Accept",
-                **data_headers(self.snapshot, self.node_name),
+                **(data_headers(self.snapshot, self.node_name) if data else {"Server": SERVER}),
             }
         )
         prepared = Prepared(
@@ -117,20 +118,34 @@ class Representations:
                 **headers,
             ),
             not_modified_headers=headers,
-            observed=self.snapshot.state.observed,
+            observed=self.snapshot.state.observed if data else None,
         )
         if len(key.target) + len(key.accept) <= _LONGEST_KEY:
             _remember(self._prepared, key, prepared)
         return prepared
 
-    def _representation(self, endpoint: Endpoint, question: Question) -> Representation:
-        known = self._bodies.get((endpoint.path, question))
+    def etag(self, endpoint: Endpoint, question: Question) -> str | None:
+        """See :class:`sidecar.api.waiting.Etags`."""
+        try:
+            return self.representation(endpoint, question).etag
+        except NotYetError:
+            return None
+        except ProblemError:
+            return ""
+
+    def representation(self, endpoint: Endpoint, question: Question) -> Representation:
+        """The body that answers a question at the moment.
+
+        Raises:
+            ProblemError: there is none.
+        """
+        known = self._bodies.get((endpoint.build, question))
         if known is not None:
             return known
         facts = Facts(self.snapshot, self.node_name, self.node_address)
         made = Representation.of(endpoint.build(facts, question))
         if not endpoint.per_answer:
-            _remember(self._bodies, (endpoint.path, question), made)
+            _remember(self._bodies, (endpoint.build, question), made)
         return made
 
 
@@ -149,7 +164,8 @@ def data_headers(snapshot: Snapshot, node_name: str | None) -> dict[str, str]:
 
 def _content(snapshot: Snapshot) -> tuple[object, ...]:
     """What bodies depend on."""
-    return snapshot.state.document, snapshot.status, snapshot.reason, snapshot.state.changed_at
+    state = snapshot.state
+    return state.document, snapshot.status, snapshot.reason, state.changed_at, state.changes
 
 
 def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:

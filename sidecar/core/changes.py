@@ -9,14 +9,14 @@ from sidecar.core import views
 from sidecar.core.document import Document
 from sidecar.core.instant import parse_rfc3339, rfc3339
 
-__all__ = ["HISTORY_LENGTH", "Change", "between", "parse_changes", "print_changes"]
+__all__ = ["HISTORY_LENGTH", "OTHER", "Change", "between", "parse_changes", "print_changes"]
 
 HISTORY_LENGTH = 50
 """How many changes an agent remembers."""
 
 _PRINTED_CHANGES = 5
 _PRINTED_BYTES = 1024
-_OTHER = "~rules"
+OTHER = "~rules"
 """Stands for changes that are not spelled out."""
 _ITEM = re.compile(r"[+-](public|outbound) [0-9a-f.:]+|[+-]inbound [a-z0-9]{1,16}/[0-9a-f.:\[\]]+|~rules")
 
@@ -45,7 +45,7 @@ def between(before: Document, after: Document, *, at: datetime) -> Change:
         for kind, view in kinds:
             kept = set(view(lacking))
             items += [f"{sign}{kind} {item}" for item in view(having) if item not in kept]
-    return Change(at=at, items=tuple(items) or (_OTHER,), before=before.revision, after=after.revision)
+    return Change(at=at, items=tuple(items) or (OTHER,), before=before.revision, after=after.revision)
 
 
 def print_changes(changes: Iterable[Change]) -> str:
@@ -62,8 +62,8 @@ def print_changes(changes: Iterable[Change]) -> str:
 def _print(change: Change) -> str:
     line = rfc3339(change.at)
     for item in change.items:
-        if len(line) + 1 + len(item) > _PRINTED_BYTES - len(_OTHER) - 1:
-            return f"{line} {_OTHER}"
+        if len(line) + 1 + len(item) > _PRINTED_BYTES - len(OTHER) - 1:
+            return f"{line} {OTHER}"
         line += f" {item}"
     return line
 

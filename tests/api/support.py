@@ -14,7 +14,6 @@ from sidecar.api.application import Application, Configuration
 from sidecar.api.connections import Handler
 from sidecar.api.listen import bind
 from sidecar.api.serving import Limits, serving
-from sidecar.core.addresses import IPAddress
 from sidecar.core.listen import parse_listen
 from sidecar.core.state import Snapshot
 from sidecar.latest import Latest
@@ -57,6 +56,7 @@ class API:
     latest: Latest[Snapshot]
     clock: FakeClock
     metrics: Metrics
+    application: Application
     address: tuple[str, int]
     session: ClientSession
 
@@ -74,30 +74,19 @@ class API:
 
 @asynccontextmanager
 async def api_running(
-    snapshot: Snapshot,
-    *,
-    node_name: str | None = NODE,
-    node_address: IPAddress | None = None,
-    allow_forwarded: bool = False,
-    limits: Limits | None = None,
+    snapshot: Snapshot, *, limits: Limits | None = None, **settings: Any
 ) -> AsyncIterator[API]:
-    """An API over a snapshot, on a free port of the loopback address."""
+    """An API over a snapshot, on a free port of the loopback address; settings as of its configuration."""
     latest, clock, metrics = Latest(snapshot), FakeClock(), Metrics()
-    configuration = Configuration(
-        latest=latest,
-        clock=clock,
-        metrics=metrics,
-        node_name=node_name,
-        node_address=node_address,
-        allow_forwarded=allow_forwarded,
-    )
+    configured = {"node_name": NODE, **settings}
+    application = Application(Configuration(latest=latest, clock=clock, metrics=metrics, **configured))
     sockets = socket_on("127.0.0.1:0")
     async with (
-        serving(Application(configuration), sockets, limits=limits, metrics=metrics) as addresses,
+        serving(application, sockets, limits=limits, metrics=metrics) as addresses,
         ClientSession(skip_auto_headers=("Accept", "User-Agent")) as session,
     ):
         assert isinstance(addresses[0], tuple)
-        yield API(latest, clock, metrics, addresses[0], session)
+        yield API(latest, clock, metrics, application, addresses[0], session)
 
 
 def socket_on(listen: str) -> list[socket.socket]:

@@ -25,6 +25,10 @@ V1_PATHS = [
     "/v1/egress-ips",
     "/v1/inbound-rules",
     "/v1/outbound-rules",
+    "/v1/private-ips",
+    "/v1/private-ips/10.240.0.4",
+    "/v1/reachable?protocol=tcp&port=443",
+    "/v1/history",
     "/v1/raw",
 ]
 

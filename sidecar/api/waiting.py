@@ -1,0 +1,128 @@
+"""Clients that wait for a representation to change.
+
+What is waited for is looked at once per change of the data, not once per client nor once per poll:
+a new rule wakes nobody who waits for the public IP address.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prometheus_client import Gauge
+
+from sidecar.api.bodies import Question
+from sidecar.api.endpoints import Endpoint
+from sidecar.api.problems import StoppingError, TooManyWaitingError
+from sidecar.latest import Latest
+from sidecar.metrics import Metrics
+
+__all__ = ["Etags", "Subject", "Waiting"]
+
+Subject = tuple[Endpoint, Question]
+"""What a client asks, and so what it waits for."""
+
+_STOPPING = object()
+
+
+class Etags(Protocol):
+    """Tells what a representation is at the moment."""
+
+    def etag(self, endpoint: Endpoint, question: Question) -> str | None:
+        """The ETag; ``None`` before the first data, and empty where there is nothing to represent."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    latest: Latest[object]
+    """The ETag, or ``_STOPPING``."""
+    clients: int = field(default=0)
+
+
+class Waiting:
+    """All clients of an API that wait, for one event loop.
+
+    Args:
+        etags: Where to look.
+        bound: How many may wait at the same time.
+        metrics: Where refusals are counted.
+    """
+
+    def __init__(self, etags: Etags, *, bound: int, metrics: Metrics) -> None:
+        self._etags = etags
+        self._bound = bound
+        self._refused = metrics.refused_clients.labels(cause="max-waiting")
+        self._clients = 0
+        self._watched: dict[Subject, _Watched] = {}
+        self._due = False
+        self._stopped = False
+
+    @contextmanager
+    def place(self, gauge: Gauge) -> Iterator[None]:
+        """Take one of the places for clients that wait, and count it.
+
+        Raises:
+            StoppingError: nobody may wait any more.
+            TooManyWaitingError: all places are taken.
+        """
+        if self._stopped:
+            raise StoppingError
+        if self._clients >= self._bound:
+            self._refused.inc()
+            raise TooManyWaitingError
+        self._clients += 1
+        gauge.inc()
+        try:
+            yield
+        finally:
+            self._clients -= 1
+            gauge.dec()
+
+    async def changed(self, subject: Subject, seen: str | None) -> str | None:
+        """Wait until a representation's ETag is another one than ``seen``, and return it.
+
+        Raises:
+            StoppingError: the agent is about to stop.
+        """
+        with self._watching(subject) as watched:
+            while watched.latest.value == seen:
+                await watched.latest.changed(watched.latest.value)
+            if watched.latest.value is _STOPPING:
+                raise StoppingError
+            return None if watched.latest.value is None else str(watched.latest.value)
+
+    @contextmanager
+    def _watching(self, subject: Subject) -> Iterator[_Watched]:
+        watched = self._watched.get(subject)
+        if watched is None:
+            now = _STOPPING if self._stopped else self._etags.etag(*subject)
+            watched = self._watched[subject] = _Watched(Latest(now))
+        watched.clients += 1
+        try:
+            yield watched
+        finally:
+            watched.clients -= 1
+            if watched.clients == 0:
+                del self._watched[subject]
+
+    def look_soon(self) -> None:
+        """The data changed: look at what is waited for, once all that is due now has happened."""
+        if self._watched and not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._due = False
+        if self._stopped:
+            return
+        for subject, watched in tuple(self._watched.items()):
+            etag = self._etags.etag(*subject)
+            if etag != watched.latest.value:
+                watched.latest.set(etag)
+
+    def stop(self) -> None:
+        """Wake everybody with :class:`StoppingError`, and let nobody wait from now on."""
+        self._stopped = True
+        for watched in self._watched.values():
+            watched.latest.set(_STOPPING)
