@@ -3,7 +3,11 @@
 Import it only when annotations are on: it costs 11 MiB and more start-up time than everything else.
 
 ==============  =======================================================================
-``client``      the two calls
+``client``      the agent's two calls
+``operator``    the calls of an operator's commands, over all Nodes; imported by those alone
+``ownership``   which annotations a field manager owns
+``retrying``    how often and when a request is repeated
+``requester``   a request with its time limit, counted
 ``connection``  the library's client, kept open and renewed
 ``access``      where the API server is and who we are: service account or kubeconfig
 ``errors``      what can go wrong, one class per situation; from an answer to its error

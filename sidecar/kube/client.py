@@ -1,6 +1,5 @@
 """The agent's two calls to the API server: read the metadata of a Node, apply annotations to it."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,31 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from pydantic_core import from_json
 
-from sidecar.clock import now
 from sidecar.errors import UsageError
 from sidecar.kube.access import SERVICE_ACCOUNT, LoadingRules
-from sidecar.kube.connection import ANSWER_LIMIT, Answer, Connection
-from sidecar.kube.errors import (
-    MALFORMED_ADVICE,
-    MalformedError,
-    NoAnswerError,
-    describe,
-    error_from_answer,
-)
+from sidecar.kube.connection import APPLY, Answer, Request
+from sidecar.kube.requester import Requester, malformed, requester
 from sidecar.metrics import Metrics
 
-__all__ = ["NodeClient", "NodeMetadata", "connect"]
+__all__ = ["NODE_NAME", "NodeClient", "NodeMetadata", "connect"]
 
 REQUEST_TIMEOUT = 10.0
 """Seconds that a request may take, from reading the token to the last byte of the answer."""
 
-_NODE_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
-_NO_ANSWER_ADVICE = (
-    "see that the API server is up, and that network policies and firewalls let the agent reach it"
-)
+NODE_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+"""What a Node can be called, or anything else whose name is a DNS subdomain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,27 +58,15 @@ async def connect(
         KubeConfigError: there is no usable configuration.
     """
     rules = LoadingRules(kubeconfig=kubeconfig, context=context, service_account=service_account)
-    connection = Connection(rules)
-    try:
-        await connection.open()
-        yield NodeClient(connection, metrics=metrics, timeout=timeout)
-    finally:
-        await connection.close()
+    async with requester(rules, metrics=metrics, timeout=timeout) as requests:
+        yield NodeClient(requests)
 
 
 class NodeClient:
     """Reads and annotates Nodes. Made by `connect`; its calls may overlap, and never retry."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        metrics: Metrics,
-        timeout: float,  # seconds, of each request
-    ) -> None:
-        self._connection = connection
-        self._metrics = metrics
-        self._timeout = timeout
+    def __init__(self, requester: Requester) -> None:
+        self._requester = requester
 
     async def get(self, name: str, *, cached: bool) -> NodeMetadata:
         """Read the metadata of a Node.
@@ -139,55 +116,30 @@ class NodeClient:
         query: list[tuple[str, str]],
         body: dict[str, Any] | None = None,
     ) -> NodeMetadata:
-        if not _NODE_NAME.fullmatch(name):
+        if not NODE_NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be the name of a Node", advice="set --node-name (NODE_NAME)")
-        try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._connection.exchange(method, name, query=query, body=body)
-        except TimeoutError as error:
-            self._count(method, "timeout")
-            text = f"the Kubernetes API server gave no whole answer within {self._timeout:g} s"
-            raise NoAnswerError(text, advice=_NO_ANSWER_ADVICE) from error
-        except (aiohttp.ClientError, OSError) as error:
-            self._count(method, "error")
-            text = f"the Kubernetes API server gave no whole answer: {describe(error)}"
-            raise NoAnswerError(text, advice=_NO_ANSWER_ADVICE) from error
-        self._count(method, str(answer.status))
-        return self._understand(answer, name)
-
-    def _understand(self, answer: Answer, name: str) -> NodeMetadata:
-        if 200 <= answer.status < 300:
-            return _node_metadata(answer, name)
-        raise error_from_answer(answer.status, headers=answer.headers, body=answer.body, now=now().utc)
-
-    def _count(self, method: str, code: str) -> None:
-        """Count a request by what it came to; one that was cancelled came to nothing."""
-        self._metrics.kubernetes_requests.labels(method=method, code=code).inc()
+        content_type = APPLY if body else None
+        path = f"/api/v1/nodes/{name}"
+        request = Request(method=method, path=path, query=query, body=body, content_type=content_type)
+        return _node_metadata(await self._requester.send(request), name)
 
 
 def _node_metadata(answer: Answer, name: str) -> NodeMetadata:
     """The metadata in a 2xx answer, whether of a whole Node or of its metadata only."""
-    if len(answer.body) > ANSWER_LIMIT:
-        raise _malformed(answer, f"is longer than {ANSWER_LIMIT} bytes")
     try:
         metadata = from_json(answer.body)["metadata"]
         texts = {key: metadata[key] for key in ("name", "uid", "resourceVersion")}
         annotations = metadata.get("annotations") or {}
         values = list(annotations.values())
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise _malformed(answer, "is no JSON of a Node") from error
+        raise malformed(answer, "is no JSON of a Node") from error
     if not all(isinstance(text, str) for text in (*texts.values(), *values)):
-        raise _malformed(answer, "is no JSON of a Node")
+        raise malformed(answer, "is no JSON of a Node")
     if texts["name"] != name:
-        raise _malformed(answer, "is of another Node")
+        raise malformed(answer, "is of another Node")
     return NodeMetadata(
         name=name,
         uid=texts["uid"],
         resource_version=texts["resourceVersion"],
         annotations=annotations,
     )
-
-
-def _malformed(answer: Answer, how: str) -> MalformedError:
-    text = f"the answer of the Kubernetes API server {how}"
-    return MalformedError(text, advice=MALFORMED_ADVICE, status=answer.status)

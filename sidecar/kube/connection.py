@@ -16,7 +16,7 @@ Facts about ``kubernetes.aio`` 37.0.2 and aiohttp 3.14 that shape this module:
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +27,40 @@ import sidecar
 from sidecar.kube.access import BEARER_TOKEN, Access, LoadingRules, load_access, read_token
 from sidecar.kube.errors import CredentialsError, KubeConfigError, describe
 
-__all__ = ["ANSWER_LIMIT", "Answer", "Connection"]
+__all__ = ["ANSWER_LIMIT", "APPLY", "MERGE", "METADATA", "METADATA_LIST", "Answer", "Connection", "Request"]
 
 ANSWER_LIMIT = 4 * 1024 * 1024
 """Bytes of an answer that are read; etcd stores at most 1.5 MiB, and JSON escapes add to that."""
 
-_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_APPLY = "application/apply-patch+yaml"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""Asks for the metadata of an object without the rest of it."""
+
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""Asks for the metadata of every object of a list."""
+
+APPLY = "application/apply-patch+yaml"
+"""A server-side apply."""
+
+MERGE = "application/merge-patch+json"
+"""A patch in which ``null`` removes (RFC 7396)."""
+
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to ask of the API server."""
+
+    method: str
+    path: str
+    """From the first slash on; nothing in it needs quoting."""
+    query: Sequence[tuple[str, str]] = ()
+    accept: str = METADATA
+    body: Mapping[str, Any] | None = None
+    content_type: str | None = None
+    """Of the body; ``None`` when there is none."""
+    answer_limit: int = ANSWER_LIMIT
+    """Bytes of the answer that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +70,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    """Longer than `ANSWER_LIMIT` when it was cut there."""
+    """Longer than the request's ``answer_limit`` when it was cut there."""
 
 
 class Connection:
@@ -84,9 +110,7 @@ class Connection:
         if api is not None:
             await api.close()
 
-    async def exchange(
-        self, method: str, name: str, *, query: list[tuple[str, str]], body: dict[str, Any] | None
-    ) -> Answer:
+    async def exchange(self, request: Request) -> Answer:
         """Send one request and read the answer, whatever its status.
 
         Raises:
@@ -100,7 +124,7 @@ class Connection:
         self._in_flight += 1
         try:
             await _renew_token(access)
-            answer = await _send(api, method, name, query=query, body=body)
+            answer = await _send(api, request)
         except (aiohttp.ClientError, OSError):
             self._outdated = True
             raise
@@ -127,34 +151,28 @@ async def _renew_token(access: Access) -> None:
         access.configuration.api_key[BEARER_TOKEN] = f"Bearer {token}"
 
 
-async def _send(
-    api: ApiClient,
-    method: str,
-    name: str,
-    *,
-    query: list[tuple[str, str]],
-    body: dict[str, Any] | None,
-) -> Answer:
-    headers = {"Accept": _METADATA_ONLY} | ({"Content-Type": _APPLY} if body else {})
-    request = await api.param_serialize(
-        method,
-        "/api/v1/nodes/{name}",
-        path_params={"name": name},
-        query_params=query,
+async def _send(api: ApiClient, request: Request) -> Answer:
+    headers = {"Accept": request.accept}
+    if request.content_type is not None:
+        headers["Content-Type"] = request.content_type
+    parameters = await api.param_serialize(
+        request.method,
+        request.path,
+        query_params=list(request.query),
         header_params=headers,
-        body=body,
+        body=request.body,
         auth_settings=[BEARER_TOKEN],
     )
-    result = await api.call_api(*request, _request_timeout=_NO_TIMEOUT)
+    result = await api.call_api(*parameters, _request_timeout=_NO_TIMEOUT)
     async with result.response as response:
-        return Answer(response.status, response.headers, await _read(response))
+        return Answer(response.status, response.headers, await _read(response, request.answer_limit))
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, or somewhat more than `ANSWER_LIMIT` of it."""
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, or somewhat more than so many bytes of it."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > ANSWER_LIMIT:
+        if len(body) > limit:
             break
     return bytes(body)

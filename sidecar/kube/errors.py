@@ -41,7 +41,10 @@ __all__ = [
 TEXT_LIMIT = 512
 """Characters kept of a text from elsewhere: a policy's denial begins with some 200 of names."""
 
-_DENIED_USER = re.compile(r'User "([^"]+)" cannot ')
+_DENIED = re.compile(
+    r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)"'
+    r'( in API group "[^"]*")?( in the namespace "(?P<namespace>[^"]+)")?'
+)
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 
 _UNAUTHORIZED_ADVICE = (
@@ -49,6 +52,7 @@ _UNAUTHORIZED_ADVICE = (
     "and its token is mounted (automountServiceAccountToken), that the node's clock is right, "
     "or that the user of the kubeconfig may log in"
 )
+_CLUSTER_ROLE = "a ClusterRole bound by a ClusterRoleBinding"
 _NOT_FOUND_ADVICE = "check --node-name (NODE_NAME); a Node appears when its kubelet registers it"
 _REPLACED_ADVICE = "the Node was deleted or made anew; it is read again before the next write"
 _TOO_LARGE_ADVICE = "lower --annotation-budget or set --annotate=summary"
@@ -90,7 +94,7 @@ class ForbiddenError(KubernetesError):
 
 
 class NodeNotFoundError(KubernetesError):
-    """404: there is no Node of that name, or not yet."""
+    """404: there is no Node (or other object) of that name, or not yet."""
 
 
 class NodeReplacedError(KubernetesError):
@@ -183,9 +187,14 @@ def _situation(status: int, answer: dict[str, Any], message: str) -> tuple[type[
 
 
 def _forbidden_advice(message: str) -> str:
-    user = _DENIED_USER.search(message)
-    who = user[1] if user else "the agent's user"
-    return f"let {who} get and patch nodes (a ClusterRole bound by a ClusterRoleBinding)"
+    denied = _DENIED.search(message)
+    if denied is None:
+        return f"let the agent's user get and patch nodes ({_CLUSTER_ROLE})"
+    user, verb, resource, namespace = denied.group("user", "verb", "resource", "namespace")
+    if resource == "nodes" and verb in {"get", "patch"}:
+        verb = "get and patch"
+    role = f"a Role and its RoleBinding in {namespace}" if namespace else _CLUSTER_ROLE
+    return f"let {user} {verb} {resource} ({role})"
 
 
 def _blames_uid(answer: dict[str, Any]) -> bool:
