@@ -58,6 +58,7 @@ class Poller:
         state = observe(before.state, outcome, self._clock(), self._policy)
         self._set(state)
         self._report(before.state, outcome)
+        self._report_withheld(before.state, state)
         return next_poll_delay(
             outcome,
             failures=state.failures,
@@ -141,6 +142,12 @@ class Poller:
         if outcome is not before.answer:
             known = () if before.answer is None else before.answer.dropped
             self._report_dropped([dropped for dropped in outcome.dropped if dropped not in known])
+
+    def _report_withheld(self, before: State, after: State) -> None:
+        """Log when lists begin to be missing from the answers, though they are still published."""
+        if missing := after.absences.keys() - before.absences.keys():
+            lists, held_for = ",".join(sorted(missing)), self._policy.absent_after
+            log(_logger, logging.WARNING, "lists-missing", lists=lists, withdrawn_after_seconds=held_for)
 
     def _report_dropped(self, entries: Sequence[DroppedEntry]) -> None:
         """Count and log wrong entries that the answer before did not have."""

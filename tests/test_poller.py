@@ -350,6 +350,16 @@ class TestLog:
         """Every event is captured."""
         caplog.set_level(logging.INFO)
 
+    async def test_missing_lists(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Lists that begin to be missing, while they are still published, are logged once."""
+        polling = new_polling(OK, *[NONE] * 5, OK, NONE, policy=Policy(stale_after=1e6, absent_after=300.0))
+        for _ in range(9):
+            await polling.poller.turn()
+
+        lists = "inbound_rules,outbound_rules,public_ip_addresses"
+        line = {"lists": lists, "withdrawn_after_seconds": 300.0}
+        assert events(caplog, "lists-missing") == [line, line]
+
     async def test_failures(self, caplog: pytest.LogCaptureFixture) -> None:
         """A failure is logged when its reason is another one than before."""
         polling = new_polling(UNAVAILABLE, UNAVAILABLE, THROTTLED, THROTTLED, UNAVAILABLE, OK, OK)
