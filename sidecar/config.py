@@ -60,7 +60,7 @@ _METAVARS = {
     "node_address": "ADDRESS",
     "annotation_prefix": "DOMAIN",
     "previous_annotation_prefixes": "DOMAIN,...",
-    "annotation_budget": "BYTES",
+    **dict.fromkeys(("annotation_budget", "max_header_size"), "BYTES"),
     "annotate": "{full,summary}",
     "log_format": "{json,text}",
     "log_level": "{debug,info,warning,error}",
@@ -69,6 +69,8 @@ _METAVARS = {
 
 _RESERVED_PREFIXES = ("kubernetes.io", "k8s.io", "kubernetes.azure.com")
 _LONGEST_PREFIX = 110
+_LONGEST_TIMEOUT = 15.0
+"""Two attempts in a row then still end before the poller counts as stuck (``liveness.py``)."""
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -185,8 +187,8 @@ class Settings(BaseSettings):
     """Publish as annotations of the Node; needs a node name and a cluster. On unless --upstream is given."""
     poll_interval: Duration = Field(default_factory=_default_poll_interval)
     """Time between two requests to the metadata service, give or take 10 %; 60s with --no-annotations."""
-    imds_timeout: Duration = 5.0
-    """Longest time for a whole request to the metadata service."""
+    imds_timeout: Annotated[Duration, Field(le=_LONGEST_TIMEOUT)] = 5.0
+    """Longest time for a whole request to the metadata service, at most 15s."""
     stale_after: Duration = 300.0
     """Age of the last good answer from which the data are called stale."""
     absent_after: Duration = 300.0
@@ -197,6 +199,10 @@ class Settings(BaseSettings):
     """Where probes and metrics listen, in the same forms."""
     max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     """Connections that the HTTP API serves at the same time."""
+    max_header_size: Annotated[int, Field(ge=1024, le=65_536)] = 8192
+    """Most bytes that the request line, and each header field of a request, may have."""
+    idle_timeout: Duration = 75.0
+    """How long a connection to the HTTP API may be without a request before it is closed."""
     allow_forwarded: bool = False
     """Answer requests that carry X-Forwarded-For; refused by default, as the metadata service does."""
     allow_from: Networks = ()
