@@ -136,6 +136,8 @@ class Agent:
             limits=Limits(
                 max_clients=settings.max_clients,
                 allow_from=settings.allow_from,
+                max_header_size=settings.max_header_size,
+                idle_timeout=settings.idle_timeout,
                 shutdown_timeout=_SHUTDOWN_SECONDS,
             ),
             metrics=self._runtime.metrics,

@@ -49,8 +49,10 @@ class Limits:
     """Networks whose connections are served; none given is everybody. Unix sockets are always served."""
     header_timeout: float = 30.0
     """From a request's first byte to the end of its header."""
-    keepalive_timeout: float = 75.0
-    """Between requests."""
+    idle_timeout: float = 75.0
+    """Before the first request, and between requests."""
+    max_header_size: int = 8192
+    """Bytes of the request line, and of each header field."""
     shutdown_timeout: float = 5.0
     """For requests that are being answered when the end comes."""
 
@@ -78,7 +80,9 @@ class Server(web.Server):
             cast("Any", handler),
             handler_cancellation=True,
             access_log=None,
-            keepalive_timeout=limits.keepalive_timeout,
+            keepalive_timeout=limits.idle_timeout,
+            max_line_size=limits.max_header_size,
+            max_field_size=limits.max_header_size,
         )
         self.limits = limits
         self.refusals: set[_Refusal] = set()
@@ -113,9 +117,9 @@ class Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    """A connection whose peer is looked at, and whose request headers must come in time."""
+    """A connection whose peer is looked at, and whose first request and headers must come in time."""
 
-    __slots__ = ("_header_timer", "_served", "_server")
+    __slots__ = ("_served", "_server", "_silent", "_timer")
 
     def __init__(
         self,
@@ -126,8 +130,9 @@ class _Connection(web.RequestHandler):
     ) -> None:
         super().__init__(manager, loop=loop, **settings)
         self._server = manager
-        self._header_timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._served = False
+        self._silent = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         server = self._server
@@ -143,9 +148,10 @@ class _Connection(web.RequestHandler):
             self._served = True
             server.count_client(1)
             super().connection_made(transport)
+            self._close_in(server.limits.idle_timeout)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._stop_header_timer()
+        self._stop_timer()
         if self._served:
             self._server.count_client(-1)
             super().connection_lost(exc)
@@ -154,10 +160,10 @@ class _Connection(web.RequestHandler):
         super().data_received(data)
         # The task that serves the connection still waits for a message: what came is part of one.
         if self._waiter is None or self._waiter.done():
-            self._stop_header_timer()
-        elif self._header_timer is None:
-            timeout = self._server.limits.header_timeout
-            self._header_timer = self._loop.call_later(timeout, self.force_close)
+            self._stop_timer()
+        elif self._timer is None or self._silent:
+            self._close_in(self._server.limits.header_timeout)
+        self._silent = False
 
     def log_exception(self, *_: object, **settings: object) -> None:
         """Keep bad requests, which anybody can send, out of the log."""
@@ -167,10 +173,14 @@ class _Connection(web.RequestHandler):
         else:
             log(_logger, logging.ERROR, "connection-failed", error=repr(error))
 
-    def _stop_header_timer(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
+    def _close_in(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(seconds, self.force_close)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _Refusal(asyncio.Protocol):

@@ -157,11 +157,50 @@ async def test_header_in_pieces() -> None:
 async def test_idle_connection() -> None:
     """A connection without requests is closed after a while."""
     async with (
-        api_running(DATA, limits=Limits(keepalive_timeout=0.05)) as api,
+        api_running(DATA, limits=Limits(idle_timeout=0.05)) as api,
         connected(api.address) as connection,
     ):
         await ask(connection)
         assert await ended(connection) == b""
+
+
+async def test_silent_connection() -> None:
+    """A connection on which nothing ever comes is closed after the same while."""
+    async with (
+        api_running(DATA, limits=Limits(idle_timeout=0.05)) as api,
+        connected(api.address) as connection,
+    ):
+        assert await ended(connection) == b""
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /v1/public-ip?family=%b HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\nAccept: %b\r\n\r\n",
+        b"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\n%b: x\r\n\r\n",
+    ],
+)
+async def test_large_header(request_head: bytes) -> None:
+    """A request line or header field beyond the bound is refused, and one below it is not."""
+    async with api_running(DATA, limits=Limits(max_header_size=2048)) as api:
+        refused = await exchange(api.address, request_head % (b"x" * 2100))
+        async with connected(api.address) as connection:
+            answered = await ask(connection, request_head % (b"x" * 1000))
+
+    assert b"400 Bad Request\r\n" in refused
+    assert b"bytes)" in refused or b"when reading" in refused
+    assert answered.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))
+    assert (b"application/problem+json" in answered) == (b"?family" in request_head)
+
+
+async def test_endless_header() -> None:
+    """A header of fields without end is refused, however small each one is."""
+    async with api_running(DATA) as api:
+        fields = b"".join(b"X-%d: x\r\n" % number for number in range(10_000))
+        refused = await exchange(api.address, REQUEST[:-2] + fields + b"\r\n")
+
+    assert b" 400 " in refused.split(b"\r\n", 1)[0]
 
 
 @pytest.mark.parametrize("half", [b"", b"GET /v1/public-ip HTTP/1.1\r\nHost:"])
