@@ -227,7 +227,9 @@ def _parsed(answer: Answer, parse: Callable[[dict[str, Any]], _Parsed]) -> _Pars
 
 
 def _page(value: dict[str, Any]) -> _Page:
-    return _Page([_metadata(item) for item in value["items"]], value["metadata"].get("continue") or "")
+    # The items of an empty list are null, as kube-apiserver 1.34 answers.
+    items = [_metadata(item) for item in value["items"] or ()]
+    return _Page(items, value["metadata"].get("continue") or "")
 
 
 def _metadata(value: dict[str, Any]) -> ObjectMetadata:

@@ -1,0 +1,197 @@
+"""``prune``: remove the agents' annotations from Nodes."""
+
+import argparse
+import asyncio
+import re
+import signal
+import threading
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sidecar.commands.arguments import Parser, duration
+from sidecar.commands.departure import departed
+from sidecar.commands.prune_report import Report
+from sidecar.commands.pruning import Pruner, Scope, Target, each, targets
+from sidecar.config import _prefix as checked_prefix
+from sidecar.core.annotations import DEFAULT_PREFIX
+from sidecar.errors import ExitCode, UsageError
+from sidecar.kube.client import NODE_NAME
+from sidecar.kube.operator import DaemonSet, OperatorClient, connect_operator
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Remove all annotations under the prefix from all Nodes, or from those named.
+
+Agents that still run with this prefix write them again: end those first. It may be interrupted and
+repeated at any time. Nodes are read by their metadata alone, 500 at a time, and only those that have
+such keys are written, each by its UID. What fails for a reason that may pass is tried 5 times.
+"""
+
+_EPILOG = """\
+after an uninstallation (--wait-for-daemonset):
+  While the DaemonSet exists and is not being deleted, nothing is done: tools that render a post-delete
+  hook as a plain object may run it at any time. While it is being deleted, or while pods with the labels
+  of --pod-selector have not ended, it waits; pods that a Job controls do not count.
+
+rights:
+  nodes       get, list, patch  in the cluster (list not with NODE)
+  daemonsets  get               in NAMESPACE, with --wait-for-daemonset
+  pods        list              in NAMESPACE, with --wait-for-daemonset
+
+exit codes:
+  0    done, or nothing to do; a Node that is deleted meanwhile is done
+  1    a Node failed or was not found, or the DaemonSet or its pods did not go in time
+  2    wrong usage
+  4    the API server could not be reached
+  130  interrupted (143: terminated)
+"""
+
+_TERMINATED = 128 + signal.SIGTERM
+"""What a shell reports of a command that SIGTERM ended."""
+
+_LABEL_SELECTOR_LIMIT = 4096
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Remove annotations.
+
+    Raises:
+        UsageError: arguments or kubeconfig are wrong.
+        KubernetesError: the Nodes could not be listed, or the DaemonSet not be looked at.
+        Error: the DaemonSet or its pods are still there.
+    """
+    parsed = _parser().parse_args(arguments)
+    if (parsed.wait_for_daemonset is None) != (parsed.pod_selector is None):
+        raise UsageError("--wait-for-daemonset and --pod-selector go together")
+    if parsed.timeout is not None and parsed.wait_for_daemonset is None:
+        raise UsageError("--timeout is for --wait-for-daemonset")
+    try:
+        return asyncio.run(_prune(parsed))
+    except asyncio.CancelledError:
+        return _TERMINATED
+
+
+def _parser() -> Parser:
+    parser = Parser("prune", description=_DESCRIPTION)
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("nodes", nargs="*", type=_node, metavar="NODE", help="only these Nodes")
+    parser.add_argument(
+        "--annotation-prefix",
+        type=_prefix,
+        metavar="DOMAIN",
+        default=DEFAULT_PREFIX,
+        help=f"whose keys to remove [{DEFAULT_PREFIX}]",
+    )
+    parser.add_argument(
+        "--owned-only", action="store_true", help="only keys that the agents' field manager alone owns"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would be removed, write nothing")
+    parser.add_argument(
+        "--kubeconfig", metavar="PATH", help="else the pod's account, KUBECONFIG, ~/.kube/config"
+    )
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    parser.add_argument(
+        "--concurrency", type=_concurrency, default=8, metavar="N", help="Nodes at a time, 1 to 64 [8]"
+    )
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="[text]")
+    _add_waiting(parser)
+    return parser
+
+
+def _add_waiting(parser: Parser) -> None:
+    parser.add_argument(
+        "--wait-for-daemonset",
+        type=_daemon_set,
+        metavar="NAMESPACE/NAME",
+        help="first wait until this DaemonSet is gone; do nothing if it is not being deleted",
+    )
+    parser.add_argument(
+        "--pod-selector",
+        type=_selector,
+        metavar="SELECTOR",
+        help="labels of its pods, such as app.kubernetes.io/instance=RELEASE",
+    )
+    parser.add_argument("--timeout", type=duration, metavar="DURATION", help="how long to wait so [5m]")
+
+
+def _node(text: str) -> str:
+    if NODE_NAME.fullmatch(text) is None:
+        raise ArgumentTypeError(f"{text!r} cannot be the name of a Node")
+    return text
+
+
+def _prefix(text: str) -> str:
+    try:
+        return checked_prefix(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _concurrency(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 64):
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    return int(text)
+
+
+def _daemon_set(text: str) -> DaemonSet:
+    namespace, _, name = text.partition("/")
+    if _NAMESPACE.fullmatch(namespace) is None or NODE_NAME.fullmatch(name) is None:
+        raise ArgumentTypeError(f"{text!r} is not NAMESPACE/NAME")
+    return DaemonSet(namespace, name)
+
+
+def _selector(text: str) -> str:
+    # Empty, it would select every pod of the namespace.
+    if not text.strip() or len(text) > _LABEL_SELECTOR_LIMIT:
+        raise ArgumentTypeError("a label selector such as key=value is needed")
+    return text
+
+
+async def _prune(parsed: Namespace) -> int:
+    scope = Scope(parsed.annotation_prefix, parsed.owned_only)
+    report = Report(scope=scope, dry_run=parsed.dry_run, as_json=parsed.output == "json")
+    with _sigterm_cancels():
+        async with connect_operator(kubeconfig=parsed.kubeconfig, context=parsed.context) as client:
+            try:
+                await _work(parsed, client, scope=scope, report=report)
+            except asyncio.CancelledError:
+                report.end(interrupted=True)
+                raise
+            finally:
+                report.erase_progress()
+    report.end(interrupted=False)
+    return ExitCode.FAILED if report.failed else ExitCode.DONE
+
+
+async def _work(parsed: Namespace, client: OperatorClient, *, scope: Scope, report: Report) -> None:
+    if parsed.wait_for_daemonset is not None:
+        which = parsed.wait_for_daemonset
+        timeout = 300.0 if parsed.timeout is None else parsed.timeout
+        if not await departed(client, which, pod_selector=parsed.pod_selector, timeout=timeout):
+            report.on_skip(f"DaemonSet {which} exists and is not being deleted: nothing is removed")
+            return
+    nodes: Sequence[Target | str] = list(dict.fromkeys(parsed.nodes))
+    if not nodes:
+        nodes = await targets(client, scope, read=report.on_read)
+    report.total = len(nodes)
+    pruner = Pruner(client, scope, parsed.dry_run)
+    await each(nodes, pruner=pruner, concurrency=parsed.concurrency, done=report.on_outcome)
+
+
+@contextmanager
+def _sigterm_cancels() -> Iterator[None]:
+    """Let SIGTERM end the present task; the first process of a container would ignore it."""
+    task = asyncio.current_task()
+    if task is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -1,0 +1,217 @@
+"""Removing annotations from many Nodes: what is to go, and one Node after the other until it is gone."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sidecar.core.annotations import field_manager
+from sidecar.errors import Error
+from sidecar.kube import (
+    KubernetesError,
+    MalformedError,
+    NodeNotFoundError,
+    NodeReplacedError,
+    RejectedError,
+)
+from sidecar.kube.operator import ObjectMetadata, OperatorClient
+from sidecar.kube.ownership import solely_applied
+
+__all__ = ["Outcome", "Pruner", "Result", "Scope", "Target", "each", "targets"]
+
+ROUNDS = 5
+"""How often a Node is written before keys that come back are a failure."""
+
+GIVE_UP_AFTER = 20
+"""Failures in a row that are not the Node's own, after which no other Node is tried."""
+
+
+class Result(StrEnum):
+    """What became of one Node."""
+
+    REMOVED = "removed"
+    WOULD_REMOVE = "would-remove"
+    CLEAN = "clean"
+    """It was named and has no such keys."""
+    GONE = "gone"
+    """It was deleted meanwhile."""
+    FAILED = "failed"
+    NOT_TRIED = "not-tried"
+    """The API server had refused or failed too many before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One Node's result."""
+
+    node: str
+    result: Result
+    keys: tuple[str, ...] = ()
+    """What was removed, or would be."""
+    error: str = ""
+    """Why it failed."""
+    hopeless: bool = False
+    """Whether the failure is likely to meet every other Node as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which annotations are to go."""
+
+    prefix: str
+    owned_only: bool = False
+    """Only those that the prefix's own field manager applied and nobody else owns."""
+
+    @property
+    def manager(self) -> str:
+        """The field manager of agents with this prefix."""
+        return field_manager(self.prefix)
+
+    def keys(self, node: ObjectMetadata) -> tuple[str, ...]:
+        """Those of a Node's annotations, sorted."""
+        keys = {key for key in node.annotations if key.startswith(f"{self.prefix}/")}
+        if self.owned_only:
+            keys &= solely_applied(node.managed_fields, manager=self.manager)
+        return tuple(sorted(keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A Node that has such keys: all that is kept of it, so that 5,000 of them weigh little."""
+
+    name: str
+    uid: str
+    keys: tuple[str, ...]
+
+
+async def targets(client: OperatorClient, scope: Scope, *, read: Callable[[int], None]) -> list[Target]:
+    """All Nodes that have keys to remove, by name.
+
+    Args:
+        client: Of the cluster.
+        scope: Which keys.
+        read: Is told how many Nodes have been read so far.
+
+    Raises:
+        KubernetesError: the list could not be had.
+    """
+    seen: set[str] = set()
+    found: dict[str, Target] = {}
+    # Most Nodes have the same keys.
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+    async for page in client.nodes():
+        for node in page:
+            seen.add(node.name)
+            found.pop(node.name, None)
+            if keys := scope.keys(node):
+                found[node.name] = Target(node.name, node.uid, shared.setdefault(keys, keys))
+        read(len(seen))
+    return [target for _, target in sorted(found.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruner:
+    """Makes Nodes have no such keys."""
+
+    client: OperatorClient
+    scope: Scope
+    dry_run: bool = False
+
+    async def prune(self, node: Target | str) -> Outcome:
+        """Remove the keys of one Node, known already or by name; a failure is an outcome, too."""
+        name = node if isinstance(node, str) else node.name
+        try:
+            if isinstance(node, Target):
+                return await self._prune(node)
+            return await self._prune_named(node)
+        except KubernetesError as error:
+            own = isinstance(error, RejectedError | MalformedError)
+            return Outcome(node=name, result=Result.FAILED, error=str(error), hopeless=not own)
+        except Error as error:
+            return Outcome(node=name, result=Result.FAILED, error=str(error))
+
+    async def _prune_named(self, name: str) -> Outcome:
+        node = await self.client.node(name)
+        if node is None:
+            raise Error("there is no such Node")
+        keys = self.scope.keys(node)
+        if not keys:
+            return Outcome(node=name, result=Result.CLEAN)
+        return await self._prune(Target(name, node.uid, keys))
+
+    async def _prune(self, target: Target) -> Outcome:
+        if self.dry_run:
+            return Outcome(node=target.name, result=Result.WOULD_REMOVE, keys=target.keys)
+        removed: set[str] = set()
+        for _ in range(ROUNDS):
+            node = await self._written(target)
+            if node is None:
+                return Outcome(node=target.name, result=Result.GONE)
+            left = self.scope.keys(node)
+            if node.uid == target.uid:
+                removed.update(set(target.keys) - set(left))
+            if not left:
+                return Outcome(node=target.name, result=Result.REMOVED, keys=tuple(sorted(removed)))
+            target = Target(node.name, node.uid, left)
+        raise Error(
+            f"{', '.join(target.keys)} came back each time",
+            advice="an agent or an admission webhook writes them: remove that first",
+        )
+
+    async def _written(self, target: Target) -> ObjectMetadata | None:
+        """The Node after a write, or as it is now if it was made anew; ``None`` if it is gone."""
+        try:
+            if self.scope.owned_only:
+                manager = self.scope.manager
+                return await self.client.remove_owned(target.name, uid=target.uid, manager=manager)
+            return await self.client.remove_annotations(target.name, uid=target.uid, keys=target.keys)
+        except NodeNotFoundError:
+            return None
+        except NodeReplacedError:
+            return await self.client.node(target.name)
+
+
+@dataclass(slots=True)
+class _Misfortune:
+    """Failures in a row that were not a Node's own."""
+
+    count: int = 0
+
+    def note(self, outcome: Outcome) -> None:
+        self.count = self.count + 1 if outcome.hopeless else 0
+
+    @property
+    def is_enough(self) -> bool:
+        return self.count >= GIVE_UP_AFTER
+
+
+async def each(
+    nodes: Iterable[Target | str], *, pruner: Pruner, concurrency: int, done: Callable[[Outcome], None]
+) -> None:
+    """Prune Nodes, several at a time, and tell each one's outcome as it comes.
+
+    After `GIVE_UP_AFTER` failures in a row that would meet every Node, the others are not tried.
+    """
+    waiting = iter(nodes)
+    misfortune = _Misfortune()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(_work(waiting, pruner, misfortune=misfortune, done=done))
+
+
+async def _work(
+    waiting: Iterator[Target | str],
+    pruner: Pruner,
+    *,
+    misfortune: _Misfortune,
+    done: Callable[[Outcome], None],
+) -> None:
+    # All workers take from the same iterator: between two of its steps none of them waits.
+    for node in waiting:
+        if misfortune.is_enough:
+            name = node if isinstance(node, str) else node.name
+            done(Outcome(node=name, result=Result.NOT_TRIED))
+            continue
+        outcome = await pruner.prune(node)
+        misfortune.note(outcome)
+        done(outcome)
