@@ -18,7 +18,7 @@ from sidecar.core.annotations import Layout
 from sidecar.core.listen import ListenAddress
 from sidecar.core.state import Policy, Snapshot, State
 from sidecar.core.writes import Schedule
-from sidecar.errors import Error, NoDataError, UsageError
+from sidecar.errors import Error, NoDataError, NoneError, UsageError
 from sidecar.latest import Latest
 from sidecar.logs import log
 from sidecar.poller import Poller
@@ -108,6 +108,8 @@ class Agent:
             failure = self.latest.value.state.failure
             if failure is not None:
                 raise NoDataError(f"no data, {failure.reason}", advice=failure.detail)
+            if self.latest.value.state.document is None:
+                raise NoneError("the metadata service has no load balancer metadata for this machine")
             for publisher in publishers:
                 await self._publish_once(Frame(publisher, self.latest, runtime=self._runtime))
 
@@ -154,7 +156,7 @@ class Agent:
         )
 
     def _ready(self) -> bool:
-        return self.latest.value.state.settled and not self.stopping.requested.is_set()
+        return self.latest.value.state.document is not None and not self.stopping.requested.is_set()
 
     def _source(self) -> IMDSSource:
         return IMDSSource(
@@ -211,7 +213,7 @@ class Agent:
         settings = self._settings
         if settings.file is None:
             return []
-        earlier = file.found(settings.file)
+        earlier = file.found(settings.file, node=settings.node_name)
         if earlier is not None:
             poller.take_up(earlier)
         return [

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-__all__ = ["Error", "ExitCode", "ListenError", "NoDataError", "UnreachableError", "UsageError"]
+__all__ = ["Error", "ExitCode", "ListenError", "NoDataError", "NoneError", "UnreachableError", "UsageError"]
 
 
 class ExitCode(IntEnum):
@@ -51,6 +51,12 @@ class NoDataError(Error):
     """The source was asked, and did not say what there is."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+class NoneError(Error):
+    """There is an answer, and it is that there is none."""
+
+    exit_code = ExitCode.NONE
 
 
 class UnreachableError(Error):

@@ -264,7 +264,6 @@ class TestFaults:
         assert polling.snapshot.status is Status.STALE
         expected = Reason.UNREACHABLE if isinstance(fault, Hang) else fault.reason
         assert polling.snapshot.reason is expected
-        assert polling.state.settled
         assert polling.state.changes == ()
 
     async def test_faults_from_the_start(self) -> None:
@@ -330,11 +329,9 @@ class TestWithdrawal:
         async with running(polling):
             await asyncio.sleep(19)
             assert polling.judged() == (Status.STARTING, Reason.NO_METADATA)
-            assert not polling.state.settled
             await asyncio.sleep(2)
 
         assert polling.snapshot.status is Status.NO_METADATA
-        assert polling.state.settled
 
 
 def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
@@ -522,7 +519,6 @@ class TestTakeUp:
 
         assert (polling.snapshot.status, polling.state.source) == (Status.STALE, Source.RESTORED)
         assert polling.state.document == FULL
-        assert not polling.state.settled
         assert len(events(caplog, "taken-up")) == 1
 
         async with running(polling):

@@ -28,14 +28,13 @@ from sidecar.core.outcome import Answer, Failure, Reason, Status
 from sidecar.core.parsing import parse_canonical
 from sidecar.core.reply import shown
 from sidecar.core.state import Policy, Snapshot, State, observe, take_up
-from sidecar.errors import Error, ExitCode, UnreachableError
+from sidecar.errors import Error, ExitCode, NoneError, UnreachableError
 from sidecar.metrics import Metrics
 from sidecar.sources import Source
 
 __all__ = [
     "AgentRespondent",
     "IncompleteError",
-    "NoneError",
     "Respondent",
     "SnapshotRespondent",
     "ask_imds",
@@ -48,12 +47,6 @@ _Value = TypeVar("_Value")
 _RETRYABLE = {Reason.NOT_READY, Reason.THROTTLED, Reason.UNAVAILABLE, Reason.UNREACHABLE}
 _POLICY = Policy(stale_after=float("inf"), absent_after=0.0)
 """Of an answer that is used at once."""
-
-
-class NoneError(Error):
-    """There is an answer, and it is that there is none."""
-
-    exit_code = ExitCode.NONE
 
 
 class IncompleteError(Error):

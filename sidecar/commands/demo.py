@@ -86,7 +86,7 @@ async def _demo(parsed: Namespace) -> None:
 
         async def show(api: str) -> None:
             snapshot = agent.latest.value
-            while not snapshot.state.settled:
+            while snapshot.state.document is None:
                 snapshot = await agent.latest.changed(snapshot)
             published = _published(parsed, snapshot)
             sys.stdout.write(

@@ -26,6 +26,8 @@ class Ledger:
     """Our keys as last seen on the Node; ``None``: read the Node before anything else."""
     foreign: frozenset[str] = frozenset()
     """Keys of ours that somebody else owns: they stayed when an apply left them out."""
+    taken_up_at: float | None = None
+    """When the Node was read for the first time."""
     wrote_at: float | None = None
     """The last write of this process."""
     status_wrote_at: float | None = None
@@ -126,9 +128,15 @@ class Schedule:
         """The process's first write and a new public IP are due at once, all else within the splay."""
         names = ("public-ip", "public-ips")
         had = addresses(ledger.live or {}, names, layout=self.layout)
-        if ledger.wrote_at is None or addresses(values, names, layout=self.layout) - had:
+        if self._starts(ledger, now) or addresses(values, names, layout=self.layout) - had:
             return now
         return now + fraction * self.write_splay if ledger.due_at is None else ledger.due_at
+
+    def _starts(self, ledger: Ledger, now: float) -> bool:
+        """Whether a write now would be that of a start, and not of a change long after a quiet one."""
+        if ledger.wrote_at is not None:
+            return False
+        return not ledger.live or ledger.taken_up_at is None or now < ledger.taken_up_at + self.write_splay
 
     def _not_before(self, ledger: Ledger, changed: set[str]) -> float:
         """Never two writes within one splay, and changes of the status alone are damped."""
@@ -157,6 +165,7 @@ class Schedule:
         return replace(
             ledger,
             live=live,
+            taken_up_at=now.mono if ledger.taken_up_at is None else ledger.taken_up_at,
             resync_at=now.mono + _spread(self.resync_interval, fraction),
             heartbeat_at=heartbeat_at,
         )
@@ -180,6 +189,7 @@ class Schedule:
         return Ledger(
             live={key: annotations[key] for key in foreign} | dict(values),
             foreign=frozenset(foreign),
+            taken_up_at=ledger.taken_up_at,
             wrote_at=now,
             status_wrote_at=now if status_only else ledger.status_wrote_at,
             resync_at=now + _spread(self.resync_interval, fraction),

@@ -104,15 +104,18 @@ def _replace(path: Path, content: bytes, *, modified: float) -> None:
         raise
 
 
-def found(path: Path) -> Found | None:
-    """Take up the file that an earlier run wrote; anything that does not fit together is not believed."""
+def found(path: Path, *, node: str | None = None) -> Found | None:
+    """Take up the file that an earlier run wrote; anything that does not fit together is not believed.
+
+    Nor is the file of another node than ``node``, as a volume may have moved.
+    """
     try:
         value = from_json(path.read_bytes())
         # ValueError and OverflowError too: some file systems hold times that no calendar has.
         observed_at = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
     except (OSError, ValueError, OverflowError):
         return None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or value.get("node") != node:
         return None
     revision, changed_at = value.get("revision"), parse_rfc3339(str(value.get("changedAt")))
     if not isinstance(revision, str) or changed_at is None:

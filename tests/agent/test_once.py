@@ -32,6 +32,17 @@ async def test_once_without_an_answer(service: Serving, tmp_path: Path, fault: s
     assert not path.exists()
 
 
+async def test_once_with_nothing_there(service: Serving, tmp_path: Path) -> None:
+    """`run --once` that is told "there is none" publishes nothing, says so and ends with 3."""
+    service.simulator.set_document("none")
+    path = tmp_path / "document"
+    arguments = flags({"annotations": False, "imds_endpoint": service.url, "file": str(path)})
+    async with program_running("run", "--once", *arguments, directory=tmp_path) as program:
+        assert await program.exit_code() == 3
+        assert "has no load balancer metadata" in program.log
+    assert not path.exists()
+
+
 async def test_once_that_cannot_publish(service: Serving, tmp_path: Path) -> None:
     """`run --once` that cannot publish what it learnt ends with 1."""
     path = tmp_path / "missing" / "document"
@@ -45,7 +56,7 @@ async def test_once_that_cannot_publish(service: Serving, tmp_path: Path) -> Non
 async def test_once_is_stopped(service: Serving, tmp_path: Path, number: signal.Signals) -> None:
     """A signal ends `run --once` before it is done, which is no success."""
     service.simulator.set_fault("hang")
-    arguments = flags({"annotations": False, "imds_endpoint": service.url, "imds_timeout": "1h"})
+    arguments = flags({"annotations": False, "imds_endpoint": service.url, "imds_timeout": "15s"})
     async with program_running("run", "--once", *arguments, directory=tmp_path) as program:
         await service.simulator.counters.reached(1)
         program.signal(number)

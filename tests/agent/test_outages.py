@@ -57,6 +57,9 @@ async def test_restart_in_an_outage(service: Serving, tmp_path: Path) -> None:
         assert reply.headers["Azure-LB-Metadata-Source"] == "restored"
         assert {**reply.json, "reason": None} == {**before, "status": "stale"}
         assert (await agent.get("/v1/public-ip")).text == PUBLIC_IP
+        assert (await agent.admin("/readyz")).status == 200, (
+            "else its pods would be cut off from what it knows"
+        )
         service.simulator.clear_fault()
         reply = await agent.until_document(ok)
         assert reply.headers["Azure-LB-Metadata-Source"] == "imds"

@@ -51,14 +51,13 @@ NEW = State(started=at(0))
 
 
 def test_found_document_is_served_as_stale() -> None:
-    """A document found is served as restored and stale, with its own age, and readies nobody."""
+    """A document found is served as restored and stale, with its own age."""
     state = take(NEW, found(), seconds=5)
     assert (state.document, state.source, state.observed) == (FULL, Source.RESTORED, at(-60))
     assert (state.changed_at, state.changes) == (utc(-3600), OLD_CHANGES)
     assert state.status(at(5), POLICY) is Status.STALE
     assert state.reason(Status.STALE) is Reason.UNREACHABLE
     assert turns_stale_at(state, POLICY) is None
-    assert not state.settled
 
 
 def test_failures_after_take_up_give_the_reason() -> None:
@@ -88,7 +87,6 @@ def test_same_document_rewrites_nothing() -> None:
     assert (state.source, state.observed) == (Source.IMDS, at(10))
     assert (state.changed_at, state.changes) == (utc(-3600), OLD_CHANGES)
     assert state.status(at(10), POLICY) is Status.OK
-    assert state.settled
 
 
 def test_other_document_is_a_change_from_what_was_found() -> None:

@@ -75,6 +75,22 @@ def test_node_that_says_so_already_is_left_alone() -> None:
     assert (again.reads, again.writes, node.version) == ([1000], [], 2)
 
 
+def test_change_soon_after_a_quiet_start_is_written_at_once() -> None:
+    """A process that finds other data than it has writes them with its start."""
+    again = Writer(node=written().node)
+    again.turn(ok(seconds=1000, started=1000), 1000)
+    again.run(ok(MOVED, seconds=1010, started=1000), 1010, 1011)
+    assert again.times == [1010]
+
+
+def test_change_long_after_a_quiet_start_waits_like_any_other() -> None:
+    """All agents that were restarted quietly must not write a change of everybody's at the same moment."""
+    again = Writer(node=written().node)
+    again.turn(ok(seconds=1000, started=1000), 1000)
+    again.run(ok(MOVED, seconds=1100, started=1000), 1100, 1200)
+    assert again.times == [1115]
+
+
 # Later writes
 
 

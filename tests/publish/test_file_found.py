@@ -13,7 +13,8 @@ from hypothesis import given, settings, strategies as st
 from sidecar.core.document import EMPTY, canonical_bytes
 from sidecar.core.outcome import NONE
 from sidecar.core.state import Found, Source, State, take_up
-from sidecar.publish.file import FilePublisher, found
+from sidecar.publish import file
+from sidecar.publish.file import FilePublisher
 from tests.core.examples import FULL, answer
 from tests.support.states import EPOCH, POLICY, FakeClock, later, snapshot_after
 
@@ -22,9 +23,17 @@ from tests.support.states import EPOCH, POLICY, FakeClock, later, snapshot_after
 async def path(tmp_path: Path) -> Path:
     """A file that an earlier run wrote, of an answer at `EPOCH`."""
     path = tmp_path / "loadbalancer.json"
-    publisher = FilePublisher(path=path, node="node-1", node_address=None, stale_after=300, clock=FakeClock())
+    publisher = FilePublisher(path=path, node=NODE, node_address=None, stale_after=300, clock=FakeClock())
     await publisher.turn(snapshot_after(answer(FULL)))
     return path
+
+
+NODE = "node-1"
+
+
+def found(path: Path) -> Found | None:
+    """What the agent of the same node believes of the file."""
+    return file.found(path, node=NODE)
 
 
 EXPECTED = Found(revision=FULL.revision, changed_at=EPOCH.utc, document=FULL, observed_at=EPOCH.utc)
@@ -44,10 +53,16 @@ def test_what_an_earlier_run_wrote_is_found(path: Path) -> None:
     assert found(path) == EXPECTED
 
 
+def test_file_of_another_node_is_not_believed(path: Path) -> None:
+    """A volume that moved to another node says nothing about that one."""
+    assert file.found(path, node="node-2") is None
+    assert file.found(path) is None
+
+
 async def test_empty_document_is_found(tmp_path: Path) -> None:
     """A file that says "none" is taken up as the empty document."""
     path = tmp_path / "loadbalancer.json"
-    publisher = FilePublisher(path=path, node=None, node_address=None, stale_after=300, clock=FakeClock())
+    publisher = FilePublisher(path=path, node=NODE, node_address=None, stale_after=300, clock=FakeClock())
     await publisher.turn(snapshot_after(NONE, NONE, NONE))
     earlier = found(path)
     assert earlier is not None

@@ -85,7 +85,7 @@ async def test_data_of_before_an_outage_of_the_service_survive_a_restart() -> No
         await publishing.wait(5)
         publishing.agent.see(unavailable())
         await publishing.wait(2000)
-    assert publishing.times("apply") == [450]
+    assert publishing.times("apply") == [465]
     expected = left_by_an_earlier_run() | {LAYOUT.key("status"): "stale", LAYOUT.key("reason"): "unavailable"}
     assert publishing.node.annotations == expected
 
