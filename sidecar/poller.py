@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sidecar.core import changes
 from sidecar.core.backoff import next_poll_delay
-from sidecar.core.outcome import Failure, Outcome, Status
+from sidecar.core.outcome import Failure, Outcome, Status, word
 from sidecar.core.parsing import DroppedEntry
 from sidecar.core.state import Found, Policy, Snapshot, State, observe, take_up, turns_stale_at
 from sidecar.latest import Latest
@@ -53,7 +53,7 @@ class Poller:
         started = self._clock()
         outcome = await self._source.fetch()
         self._metrics.attempt_seconds.observe(started.age(self._clock()))
-        self._metrics.attempts.labels(outcome=_word(outcome)).inc()
+        self._metrics.attempts.labels(outcome=word(outcome)).inc()
         before = self._latest.value
         state = observe(before.state, outcome, self._clock(), self._policy)
         self._set(state)
@@ -164,9 +164,3 @@ class Poller:
                 cause=first.cause,
                 entry=first.shown,
             )
-
-
-def _word(outcome: Outcome) -> str:
-    if isinstance(outcome, Failure):
-        return outcome.reason
-    return "ok" if outcome.body is not None else "no-metadata"

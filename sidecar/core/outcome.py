@@ -6,7 +6,7 @@ from enum import StrEnum
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.parsing import DroppedEntry
 
-__all__ = ["NONE", "Answer", "Failure", "Outcome", "Reason", "Status"]
+__all__ = ["NONE", "Answer", "Failure", "Outcome", "Reason", "Status", "word"]
 
 
 class Status(StrEnum):
@@ -66,3 +66,10 @@ Outcome = Answer | Failure
 
 NONE = Answer(document=EMPTY, body=None)
 """The metadata service positively says that it has no load balancer metadata."""
+
+
+def word(outcome: Outcome) -> str:
+    """``ok``, or the reason why there are no data, in one word."""
+    if isinstance(outcome, Failure):
+        return outcome.reason
+    return Reason.NO_METADATA if outcome.body is None else "ok"

@@ -15,9 +15,22 @@ from sidecar.core import changes
 from sidecar.core.changes import HISTORY_LENGTH, Change
 from sidecar.core.document import LISTS, Document
 from sidecar.core.instant import Instant
-from sidecar.core.outcome import Answer, Failure, Outcome, Reason, Status
+from sidecar.core.outcome import Answer, Failure, Outcome, Reason, Status, word
 
-__all__ = ["Found", "Policy", "Snapshot", "Source", "State", "observe", "take_up", "turns_stale_at"]
+__all__ = [
+    "Attempt",
+    "Found",
+    "Policy",
+    "Snapshot",
+    "Source",
+    "State",
+    "observe",
+    "take_up",
+    "turns_stale_at",
+]
+
+ATTEMPTS_LENGTH = 10
+"""How many attempts an agent remembers."""
 
 WITHDRAWAL_ANSWERS = 3
 """How many answers in a row must lack a list before it is withdrawn."""
@@ -38,6 +51,23 @@ class Policy:
 
     stale_after: float
     absent_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to read the document, for people."""
+
+    at: datetime
+    outcome: str
+    """``ok`` or a reason."""
+    detail: str = ""
+    """Why it failed: one line of printable ASCII, of bounded length."""
+
+    @classmethod
+    def of(cls, outcome: Outcome, now: Instant) -> "Attempt":
+        """What an outcome came to."""
+        detail = outcome.detail if isinstance(outcome, Failure) else ""
+        return cls(at=now.utc, outcome=word(outcome), detail=detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +119,8 @@ class State:
     """Answers in a row with nothing, while nothing was ever published."""
     found: Found | None = None
     """What an earlier run published."""
+    attempts: tuple[Attempt, ...] = ()
+    """Newest last, at most ``ATTEMPTS_LENGTH``."""
 
     def status(self, now: Instant, policy: Policy) -> Status:
         """What the published data are worth at ``now``."""
@@ -141,6 +173,8 @@ def turns_stale_at(state: State, policy: Policy) -> float | None:
 
 def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> State:
     """The state after one more attempt to read the document."""
+    attempts = (*state.attempts, Attempt.of(outcome, now))[-ATTEMPTS_LENGTH:]
+    state = replace(state, attempts=attempts)
     if isinstance(outcome, Failure):
         return replace(state, failure=outcome, failures=state.failures + 1)
     state = replace(state, answer=outcome, answered=now, failure=None, failures=0)
@@ -233,6 +267,7 @@ def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
     taken_up = observe(restored, state.answer, state.answered, policy)
     return replace(
         taken_up,
+        attempts=state.attempts,
         failure=state.failure,
         failures=state.failures,
         changes=(*found.changes, *own)[-HISTORY_LENGTH:] if own else taken_up.changes,

@@ -9,7 +9,17 @@ from hypothesis import given, strategies as st
 from sidecar.core.changes import HISTORY_LENGTH
 from sidecar.core.document import EMPTY, LISTS, Document
 from sidecar.core.outcome import NONE, Answer, Outcome, Reason, Status
-from sidecar.core.state import Policy, Snapshot, Source, State, observe, turns_stale_at
+from sidecar.core.state import (
+    Attempt,
+    Found,
+    Policy,
+    Snapshot,
+    Source,
+    State,
+    observe,
+    take_up,
+    turns_stale_at,
+)
 from tests.core.examples import (
     FULL,
     answer,
@@ -55,7 +65,6 @@ def test_before_anything_the_status_is_starting() -> None:
     state = State(started=at(0))
     assert judged(state, 1_000_000) == (Status.STARTING, None)
     assert turns_stale_at(state, POLICY) is None
-    assert not state.settled
 
 
 def test_first_document_counts_at_once() -> None:
@@ -64,7 +73,6 @@ def test_first_document_counts_at_once() -> None:
     assert (state.document, state.source, state.observed) == (FULL, Source.IMDS, at(10))
     assert (state.changed_at, state.changes) == (utc(10), ())
     assert judged(state, 10) == (Status.OK, None)
-    assert state.settled
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NO_METADATA])
@@ -73,7 +81,6 @@ def test_failures_before_any_answer_give_the_reason(reason: Reason) -> None:
     state = run((0, failure(Reason.UNAVAILABLE)), (1, failure(reason)))
     assert judged(state, 1_000_000) == (Status.STARTING, reason)
     assert state.failures == 2
-    assert not state.settled
 
 
 @pytest.mark.parametrize("none", [NONE, answer(EMPTY)], ids=["404", "empty document"])
@@ -83,7 +90,6 @@ def test_none_is_accepted_after_three_answers(none: Answer) -> None:
     for seconds, status in ((0, Status.STARTING), (1, Status.STARTING), (2, Status.NO_METADATA)):
         state = run((seconds, none), state=state)
         assert judged(state, seconds) == (status, Reason.NO_METADATA)
-        assert state.settled == (status is Status.NO_METADATA)
     assert state.document == EMPTY
     assert (state.changed_at, state.changes) == (utc(2), ())
 
@@ -187,7 +193,8 @@ def test_flap_changes_nothing() -> None:
     """Data, a while of "none", and the same data again: no change, the same values, the same history."""
     before = run((0, answer(FULL)))
     after = run(*((10.0 * step, NONE) for step in range(1, 20)), (200, answer(FULL)), state=before)
-    assert after == replace(before, answer=after.answer, answered=at(200), observed=at(200))
+    same = {"answered": at(200), "observed": at(200), "attempts": after.attempts}
+    assert after == replace(before, answer=after.answer, **same)
     assert after.document is before.document
 
 
@@ -314,3 +321,15 @@ def test_observing_never_touches_the_state_it_was_given(steps: list[tuple[int, O
         states.append(observe(states[-1], outcome, at(seconds), POLICY))
         copies.append(replace(states[-1], absences=dict(states[-1].absences)))
     assert states == copies
+
+
+def test_attempts_are_remembered() -> None:
+    """The last 10 attempts are remembered with time, outcome and detail; a take-up is none of them."""
+    state = State(started=at(0))
+    outcomes: list[Outcome] = [answer(FULL), NONE, *[failure(Reason.THROTTLED)] * 9]
+    for second, outcome in enumerate(outcomes):
+        state = observe(state, outcome, at(second), POLICY)
+    assert [attempt.outcome for attempt in state.attempts] == ["no-metadata", *["throttled"] * 9]
+    assert state.attempts[-1] == Attempt(at=utc(10), outcome="throttled", detail="as scripted")
+    found = Found(revision=FULL.revision, changed_at=utc(-90), document=FULL, observed_at=utc(-60))
+    assert take_up(state, found, at(11), POLICY).attempts == state.attempts
