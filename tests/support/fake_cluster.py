@@ -1,0 +1,166 @@
+"""A fake API server that also lists Nodes in pages, removes annotations, and has a DaemonSet and pods.
+
+As kube-apiserver 1.34 was seen to do it: a merge patch with another uid is 422, of a missing Node 404;
+the items of an empty list are null; a place in a list that has expired is 410, with a token to go on.
+"""
+
+import base64
+import json
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from tests.support.fake_apiserver import (
+    FakeApiServer,
+    FakeNode,
+    RecordedRequest,
+    Reply,
+    status_object,
+)
+
+__all__ = ["FakeCluster", "FakePod", "expired", "fake_cluster"]
+
+_Answer = tuple[int, dict[str, Any]]
+
+
+@dataclass
+class FakePod:
+    """A pod, as far as anybody waits for it."""
+
+    name: str
+    controller: str | None = None
+    """The kind of what controls it."""
+
+    def metadata_object(self) -> dict[str, Any]:
+        """As the API server gives it."""
+        metadata: dict[str, Any] = {"name": self.name, "uid": f"uid-{self.name}"}
+        if self.controller is not None:
+            metadata["ownerReferences"] = [
+                {"kind": "Other"},
+                {"kind": self.controller, "controller": True},
+            ]
+        return {"metadata": metadata}
+
+
+class FakeCluster(FakeApiServer):
+    """Nodes, a DaemonSet and pods. Made by `fake_cluster`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.page_size = 500
+        """The most items of a page, whatever is asked for."""
+        self.daemon_set: str | None = None
+        """``active``, ``deleting``, or none."""
+        self.pods: list[FakePod] = []
+        self.replies: defaultdict[str, deque[Reply]] = defaultdict(deque)
+        """What to answer requests of a method and path with, such as ``GET /api/v1/nodes``, one after
+        the other, before it is done as they ask."""
+        self.on_request: Callable[[RecordedRequest], None] = lambda _: None
+        """Is told each request before it is answered."""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Record the request, then do as the replies or the request say."""
+        recorded = RecordedRequest(
+            request.method, request.path, dict(request.query), request.headers.copy(), await request.read()
+        )
+        self.requests.append(recorded)
+        self.requested.set()
+        self.on_request(recorded)
+        if replies := self.replies[f"{request.method} {request.path}"]:
+            return await self._misbehave(request, replies.popleft())
+        status, answer = self._done(recorded)
+        return web.json_response(answer, status=status)
+
+    def asked(self, method: str, path: str = "/api/v1/nodes") -> list[RecordedRequest]:
+        """The requests of this method whose path begins so."""
+        return [each for each in self.requests if each.method == method and each.path.startswith(path)]
+
+    def _done(self, request: RecordedRequest) -> _Answer:
+        match request.path.strip("/").split("/"):
+            case ["api", "v1", "nodes"]:
+                return 200, self._list_nodes(request.query)
+            case ["api", "v1", "nodes", name] if "merge-patch" in request.headers["Content-Type"]:
+                return self._merge(name, request)
+            case ["api", "v1", "nodes", name] if name in self.nodes or request.method == "PATCH":
+                status, answer = self._answer(name, request)
+                return status, _with_managed_fields(answer, self.nodes.get(name))
+            case ["apis", "apps", "v1", "namespaces", "lb", "daemonsets", "agents"] if self.daemon_set:
+                metadata = {"name": "agents", "uid": "uid-agents"}
+                if self.daemon_set == "deleting":
+                    metadata["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+                return 200, {"metadata": metadata}
+            case ["api", "v1", "namespaces", "lb", "pods"]:
+                return 200, {"metadata": {}, "items": [pod.metadata_object() for pod in self.pods] or None}
+        return 404, status_object(404, f"{request.path} not found")
+
+    def _list_nodes(self, query: Mapping[str, str]) -> dict[str, Any]:
+        after = base64.b64decode(query.get("continue", "")).decode()
+        names = [name for name in sorted(self.nodes) if name > after]
+        size = min(self.page_size, int(query["limit"]))
+        page = [_with_managed_fields(self.nodes[each].metadata_object(), self.nodes[each]) for each in names]
+        metadata = {"continue": place_after(names[size - 1])} if len(names) > size else {}
+        return {"metadata": metadata, "items": page[:size] or None}
+
+    def _merge(self, name: str, request: RecordedRequest) -> _Answer:
+        node = self.nodes.get(name)
+        if node is None:
+            return 404, status_object(404, f'nodes "{name}" not found')
+        metadata = request.json["metadata"]
+        if metadata["uid"] != node.uid:
+            causes = [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "immutable"}]
+            return 422, status_object(422, f'Node "{name}" is invalid', details={"causes": causes})
+        for key, value in metadata["annotations"].items():
+            if value is None:
+                node.annotations.pop(key, None)
+            else:
+                node.annotations[key] = value
+        return 200, _with_managed_fields(node.metadata_object(), node)
+
+
+def place_after(name: str) -> str:
+    """The token of the page that begins after an object."""
+    return base64.b64encode(name.encode()).decode()
+
+
+def expired(*, go_on_after: str | None = None) -> Reply:
+    """The answer that a place in a list has expired, with the place to go on from, or without."""
+    metadata = {} if go_on_after is None else {"continue": place_after(go_on_after)}
+    body = {**status_object(410, "The provided continue parameter is too old"), "metadata": metadata}
+    return Reply(status=410, body=json.dumps(body).encode())
+
+
+def _with_managed_fields(answer: dict[str, Any], node: FakeNode | None) -> dict[str, Any]:
+    if node is None or "metadata" not in answer:
+        return answer
+    entries = [
+        {
+            "manager": manager,
+            "operation": "Apply",
+            "fieldsV1": {"f:metadata": {"f:annotations": {f"f:{key}": {} for key in sorted(keys)}}},
+        }
+        for manager, keys in node.owned.items()
+    ]
+    return {**answer, "metadata": {**answer["metadata"], "managedFields": entries}}
+
+
+@asynccontextmanager
+async def fake_cluster() -> AsyncIterator[FakeCluster]:
+    """A fake cluster's API server on loopback, plain HTTP, for the length of the block."""
+    server = FakeCluster()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        server.url = f"http://{host}:{port}"
+        yield server
+    finally:
+        server.go_on.set()
+        await runner.cleanup()

@@ -1,0 +1,107 @@
+"""How often and when an operator's request is repeated."""
+
+import asyncio
+from collections import deque
+
+import pytest
+
+from sidecar.kube import (
+    ForbiddenError,
+    KubernetesError,
+    MalformedError,
+    NoAnswerError,
+    NodeNotFoundError,
+    NodeReplacedError,
+    RejectedError,
+    ServerError,
+    ThrottledError,
+    UnauthorizedError,
+)
+from sidecar.kube.retrying import ATTEMPTS, persistently
+
+pytestmark = pytest.mark.looptime(start=1000)
+
+
+class Asked:
+    """Fails with these errors, then answers; knows when it was asked."""
+
+    def __init__(self, *failures: KubernetesError) -> None:
+        self.failures = deque(failures)
+        self.times: list[float] = []
+
+    async def __call__(self) -> str:
+        """Be asked."""
+        self.times.append(asyncio.get_running_loop().time())
+        if self.failures:
+            raise self.failures.popleft()
+        return "answer"
+
+    @property
+    def delays(self) -> list[float]:
+        """Seconds between the questions."""
+        return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+
+
+async def test_at_once() -> None:
+    """An answer is not asked for twice."""
+    asked = Asked()
+    assert await persistently(asked) == "answer"
+    assert len(asked.times) == 1
+
+
+@pytest.mark.parametrize("kind", [NoAnswerError, ServerError, ThrottledError])
+async def test_passing_failures(kind: type[KubernetesError]) -> None:
+    """What may pass is asked again up to the last attempt."""
+    asked = Asked(*[kind("why")] * (ATTEMPTS - 1))
+    assert await persistently(asked) == "answer"
+    assert len(asked.times) == ATTEMPTS
+
+
+@pytest.mark.parametrize("kind", [NoAnswerError, ServerError, ThrottledError])
+async def test_lasting_failures(kind: type[KubernetesError]) -> None:
+    """What does not pass is raised after the last attempt."""
+    asked = Asked(*[kind("why")] * (ATTEMPTS + 1))
+    with pytest.raises(kind):
+        await persistently(asked)
+    assert len(asked.times) == ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    "kind", [ForbiddenError, RejectedError, NodeNotFoundError, NodeReplacedError, MalformedError]
+)
+async def test_final_failures(kind: type[KubernetesError]) -> None:
+    """What asking again cannot change is raised at once."""
+    asked = Asked(kind("why"))
+    with pytest.raises(kind):
+        await persistently(asked)
+    assert len(asked.times) == 1
+
+
+async def test_credentials() -> None:
+    """Who is not known tries once more, with credentials loaded anew, and no more."""
+    asked = Asked(*[UnauthorizedError("why")] * 5)
+    with pytest.raises(UnauthorizedError):
+        await persistently(asked)
+    assert len(asked.times) == 2
+
+
+async def test_delays() -> None:
+    """Delays are random parts of 1, 2, 4 and 8 s."""
+    for fraction in (1.0, 0.5, 0.0):
+        asked = Asked(*[ServerError("why")] * 4)
+        await persistently(asked, fraction=lambda part=fraction: part)  # type: ignore[misc] # bound per turn
+        assert asked.delays == pytest.approx([1 * fraction, 2 * fraction, 4 * fraction, 8 * fraction])
+
+
+async def test_delays_when_throttled() -> None:
+    """After 429 the delays begin a step later."""
+    asked = Asked(*[ThrottledError("why")] * 4)
+    await persistently(asked, fraction=lambda: 1.0)
+    assert asked.delays == pytest.approx([2, 4, 8, 16])
+
+
+async def test_retry_after() -> None:
+    """No question comes before the API server wants one."""
+    asked = Asked(ThrottledError("why", retry_after=7), ServerError("why", retry_after=3))
+    await persistently(asked, fraction=lambda: 0.1)
+    assert asked.delays == pytest.approx([7, 3])
