@@ -16,11 +16,11 @@ from typing import Any
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from sidecar.api import imds
+from sidecar.api import imds, page
 from sidecar.api.endpoints import Kind
 from sidecar.api.events import Events, Pace
 from sidecar.api.negotiation import etag_matches, wait_preference
-from sidecar.api.problems import FORWARDED, ProblemError, problem_response
+from sidecar.api.problems import FORWARDED, SERVER, ProblemError, problem_response
 from sidecar.api.questions import Reader, split_target
 from sidecar.api.representations import Key, Prepared, Representations, data_headers
 from sidecar.api.waiting import Subject, Waiting
@@ -123,6 +123,8 @@ class Application:
         subject = self._reader.read(key)
         if_none_match = request.headers.getall(hdrs.IF_NONE_MATCH, ())
         match subject[0].kind:
+            case Kind.PAGE:
+                return self._page(subject)
             case Kind.EVENTS:
                 return await self._stream(request, subject)
             case Kind.DATA if _PREFER in request.headers:
@@ -130,6 +132,12 @@ class Application:
                 if seconds is not None:
                     return await self._answer_in_time(key, subject, if_none_match, seconds=seconds)
         return self._response(self._representations.prepare(key, *subject), if_none_match)
+
+    def _page(self, subject: Subject) -> web.Response:
+        representations = self._representations
+        etag = representations.etag(*subject)
+        body = page.render(representations.facts, now=self._configuration.clock(), etag=etag)
+        return web.Response(body=body, headers={"Server": SERVER, **page.HEADERS})
 
     async def _stream(self, request: web.BaseRequest, subject: Subject) -> web.StreamResponse:
         configuration = self._configuration

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib import resources
 from typing import cast
 
 from sidecar.api import models
@@ -14,7 +15,9 @@ from sidecar.core.changes import OTHER, Change
 from sidecar.core.document import Document, InboundRule, canonical_bytes
 from sidecar.core.instant import rfc3339
 
-__all__ = ["history", "private_ip", "private_ips", "reachable", "versions"]
+__all__ = ["history", "openapi", "private_ip", "private_ips", "reachable", "versions"]
+
+_OPENAPI = resources.files("sidecar.api").joinpath("openapi.json").read_bytes()
 
 
 def private_ips(facts: Facts, question: Question) -> bytes:
@@ -100,6 +103,11 @@ def _change(change: Change) -> models.Change:
         "removed": [item[1:] for item in change.items if item.startswith("-")],
         "otherRules": OTHER in change.items,
     }
+
+
+def openapi(_: Facts, __: Question) -> bytes:
+    """The description of the API; see :mod:`sidecar.api.describe`."""
+    return _OPENAPI
 
 
 def versions(_: Facts, __: Question) -> bytes:

@@ -125,7 +125,9 @@ _TABLE = (
     ),
     Endpoint(path="/v1/history", build=derived.history),
     Endpoint(path="/v1/raw", build=bodies.raw, forms=Forms.JSON, per_answer=True),
+    Endpoint(path="/openapi.json", build=derived.openapi, kind=Kind.STATIC, forms=Forms.JSON),
     Endpoint(path="/v1/events", build=bodies.loadbalancer, kind=Kind.EVENTS, forms=Forms.JSON),
+    Endpoint(path="/", build=bodies.loadbalancer, kind=Kind.PAGE, forms=Forms.JSON),
 )
 
 ENDPOINTS = {endpoint.path: endpoint for endpoint in _TABLE}

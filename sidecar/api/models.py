@@ -6,6 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 __all__ = [
+    "Address",
     "AddressPair",
     "AnyPrivateIP",
     "Change",

@@ -87,6 +87,11 @@ class Representations:
             self._bodies.clear()
         return changed or snapshot.state.answer is not before.state.answer
 
+    @property
+    def facts(self) -> Facts:
+        """What bodies are made from."""
+        return Facts(self.snapshot, self.node_name, self.node_address)
+
     def find(self, key: Key) -> Prepared | None:
         """The answer to a request like one before, if it is still what would be made now."""
         return self._prepared.get(key)
@@ -142,8 +147,7 @@ class Representations:
         known = self._bodies.get((endpoint.build, question))
         if known is not None:
             return known
-        facts = Facts(self.snapshot, self.node_name, self.node_address)
-        made = Representation.of(endpoint.build(facts, question))
+        made = Representation.of(endpoint.build(self.facts, question))
         if not endpoint.per_answer:
             _remember(self._bodies, (endpoint.build, question), made)
         return made
