@@ -1,0 +1,110 @@
+"""Writes that no agent may get done, though RBAC allows them."""
+
+from typing import Any
+
+from tests.chart.policy import BUDGET, MANAGER, OLD, PREFIX, Attempt
+from tests.support.cluster import APPLY_PATCH
+from tests.support.nodes import realistic_node
+
+__all__ = ["FORBIDDEN", "FOREIGN", "UNLISTED"]
+
+FOREIGN = "node.alpha.kubernetes.io/ttl"
+UNLISTED = "unlisted.example.com"
+"""A prefix that is neither ours nor listed; the own Node has a key of it, and of the one before."""
+JSON_PATCH = "application/json-patch+json"
+OTHER = "/api/v1/nodes/{other}"
+STATUS = "/api/v1/nodes/{own}/status"
+TAINT = {"key": "mine", "effect": "NoSchedule"}
+OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "5d2a0c0e-0000-4000-8000-000000000000"}
+CONDITION = {"type": "Ready", "status": "False", "reason": "Agent"}
+
+
+def annotated(values: dict[str, str | None], **rest: Any) -> Attempt:
+    """A merge patch of annotations, and of more members of the metadata."""
+    return Attempt({"metadata": {"annotations": values, **rest}})
+
+
+def metadata(**members: Any) -> Attempt:
+    """A merge patch of the metadata."""
+    return Attempt({"metadata": members})
+
+
+def spec(**members: Any) -> Attempt:
+    """A merge patch of the spec."""
+    return Attempt({"spec": members})
+
+
+def applied(body: dict[str, Any], *, path: str = "/api/v1/nodes/{own}") -> Attempt:
+    """A server-side apply under the agent's own field manager."""
+    body = {"apiVersion": "v1", "kind": "Node", **body}
+    return Attempt(body, path=f"{path}?fieldManager={MANAGER}&force=true", content_type=APPLY_PATCH)
+
+
+def json_patch(operation: str, pointer: str, value: Any = None) -> Attempt:
+    """A JSON patch of one operation."""
+    return Attempt([{"op": operation, "path": pointer, "value": value}], content_type=JSON_PATCH)
+
+
+FORBIDDEN: dict[str, Attempt] = {
+    "add a label": metadata(labels={"mine": "true"}),
+    "change a label": metadata(labels={"kubernetes.azure.com/mode": "user"}),
+    "remove a label": metadata(labels={"agentpool": None}),
+    "remove all labels": metadata(labels=None),
+    "a label beside an annotation": annotated({f"{PREFIX}/status": "ok"}, labels={"mine": "true"}),
+    "add a finalizer": metadata(finalizers=["example.com/mine"]),
+    "add an owner": metadata(ownerReferences=[OWNER]),
+    "add a taint": spec(taints=[TAINT]),
+    "remove all taints": spec(taints=None),
+    "unschedulable": spec(unschedulable=True),
+    "add a foreign annotation": annotated({"example.com/a": "b"}),
+    "change a foreign annotation": annotated({FOREIGN: "1"}),
+    "remove a foreign annotation": annotated({FOREIGN: None}),
+    "remove all annotations": metadata(annotations=None),
+    "a foreign annotation beside an own one": annotated({f"{PREFIX}/status": "ok", FOREIGN: "1"}),
+    "a prefix that continues": annotated({f"{PREFIX}.example.com/status": "ok"}),
+    "a prefix that ends the same": annotated({f"not-{PREFIX}/status": "ok"}),
+    "a domain below": annotated({f"sub.{PREFIX}/status": "ok"}),
+    "a key without a prefix": annotated({PREFIX: "ok"}),
+    "a long value": annotated({f"{PREFIX}/loadbalancer": "x" * BUDGET}),
+    "a very long value": annotated({f"{PREFIX}/loadbalancer": "x" * 200_000}),
+    "many values": annotated({f"{PREFIX}/key-{number}": "x" * 100 for number in range(20)}),
+    "a line break": annotated({f"{PREFIX}/status": "ok\nnot"}),
+    "a line break at the end": annotated({f"{PREFIX}/status": "ok\n"}),
+    "a control character": annotated({f"{PREFIX}/status": "\x1b[2J"}),
+    "not ASCII": annotated({f"{PREFIX}/status": "ök"}),
+    "write under the prefix before": annotated({f"{OLD}/new": "x"}),
+    "change under the prefix before": annotated({f"{OLD}/status": "x"}),
+    "remove a key of an unlisted prefix": annotated({f"{UNLISTED}/status": None}),
+    "JSON patch of all annotations": json_patch("remove", "/metadata/annotations"),
+    "JSON patch of the labels": json_patch("replace", "/metadata/labels", {}),
+    "JSON patch of the taints": json_patch("add", "/spec/taints/-", TAINT),
+    "apply a label": applied({"metadata": {"labels": {"mine": "true"}}}),
+    "apply a foreign annotation": applied({"metadata": {"annotations": {FOREIGN: "1"}}}),
+    "apply a taint": applied({"spec": {"taints": [TAINT]}}),
+    "apply to another Node": applied({"metadata": {"annotations": {f"{PREFIX}/status": "ok"}}}, path=OTHER),
+    "apply nothing to another Node": applied({"metadata": {"annotations": {}}}, path=OTHER),
+    "annotate another Node": Attempt({"metadata": {"annotations": {f"{PREFIX}/status": "ok"}}}, path=OTHER),
+    "label another Node": Attempt({"metadata": {"labels": {"mine": "true"}}}, path=OTHER),
+    "patch another Node with nothing": Attempt({}, path=OTHER),
+    "a condition in the status": Attempt({"status": {"conditions": [CONDITION]}}, path=STATUS),
+    "apply a status": applied({"status": {"conditions": [CONDITION]}}, path=STATUS),
+    "an annotation through the status": Attempt(
+        {"metadata": {"annotations": {f"{PREFIX}/status": "ok"}}}, path=STATUS
+    ),
+    "the status of another Node": Attempt({"status": {"conditions": [CONDITION]}}, path=f"{OTHER}/status"),
+    "delete the Node": Attempt(method="DELETE"),
+    "delete another Node": Attempt(method="DELETE", path=OTHER),
+    "delete all Nodes": Attempt(method="DELETE", path="/api/v1/nodes"),
+    "create a Node": Attempt(
+        realistic_node("made-by-an-agent"),
+        method="POST",
+        path="/api/v1/nodes",
+        content_type="application/json",
+    ),
+    "create a Node by applying": applied(
+        {"metadata": {"name": "made-by-an-agent", "annotations": {f"{PREFIX}/status": "ok"}}},
+        path="/api/v1/nodes/made-by-an-agent",
+    ),
+    "read the kubelet": Attempt(method="GET", path="/api/v1/nodes/{own}/proxy/pods"),
+    "run in the kubelet": Attempt(method="POST", path="/api/v1/nodes/{other}/proxy/run"),
+}

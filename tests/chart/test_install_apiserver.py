@@ -1,0 +1,199 @@
+"""The chart in the hands of Helm and a real API server: what it asks the cluster, refuses, and leaves behind.
+
+There are no controllers, so nothing runs: hooks that are Jobs are left out.
+"""
+
+import asyncio
+import dataclasses
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chart import helm
+from tests.chart.helm import CHART, Value, values_arguments
+from tests.support.apiserver import kubeconfig
+from tests.support.cluster import RBAC, ApiError, Cluster, NodeMetadata
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.chart]
+
+NAME = "azure-lb-metadata"
+A, B = "a.example.com", "b.example.com"
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """A release in a namespace of its own, as somebody with this kubeconfig sees it."""
+
+    cluster: Cluster
+    namespace: str
+    config: Path
+
+    async def run(self, *arguments: str) -> str:
+        """Run Helm, and give what it says.
+
+        Raises:
+            HelmError: it ended with another code than 0.
+        """
+        options = ("--namespace", self.namespace, "--kubeconfig", str(self.config))
+        done = await asyncio.to_thread(
+            helm.run, *arguments, *options, environment={"HOME": str(self.config.parent)}
+        )
+        if done.returncode:
+            raise HelmError(done.stderr)
+        return done.stdout
+
+    async def upgrade(self, **values: Value) -> str:
+        """Install or upgrade, with values whose dots are written as ``__``."""
+        given = values_arguments(
+            {path.replace("__", "."): value for path, value in values.items()} | {"prune.onUninstall": False}
+        )
+        return await self.run("upgrade", "--install", NAME, str(CHART), "--create-namespace", *given)
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """An object of the namespace, as the admin sees it."""
+        group, _, rest = path.partition(":")
+        return await self.cluster.request("GET", f"{group}/namespaces/{self.namespace}/{rest}")
+
+    async def recorded(self) -> str | None:
+        """The prefixes that the release's record names; None when there is none."""
+        try:
+            record = await self.get(f"/api/v1:configmaps/{NAME}-prefixes")
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return str(record["data"]["AZURE_LB_METADATA_PREVIOUS_ANNOTATION_PREFIXES"])
+
+
+class HelmError(Exception):
+    """Helm refused; the text is what it said."""
+
+
+@pytest.fixture
+async def release(cluster: Cluster) -> Release:
+    """A release of nobody yet, as the admin sees it."""
+    return Release(cluster, f"chart-{uuid.uuid4().hex[:8]}", cluster.server.admin_kubeconfig)
+
+
+async def test_install(release: Release) -> None:
+    """The API server takes everything that the chart makes."""
+    notes = await release.upgrade()
+    assert "rollout status" in notes
+    daemon_set = await release.get(f"/apis/apps/v1:daemonsets/{NAME}")
+    assert (
+        daemon_set["metadata"]["annotations"]["azure-lb-metadata.io/annotation-prefix"]
+        == "azure-lb-metadata.io"
+    )
+    await release.run("uninstall", NAME)
+
+
+async def test_taken_down(release: Release) -> None:
+    """Nothing of the cluster is left behind, the record of prefixes included."""
+    await release.upgrade(annotations__prefix=A)
+    await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
+    assert await release.recorded() == f"{A},{B}"
+    await release.run("uninstall", NAME)
+    left = await release.cluster.kubectl(
+        "get",
+        "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings",
+        "-l",
+        f"app.kubernetes.io/name={NAME}",
+        "-o",
+        "name",
+    )
+    assert release.namespace not in left
+    assert await release.recorded() is None
+
+
+async def test_changed_prefix(release: Release) -> None:
+    """A prefix that changes without the old one being named is refused, and nothing changes."""
+    await release.upgrade(annotations__prefix=A)
+    with pytest.raises(HelmError, match=f"changes from {A} to {B}: add the old one to annotations.previous"):
+        await release.upgrade(annotations__prefix=B)
+    await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
+    await release.run("uninstall", NAME)
+
+
+async def test_rollback(release: Release) -> None:
+    """After a rollback the record still names the prefix that was left, and the right to remove its keys."""
+    await release.upgrade(annotations__prefix=A)
+    assert await release.recorded() is None
+    await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
+    await release.run("rollback", NAME, "1")
+    daemon_set = await release.get(f"/apis/apps/v1:daemonsets/{NAME}")
+    assert f"--annotation-prefix={A}" in daemon_set["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert await release.recorded() == f"{A},{B}"
+    role = await release.cluster.request("GET", f"{RBAC}/clusterroles/{NAME}.{release.namespace}.prefixes")
+    assert role["rules"][0]["resourceNames"] == [A, B]
+    await release.run("uninstall", NAME)
+
+
+async def test_record_grows(release: Release) -> None:
+    """The record keeps what earlier upgrades have put there."""
+    await release.upgrade(annotations__prefix=A)
+    await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
+    await release.upgrade(annotations__prefix="c.example.com", annotations__previousPrefixes=[B])
+    assert await release.recorded() == f"{A},{B},c.example.com"
+    await release.run("uninstall", NAME)
+
+
+async def test_annotations_that_stay(release: Release) -> None:
+    """Whoever switches annotations off reads how to remove those that are there."""
+    await release.upgrade(annotations__prefix=A)
+    notes = await release.upgrade(publish__annotations=False)
+    assert f"azure-lb-metadata prune --annotation-prefix {A}" in notes
+    await release.run("uninstall", NAME)
+
+
+async def test_nodes_without_an_agent(release: Release, node: NodeMetadata) -> None:
+    """A Node that gets no agent is named, with the reason; by default a tainted Node gets one."""
+    assert node.name not in await release.upgrade()
+    notes = await release.upgrade(nodes="untainted")
+    assert f"{node.name} (taint CriticalAddonsOnly)" in notes
+    notes = await release.upgrade(nodes=[{"key": "CriticalAddonsOnly", "value": "false"}])
+    assert f"{node.name} (taint CriticalAddonsOnly)" in notes
+    assert node.name not in await release.upgrade(nodes=[{"key": "CriticalAddonsOnly", "operator": "Exists"}])
+    notes = await release.upgrade(nodeSelector={"agentpool": "games"})
+    assert f"{node.name} (label agentpool)" in notes
+    await release.run("uninstall", NAME)
+
+
+async def restricted(release: Release, directory: Path) -> Release:
+    """The same release as somebody sees it who has all rights in its namespace, and none in the cluster."""
+    cluster, namespace = release.cluster, release.namespace
+    metadata = {"metadata": {"name": "developer"}}
+    await cluster.request("POST", "/api/v1/namespaces", body={"metadata": {"name": namespace}})
+    await cluster.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", body=metadata)
+    binding = {
+        **metadata,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "developer"},
+        "subjects": [{"kind": "ServiceAccount", "name": "developer", "namespace": namespace}],
+    }
+    rule = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    await cluster.request("POST", f"{RBAC}/clusterroles", body={**metadata, "rules": [rule]})
+    await cluster.request("POST", f"{RBAC}/namespaces/{namespace}/rolebindings", body=binding)
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/developer/token"
+    answer = await cluster.request("POST", path, body={"spec": {}})
+    config = directory / "config"
+    config.write_text(
+        kubeconfig(
+            server=cluster.server.url,
+            ca_file=cluster.server.ca_file,
+            user={"token": answer["status"]["token"]},
+            namespace=namespace,
+        )
+    )
+    return dataclasses.replace(release, config=config)
+
+
+async def test_without_the_rights(release: Release, tmp_path: Path) -> None:
+    """Without rights in the cluster the refusal names the missing right and the way out, which works."""
+    developer = await restricted(release, tmp_path)
+    with pytest.raises(HelmError, match=r"forbidden.*cannot get resource") as refused:
+        await developer.upgrade()
+    assert "--set publish.annotations=false" in str(refused.value)
+    await developer.upgrade(publish__annotations=False)
+    await developer.run("uninstall", NAME)
+    await release.cluster.request("DELETE", f"{RBAC}/clusterroles/developer")
