@@ -14,7 +14,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
-.PHONY: bench-http bench-memory bench-startup
+.PHONY: bench-http bench-memory bench-startup manifests chart-docs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,12 @@ requirements: venv-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --group dev requirements/build.in -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+
+manifests: venv-dev ## Render manifests/ from the chart (needs Helm: make binaries-cluster)
+	$(BIN)/python -m tests.chart.manifests
+
+chart-docs: venv-dev ## Write the chart's README.md from values.yaml (needs helm-docs: make binaries-cluster)
+	$(BIN)/python -m tests.chart.readme
 
 bench-http: venv-dev ## Measure /v1/loadbalancer beside a bare aiohttp handler
 	$(BIN)/python -m bench.http
