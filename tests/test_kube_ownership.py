@@ -7,7 +7,7 @@ from sidecar.kube.ownership import solely_applied
 
 def entry(manager: str, *keys: str, operation: str = "Apply", subresource: str = "") -> dict[str, object]:
     """An entry of managed fields that owns annotations."""
-    annotations: dict[str, object] = {f"f:{key}": {} for key in keys} | {".": {}}
+    annotations: dict[str, object] = {key: {} for key in (".", *(f"f:{key}" for key in keys))}
     fields = {"f:metadata": {"f:annotations": annotations, "f:labels": {"f:label": {}}}}
     given: dict[str, object] = {"manager": manager, "operation": operation, "fieldsV1": fields}
     return {**given, "subresource": subresource} if subresource else given

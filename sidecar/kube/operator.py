@@ -194,8 +194,10 @@ class OperatorClient:
                 restarts += not token
                 continue
             page = _parsed(successful(answer), _page)
-            yield page.items
             token = page.next
+            yield page.items
+            # Some megabytes each, and the next page needs as much.
+            del answer, page
             if not token:
                 return
 
