@@ -147,6 +147,8 @@ def test_record_of_prefixes() -> None:
         "ClusterRoleBinding",
     ]
     record = render(values).all("ConfigMap")[0]
-    assert record["data"] == {"AZURE_LB_METADATA_PREVIOUS_ANNOTATION_PREFIXES": "a.example,b.example"}
-    source = render(values).container["envFrom"]
-    assert source == [{"configMapRef": {"name": record["metadata"]["name"], "optional": True}}]
+    assert record["data"] == {"a.example": "b.example", "b.example": "a.example"}
+    source = render(values).container["env"][2]
+    assert source["name"] == "AZURE_LB_METADATA_PREVIOUS_ANNOTATION_PREFIXES"
+    name = record["metadata"]["name"]
+    assert source["valueFrom"] == {"configMapKeyRef": {"name": name, "key": "b.example", "optional": True}}

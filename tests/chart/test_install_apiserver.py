@@ -19,7 +19,7 @@ from tests.support.cluster import RBAC, ApiError, Cluster, NodeMetadata
 pytestmark = [pytest.mark.apiserver, pytest.mark.chart]
 
 NAME = "azure-lb-metadata"
-A, B = "a.example.com", "b.example.com"
+A, B, C = "a.example.com", "b.example.com", "c.example.com"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,15 +56,15 @@ class Release:
         group, _, rest = path.partition(":")
         return await self.cluster.request("GET", f"{group}/namespaces/{self.namespace}/{rest}")
 
-    async def recorded(self) -> str | None:
-        """The prefixes that the release's record names; None when there is none."""
+    async def recorded(self) -> dict[str, str] | None:
+        """The release's record: by prefix, the others that it has had; None when there is no record."""
         try:
             record = await self.get(f"/api/v1:configmaps/{NAME}-prefixes")
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
-        return str(record["data"]["AZURE_LB_METADATA_PREVIOUS_ANNOTATION_PREFIXES"])
+        return dict(record["data"])
 
 
 class HelmError(Exception):
@@ -93,7 +93,7 @@ async def test_taken_down(release: Release) -> None:
     """Nothing of the cluster is left behind, the record of prefixes included."""
     await release.upgrade(annotations__prefix=A)
     await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
-    assert await release.recorded() == f"{A},{B}"
+    assert await release.recorded() == {A: B, B: A}
     await release.run("uninstall", NAME)
     left = await release.cluster.kubectl(
         "get",
@@ -124,7 +124,7 @@ async def test_rollback(release: Release) -> None:
     await release.run("rollback", NAME, "1")
     daemon_set = await release.get(f"/apis/apps/v1:daemonsets/{NAME}")
     assert f"--annotation-prefix={A}" in daemon_set["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert await release.recorded() == f"{A},{B}"
+    assert await release.recorded() == {A: B, B: A}
     role = await release.cluster.request("GET", f"{RBAC}/clusterroles/{NAME}.{release.namespace}.prefixes")
     assert role["rules"][0]["resourceNames"] == [A, B]
     await release.run("uninstall", NAME)
@@ -134,8 +134,8 @@ async def test_record_grows(release: Release) -> None:
     """The record keeps what earlier upgrades have put there."""
     await release.upgrade(annotations__prefix=A)
     await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
-    await release.upgrade(annotations__prefix="c.example.com", annotations__previousPrefixes=[B])
-    assert await release.recorded() == f"{A},{B},c.example.com"
+    await release.upgrade(annotations__prefix=C, annotations__previousPrefixes=[B])
+    assert await release.recorded() == {A: f"{B},{C}", B: f"{A},{C}", C: f"{A},{B}"}
     await release.run("uninstall", NAME)
 
 

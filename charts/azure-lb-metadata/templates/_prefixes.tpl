@@ -2,7 +2,7 @@
 {{- define "azure-lb-metadata.recordedPrefixes" -}}
 {{- $name := printf "%s-prefixes" (include "azure-lb-metadata.fullname" .) -}}
 {{- $live := lookup "v1" "ConfigMap" .Release.Namespace $name | default dict -}}
-{{- $recorded := dig "data" "AZURE_LB_METADATA_PREVIOUS_ANNOTATION_PREFIXES" "" $live | splitList "," -}}
+{{- $recorded := dig "data" dict $live | default dict | keys -}}
 {{- concat $recorded .Values.annotations.previousPrefixes (list .Values.annotations.prefix) | compact | uniq | sortAlpha | join "," -}}
 {{- end }}
 
@@ -21,7 +21,10 @@ metadata:
   annotations:
     {{- toYaml $hook | nindent 4 }}
 data:
-  AZURE_LB_METADATA_PREVIOUS_ANNOTATION_PREFIXES: {{ $prefixes | quote }}
+  # By the prefix that an agent writes under: those that it removes the keys of.
+  {{- range $prefix := splitList "," $prefixes }}
+  {{ $prefix }}: {{ without (splitList "," $prefixes) $prefix | join "," | quote }}
+  {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
