@@ -3,7 +3,7 @@
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from sidecar.core.outcome import Failure, Outcome, Reason
+from sidecar.core.outcome import Failure, Outcome, Reason, UpstreamAnswer
 
 __all__ = ["next_poll_delay", "parse_retry_after", "retry_ceiling"]
 
@@ -13,6 +13,9 @@ JITTER = 0.1
 RETRY_AFTER_LIMIT = 300.0
 """Seconds of ``Retry-After`` that are honoured."""
 
+HELD_PAUSE = 0.2
+"""Seconds between two requests that the other side holds back until it has something to say."""
+
 _GONE = 410
 
 
@@ -21,7 +24,8 @@ def next_poll_delay(outcome: Outcome, *, failures: int, poll_interval: float, fr
 
     Failures back off exponentially with full jitter; 429 starts a step later and 410 is asked every
     poll interval, as the vendor's retry guidance has it (AzureAD
-    microsoft-authentication-library-for-dotnet docs/imds_retry_based_on_errors.md).
+    microsoft-authentication-library-for-dotnet docs/imds_retry_based_on_errors.md). A node agent that
+    held the request back until it had something to say is asked again almost at once.
 
     Args:
         outcome: What the last attempt came to.
@@ -30,9 +34,13 @@ def next_poll_delay(outcome: Outcome, *, failures: int, poll_interval: float, fr
         fraction: A random number from 0 to 1.
     """
     regular = poll_interval * (1 + JITTER * (2 * fraction - 1))
+    if isinstance(outcome, UpstreamAnswer) and outcome.held:
+        return min(HELD_PAUSE, poll_interval)
     if not isinstance(outcome, Failure):
         return regular
-    if outcome.status == _GONE:
+    if outcome.held:
+        delay = min(HELD_PAUSE, poll_interval)
+    elif outcome.status == _GONE:
         delay = regular
     else:
         step = failures if outcome.reason is Reason.THROTTLED else failures - 1

@@ -1,12 +1,14 @@
 """What one attempt to read the load balancer document came to."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from sidecar.core.document import EMPTY, Document
+from sidecar.core.instant import Instant
 from sidecar.core.parsing import DroppedEntry
 
-__all__ = ["NONE", "Answer", "Failure", "Outcome", "Reason", "Status", "word"]
+__all__ = ["NONE", "Answer", "Failure", "Outcome", "Reason", "Status", "UpstreamAnswer", "word"]
 
 
 class Status(StrEnum):
@@ -49,6 +51,22 @@ class Answer:
     dropped: tuple[DroppedEntry, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamAnswer(Answer):
+    """A node agent said what it publishes and what that is worth: its word is taken as it is."""
+
+    status: Status
+    """Never ``STARTING``: then an agent has no document."""
+    reason: Reason | None
+    changed_at: datetime
+    node: str | None
+    """The node's name, if the agent knows it."""
+    observed: Instant
+    """The last good answer that the agent had."""
+    held: bool = False
+    """Whether the request was held back until there was this to say; the next one is, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The source did not say; whatever was known stays true."""
@@ -60,6 +78,8 @@ class Failure:
     """The HTTP status, if there was one."""
     retry_after: float | None = None
     """Seconds that the source asked to wait, already bounded."""
+    held: bool = False
+    """As of :class:`UpstreamAnswer`: asking again at once is no burden."""
 
 
 Outcome = Answer | Failure

@@ -15,7 +15,15 @@ from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
 from sidecar.errors import Error
 
-__all__ = ["DroppedEntry", "MalformedError", "ParsedDocument", "parse_canonical", "parse_response"]
+__all__ = [
+    "DroppedEntry",
+    "MalformedError",
+    "ParsedDocument",
+    "parse_canonical",
+    "parse_document",
+    "parse_json",
+    "parse_response",
+]
 
 _Entry = TypeVar("_Entry")
 
@@ -59,22 +67,27 @@ def parse_response(body: bytes) -> ParsedDocument:
     Raises:
         MalformedError: not JSON, or not of that shape.
     """
-    root = _json(body)
+    root = parse_json(body)
     if not isinstance(root, dict):
         raise MalformedError("the answer is not a JSON object")
-    return _document(root.get("loadbalancer"))
+    return parse_document(root.get("loadbalancer"))
 
 
 def parse_canonical(text: bytes) -> ParsedDocument:
-    """Parse a document without the outer key, as annotations, files and our own HTTP API carry it.
+    """Parse a document without the outer key, as annotations carry it.
 
     Raises:
         MalformedError: not JSON, or not of that shape.
     """
-    return _document(_json(text))
+    return parse_document(parse_json(text))
 
 
-def _json(body: bytes) -> object:
+def parse_json(body: bytes) -> object:
+    """Parse JSON of any shape.
+
+    Raises:
+        MalformedError: it is not JSON.
+    """
     if not body.strip():
         raise MalformedError("the body is empty")
     try:
@@ -84,7 +97,12 @@ def _json(body: bytes) -> object:
         raise MalformedError(f"the body is not JSON ({error})") from error
 
 
-def _document(value: object) -> ParsedDocument:
+def parse_document(value: object) -> ParsedDocument:
+    """Read a document out of parsed JSON, without the outer key.
+
+    Raises:
+        MalformedError: it is not of that shape.
+    """
     if not isinstance(value, dict):
         raise MalformedError("'loadbalancer' is not an object")
     dropped: list[DroppedEntry] = []

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason
 from sidecar.core.parsing import MalformedError, parse_response
 
-__all__ = ["KNOWN_VERSIONS", "fallback_version", "interpret", "shown"]
+__all__ = ["KNOWN_VERSIONS", "fallback_version", "interpret", "member", "printable", "reason_of", "shown"]
 
 KNOWN_VERSIONS = (
     "2020-10-01",
@@ -60,18 +60,19 @@ def interpret(status: int, body: bytes, *, retry_after: float | None = None) -> 
     if status == HTTPStatus.NOT_FOUND and _NO_METADATA in (_error(body) or "").lower():
         return NONE
     detail = f"HTTP {status}: {_error(body) or shown(body) or 'empty body'}"
-    return Failure(_reason(status), detail=detail, status=status, retry_after=retry_after)
+    return Failure(reason_of(status), detail=detail, status=status, retry_after=retry_after)
 
 
 def _document(body: bytes) -> Outcome:
     try:
         parsed = parse_response(body)
     except MalformedError as error:
-        return Failure(Reason.MALFORMED, detail=_printable(str(error)), status=HTTPStatus.OK)
+        return Failure(Reason.MALFORMED, detail=printable(str(error)), status=HTTPStatus.OK)
     return Answer(document=parsed.document, body=body, dropped=parsed.dropped)
 
 
-def _reason(status: int) -> Reason:
+def reason_of(status: int) -> Reason:
+    """Why an HTTP status gives no data; where the body can tell more, it comes first."""
     if 300 <= status < 400:
         return Reason.REJECTED
     if 500 <= status < 600:
@@ -86,7 +87,7 @@ def fallback_version(body: bytes, *, refused: Collection[str]) -> str | None:
         The newest listed one that is known here, else the oldest listed; ``None`` if the body lists
         none, or nothing but refused ones.
     """
-    value = _member(body, "newest-versions")
+    value = member(body, "newest-versions")
     if not isinstance(value, list):
         return None
     listed = [item for item in value if _is_version(item) and item not in refused]
@@ -99,11 +100,12 @@ def _is_version(value: object) -> bool:
 
 
 def _error(body: bytes) -> str | None:
-    value = _member(body, "error")
-    return _printable(value) if isinstance(value, str) else None
+    value = member(body, "error")
+    return printable(value) if isinstance(value, str) else None
 
 
-def _member(body: bytes, name: str) -> object:
+def member(body: bytes, name: str) -> object:
+    """A member of a JSON object; ``None`` where there is none, or no such object."""
     try:
         value = from_json(body)
     except ValueError:
@@ -113,9 +115,10 @@ def _member(body: bytes, name: str) -> object:
 
 def shown(body: bytes) -> str:
     """The beginning of a body on one line of printable ASCII."""
-    return _printable(body[:_SHOWN_LENGTH].decode("ascii", errors="replace"))
+    return printable(body[:_SHOWN_LENGTH].decode("ascii", errors="replace"))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The beginning of a text on one line of printable ASCII."""
     line = " ".join(text[:_SHOWN_LENGTH].split())
     return "".join(character if " " <= character <= "~" else "?" for character in line)

@@ -15,7 +15,7 @@ from sidecar.core import changes
 from sidecar.core.changes import HISTORY_LENGTH, Change
 from sidecar.core.document import LISTS, Document
 from sidecar.core.instant import Instant
-from sidecar.core.outcome import Answer, Failure, Outcome, Reason, Status, word
+from sidecar.core.outcome import Answer, Failure, Outcome, Reason, Status, UpstreamAnswer, word
 
 __all__ = [
     "Attempt",
@@ -126,9 +126,12 @@ class State:
         """What the published data are worth at ``now``."""
         if self.document is None or self.observed is None:
             return Status.STARTING
-        # The same sum as `turns_stale_at`: by rounding, the age at that moment can be a hair less.
-        if self.source is Source.RESTORED or now.mono >= self.observed.mono + policy.stale_after:
+        # Compared with that sum: by rounding, the age at that moment can be a hair less than stale-after.
+        stale_at = turns_stale_at(self, policy)
+        if stale_at is None or now.mono >= stale_at:
             return Status.STALE
+        if self.upstream is not None:
+            return self.upstream.status
         return Status.NO_METADATA if self.document.empty else Status.OK
 
     def reason(self, status: Status) -> Reason | None:
@@ -139,14 +142,21 @@ class State:
             return Reason.NO_METADATA
         if self.failure is not None:
             return self.failure.reason
+        if self.upstream is not None and self.upstream.reason is not None:
+            return self.upstream.reason
         if status is Status.STALE:
             return Reason.UNREACHABLE
         return Reason.NO_METADATA if self.empty_answers else None
 
     @property
-    def settled(self) -> bool:
-        """Whether this process has had a document or an accepted "none"."""
-        return self.document is not None and self.source is not Source.RESTORED
+    def upstream(self) -> UpstreamAnswer | None:
+        """The last word of the node agent that the data are from; ``None`` where they are not from one."""
+        said = self.answer
+        return said if self.source is Source.UPSTREAM and isinstance(said, UpstreamAnswer) else None
+
+    def node(self, own: str | None) -> str | None:
+        """The name of the node that the data are about: the one given, else what the node agent says."""
+        return own if own is not None or self.upstream is None else self.upstream.node
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +178,11 @@ def turns_stale_at(state: State, policy: Policy) -> float | None:
     """Monotonic time at which the status becomes stale without any new outcome, if it can."""
     if state.document is None or state.observed is None or state.source is Source.RESTORED:
         return None
-    return state.observed.mono + policy.stale_after
+    since = state.observed
+    if state.upstream is not None and state.failure is None and state.answered is not None:
+        # How old its data may be is the node agent's own matter, as long as it answers.
+        since = state.answered
+    return since.mono + policy.stale_after
 
 
 def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> State:
@@ -178,11 +192,27 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
     if isinstance(outcome, Failure):
         return replace(state, failure=outcome, failures=state.failures + 1)
     state = replace(state, answer=outcome, answered=now, failure=None, failures=0)
+    if isinstance(outcome, UpstreamAnswer):
+        return _copied(state, outcome)
     if state.document is None:
         return _first(state, outcome, now)
     absences, withheld = _withhold(state.document, outcome.document, state.absences, now, policy)
     document = replace(outcome.document, **withheld)
-    return replace(_changed(state, document, now), source=Source.IMDS, observed=now, absences=absences)
+    changed = _changed(state, document, at=now.utc)
+    return replace(changed, source=Source.IMDS, observed=now, absences=absences)
+
+
+def _copied(state: State, answer: UpstreamAnswer) -> State:
+    """A node agent's word counts at once, as it is: what is withdrawn, it has decided already."""
+    if state.document is None:
+        known = state.found
+        same = known is not None and known.revision == answer.document.revision
+        state = replace(state, document=answer.document, changes=known.changes if known and same else ())
+    else:
+        state = _changed(state, answer.document, at=answer.changed_at)
+    return replace(
+        state, source=Source.UPSTREAM, observed=answer.observed, changed_at=answer.changed_at, absences={}
+    )
 
 
 def _first(state: State, answer: Answer, now: Instant) -> State:
@@ -224,16 +254,16 @@ def _withhold(
     return running, kept
 
 
-def _changed(state: State, document: Document, now: Instant) -> State:
+def _changed(state: State, document: Document, *, at: datetime) -> State:
     """Publish a document, remembering the change if it is one."""
     if state.document is None or document == state.document:
         # The same values: keep the object, whose canonical bytes and revision are made already.
         return state
-    change = changes.between(state.document, document, at=now.utc)
+    change = changes.between(state.document, document, at=at)
     return replace(
         state,
         document=document,
-        changed_at=now.utc,
+        changed_at=at,
         changes=(*state.changes, change)[-HISTORY_LENGTH:],
     )
 
