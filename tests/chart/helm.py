@@ -24,6 +24,7 @@ __all__ = [
     "refusal",
     "render",
     "run",
+    "values_arguments",
 ]
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -75,18 +75,25 @@ class Agent:
 
 @asynccontextmanager
 async def agent_held(
-    cluster: Cluster, *, directory: Path, values: Mapping[str, Value]
+    cluster: Cluster, *, directory: Path, values: Mapping[str, Value], pruning: bool = False
 ) -> AsyncIterator[Agent]:
-    """An agent that the policy rendered with `values` holds, and whom RBAC would allow everything."""
+    """An agent that the policy rendered with `values` holds, and whom RBAC would allow everything.
+
+    With `pruning` it is held by the policy of the Job that prunes.
+    """
     node, other = await cluster.create_node(), await cluster.create_node()
     identity = await cluster.create_identity(node.name, directory=directory, rules=EVERYTHING)
     agent = Agent(cluster, identity, other.name)
-    name = f"{RELEASE}.{identity.namespace}"
+    name = f"{RELEASE}.{identity.namespace}{'.prune' if pruning else ''}"
     objects = render(
         {"annotations.budget": BUDGET, "serviceAccount.name": identity.service_account, **values},
         options=["--namespace", identity.namespace],
     )
     policy = objects.one("ValidatingAdmissionPolicy", name)
+    (condition,) = policy["spec"]["matchConditions"]
+    account = f"system:serviceaccount:{identity.namespace}:{identity.service_account}"
+    assert pruning or f"'{account}'" in condition["expression"]
+    condition["expression"] = f"request.userInfo.username == '{account}'"
     binding = objects.one("ValidatingAdmissionPolicyBinding", name)
     await cluster.request("POST", f"{ADMISSION}/validatingadmissionpolicies", body=policy)
     await cluster.request("POST", f"{ADMISSION}/validatingadmissionpolicybindings", body=binding)

@@ -1,20 +1,17 @@
 """The chart in the hands of Helm and a real API server: what it asks the cluster, refuses, and leaves behind.
 
-There are no controllers, so nothing runs: hooks that are Jobs are left out.
+What runs in pods is not tested here: there are no controllers.
 """
 
-import asyncio
 import dataclasses
 import uuid
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.chart import helm
-from tests.chart.helm import CHART, Value, values_arguments
+from tests.chart.release import HelmError, Release
 from tests.support.apiserver import kubeconfig
-from tests.support.cluster import RBAC, ApiError, Cluster, NodeMetadata
+from tests.support.cluster import RBAC, Cluster, NodeMetadata
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.chart]
 
@@ -22,58 +19,9 @@ NAME = "azure-lb-metadata"
 A, B, C = "a.example.com", "b.example.com", "c.example.com"
 
 
-@dataclasses.dataclass(frozen=True)
-class Release:
-    """A release in a namespace of its own, as somebody with this kubeconfig sees it."""
-
-    cluster: Cluster
-    namespace: str
-    config: Path
-
-    async def run(self, *arguments: str) -> str:
-        """Run Helm, and give what it says.
-
-        Raises:
-            HelmError: it ended with another code than 0.
-        """
-        options = ("--namespace", self.namespace, "--kubeconfig", str(self.config))
-        done = await asyncio.to_thread(
-            helm.run, *arguments, *options, environment={"HOME": str(self.config.parent)}
-        )
-        if done.returncode:
-            raise HelmError(done.stderr)
-        return done.stdout
-
-    async def upgrade(self, **values: Value) -> str:
-        """Install or upgrade, with values whose dots are written as ``__``."""
-        given = values_arguments(
-            {path.replace("__", "."): value for path, value in values.items()} | {"prune.onUninstall": False}
-        )
-        return await self.run("upgrade", "--install", NAME, str(CHART), "--create-namespace", *given)
-
-    async def get(self, path: str) -> dict[str, Any]:
-        """An object of the namespace, as the admin sees it."""
-        group, _, rest = path.partition(":")
-        return await self.cluster.request("GET", f"{group}/namespaces/{self.namespace}/{rest}")
-
-    async def recorded(self) -> dict[str, str] | None:
-        """The release's record: by prefix, the others that it has had; None when there is no record."""
-        try:
-            record = await self.get(f"/api/v1:configmaps/{NAME}-prefixes")
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-        return dict(record["data"])
-
-
-class HelmError(Exception):
-    """Helm refused; the text is what it said."""
-
-
 @pytest.fixture
 async def release(cluster: Cluster) -> Release:
-    """A release of nobody yet, as the admin sees it."""
+    """A release that is not installed yet, as the admin sees it."""
     return Release(cluster, f"chart-{uuid.uuid4().hex[:8]}", cluster.server.admin_kubeconfig)
 
 
@@ -81,12 +29,12 @@ async def test_install(release: Release) -> None:
     """The API server takes everything that the chart makes."""
     notes = await release.upgrade()
     assert "rollout status" in notes
-    daemon_set = await release.get(f"/apis/apps/v1:daemonsets/{NAME}")
+    daemon_set = await release.get("/apis/apps/v1", f"daemonsets/{NAME}")
     assert (
         daemon_set["metadata"]["annotations"]["azure-lb-metadata.io/annotation-prefix"]
         == "azure-lb-metadata.io"
     )
-    await release.run("uninstall", NAME)
+    await release.uninstall()
 
 
 async def test_taken_down(release: Release) -> None:
@@ -94,7 +42,7 @@ async def test_taken_down(release: Release) -> None:
     await release.upgrade(annotations__prefix=A)
     await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
     assert await release.recorded() == {A: B, B: A}
-    await release.run("uninstall", NAME)
+    await release.uninstall()
     left = await release.cluster.kubectl(
         "get",
         "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings",
@@ -113,7 +61,7 @@ async def test_changed_prefix(release: Release) -> None:
     with pytest.raises(HelmError, match=f"changes from {A} to {B}: add the old one to annotations.previous"):
         await release.upgrade(annotations__prefix=B)
     await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
-    await release.run("uninstall", NAME)
+    await release.uninstall()
 
 
 async def test_rollback(release: Release) -> None:
@@ -122,12 +70,12 @@ async def test_rollback(release: Release) -> None:
     assert await release.recorded() is None
     await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
     await release.run("rollback", NAME, "1")
-    daemon_set = await release.get(f"/apis/apps/v1:daemonsets/{NAME}")
+    daemon_set = await release.get("/apis/apps/v1", f"daemonsets/{NAME}")
     assert f"--annotation-prefix={A}" in daemon_set["spec"]["template"]["spec"]["containers"][0]["args"]
     assert await release.recorded() == {A: B, B: A}
     role = await release.cluster.request("GET", f"{RBAC}/clusterroles/{NAME}.{release.namespace}.prefixes")
     assert role["rules"][0]["resourceNames"] == [A, B]
-    await release.run("uninstall", NAME)
+    await release.uninstall()
 
 
 async def test_record_grows(release: Release) -> None:
@@ -136,7 +84,7 @@ async def test_record_grows(release: Release) -> None:
     await release.upgrade(annotations__prefix=B, annotations__previousPrefixes=[A])
     await release.upgrade(annotations__prefix=C, annotations__previousPrefixes=[B])
     assert await release.recorded() == {A: f"{B},{C}", B: f"{A},{C}", C: f"{A},{B}"}
-    await release.run("uninstall", NAME)
+    await release.uninstall()
 
 
 async def test_annotations_that_stay(release: Release) -> None:
@@ -144,7 +92,7 @@ async def test_annotations_that_stay(release: Release) -> None:
     await release.upgrade(annotations__prefix=A)
     notes = await release.upgrade(publish__annotations=False)
     assert f"azure-lb-metadata prune --annotation-prefix {A}" in notes
-    await release.run("uninstall", NAME)
+    await release.uninstall()
 
 
 async def test_nodes_without_an_agent(release: Release, node: NodeMetadata) -> None:
@@ -157,7 +105,7 @@ async def test_nodes_without_an_agent(release: Release, node: NodeMetadata) -> N
     assert node.name not in await release.upgrade(nodes=[{"key": "CriticalAddonsOnly", "operator": "Exists"}])
     notes = await release.upgrade(nodeSelector={"agentpool": "games"})
     assert f"{node.name} (label agentpool)" in notes
-    await release.run("uninstall", NAME)
+    await release.uninstall()
 
 
 async def restricted(release: Release, directory: Path) -> Release:
@@ -195,5 +143,5 @@ async def test_without_the_rights(release: Release, tmp_path: Path) -> None:
         await developer.upgrade()
     assert "--set publish.annotations=false" in str(refused.value)
     await developer.upgrade(publish__annotations=False)
-    await developer.run("uninstall", NAME)
+    await developer.uninstall()
     await release.cluster.request("DELETE", f"{RBAC}/clusterroles/developer")
