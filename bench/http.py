@@ -7,6 +7,7 @@ import asyncio
 import statistics
 import tempfile
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Measured:
     name: str
     port: int
     pid: int
+    headers: str = ""
+    """Further header lines of the requests, each one ended."""
     latencies: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -44,7 +47,7 @@ class Measured:
         latencies = []
         for _ in range(requests):
             started = time.perf_counter()
-            writer.write(f"GET {_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            writer.write(f"GET {_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n{self.headers}\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(_content_length(head))
             latencies.append(time.perf_counter() - started)
@@ -64,7 +67,12 @@ class Measured:
 
 def _content_length(head: bytes) -> int:
     lines = head.lower().split(b"\r\n")
-    return next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
+    return next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)
+
+
+def _etag(url: str) -> str:
+    with urllib.request.urlopen(url) as response:  # noqa: S310 - loopback
+        return str(response.headers["ETag"])
 
 
 async def _measure(servers: list[Measured]) -> None:
@@ -93,7 +101,9 @@ def main() -> None:
             answered(f"http://127.0.0.1:{bare}{_PATH}")
             ours = Measured("agent /v1/loadbalancer", api, agent_process.pid)
             theirs = Measured("bare aiohttp handler", bare, bare_process.pid)
-            asyncio.run(_measure([ours, theirs]))
+            etag = _etag(f"http://127.0.0.1:{api}{_PATH}")
+            hits = Measured("agent, ETag hits", api, agent_process.pid, f"If-None-Match: {etag}\r\n")
+            asyncio.run(_measure([ours, theirs, hits]))
         size = path.stat().st_size
     print(
         f"{size} bytes, {_CONNECTIONS} connections, {_ROUNDS} rounds of {_REQUESTS} requests each, in turns"
@@ -101,11 +111,13 @@ def main() -> None:
     print(f"{'':<28}{'requests/s':>12}{'p50 ms':>10}{'p99 ms':>10}{'CPU us/request':>14}")
     print(ours.row())
     print(theirs.row())
-    ratios = sorted(a / b for a, b in zip(ours.cpu, theirs.cpu, strict=True))
-    print(
-        f"CPU per request, agent / bare, round by round: median {statistics.median(ratios):.2f} "
-        f"(from {ratios[0]:.2f} to {ratios[-1]:.2f})"
-    )
+    print(hits.row())
+    for name, measured in (("agent", ours), ("ETag hits", hits)):
+        ratios = sorted(a / b for a, b in zip(measured.cpu, theirs.cpu, strict=True))
+        print(
+            f"CPU per request, {name} / bare, round by round: median {statistics.median(ratios):.2f} "
+            f"(from {ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
 
 
 if __name__ == "__main__":

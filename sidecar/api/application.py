@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
 from sidecar.api import imds, page
 from sidecar.api.endpoints import Kind
@@ -35,8 +35,11 @@ __all__ = ["Application", "Configuration"]
 
 _logger = logging.getLogger(__name__)
 
-_METADATA = "Metadata"
-_PREFER = "Prefer"
+# Names that are looked up in every request: such strings need no change of case.
+_METADATA = istr("Metadata")
+_FORWARDED = istr(FORWARDED)
+_PREFER = istr("Prefer")
+
 _APPLIED = "Preference-Applied"
 _LAST_EVENT_ID = "Last-Event-ID"
 
@@ -52,7 +55,7 @@ class Configuration:
     clock: Clock
     metrics: Metrics
     node_name: str | None = None
-    """Printed in answers, and what the parameter ``node`` is compared with."""
+    """Printed in answers, and what the parameter ``node`` is compared with; else what a node agent says."""
     node_address: IPAddress | None = None
     """The node's own address: decides which public IP address comes first."""
     allow_forwarded: bool = False
@@ -73,7 +76,6 @@ class Application:
             snapshot=configuration.latest.value,
         )
         self._reader = Reader(
-            node_name=configuration.node_name,
             allow_forwarded=configuration.allow_forwarded,
             metrics=configuration.metrics,
         )
@@ -99,7 +101,7 @@ class Application:
             request.raw_path,
             ",".join(headers.getall(hdrs.ACCEPT, ())),
             headers.get(_METADATA),
-            FORWARDED in headers,
+            _FORWARDED in headers,
         )
         try:
             prepared = self._representations.find(key)
@@ -120,7 +122,7 @@ class Application:
         Raises:
             ProblemError: it is not answered with data.
         """
-        subject = self._reader.read(key)
+        subject = self._reader.read(key, node_name=self._representations.facts.node_name)
         if_none_match = request.headers.getall(hdrs.IF_NONE_MATCH, ())
         match subject[0].kind:
             case Kind.PAGE:
