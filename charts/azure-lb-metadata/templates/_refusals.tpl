@@ -66,9 +66,17 @@ by values.schema.json. */}}
 {{- fail (printf "extraArgs: %s is set by a value of the chart, see README.md" $flag) -}}
 {{- end -}}
 {{- end -}}
-{{- range $key, $_ := .Values.podLabels -}}
-{{- if has $key (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component") -}}
-{{- fail (printf "podLabels: %s selects the agents and cannot be changed" $key) -}}
+{{- $labels := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component"
+  "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart"
+  "sidecar.istio.io/inject" "kuma.io/sidecar-injection" "linkerd.io/inject" -}}
+{{- range $name := list "commonLabels" "podLabels" "podAnnotations" -}}
+{{- range $key, $_ := get $.Values $name -}}
+{{- if has $key $labels -}}
+{{- fail (printf "%s: %s is set by the chart and cannot be changed" $name $key) -}}
+{{- end -}}
+{{- if and (eq $name "podLabels") (hasKey $.Values.commonLabels $key) -}}
+{{- fail (printf "podLabels: %s is one of commonLabels already" $key) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
