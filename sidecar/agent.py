@@ -17,8 +17,9 @@ from sidecar.config import Settings
 from sidecar.core.annotations import Layout
 from sidecar.core.listen import ListenAddress
 from sidecar.core.state import Policy, Snapshot, State
+from sidecar.core.upstream import longest_wait
 from sidecar.core.writes import Schedule
-from sidecar.errors import Error, NoDataError, NoneError, UsageError
+from sidecar.errors import Error, NoDataError, NoneError
 from sidecar.latest import Latest
 from sidecar.logs import log
 from sidecar.poller import Poller
@@ -28,6 +29,7 @@ from sidecar.publish.frame import Frame
 from sidecar.runtime import Runtime
 from sidecar.sources import Source
 from sidecar.sources.imds import IMDSSource
+from sidecar.sources.upstream import UpstreamSource
 from sidecar.stopping import Stopping
 
 __all__ = ["Agent", "Listening"]
@@ -53,8 +55,6 @@ class Agent:
     """One agent; create it inside the event loop that runs it."""
 
     def __init__(self, settings: Settings, *, runtime: Runtime | None = None) -> None:
-        if settings.upstream != "imds":
-            raise UsageError("--upstream (AZURE_LB_METADATA_UPSTREAM): only imds can be read so far")
         self._settings = settings
         self._runtime = runtime or Runtime()
         self._policy = Policy(stale_after=settings.stale_after, absent_after=settings.absent_after)
@@ -158,11 +158,20 @@ class Agent:
     def _ready(self) -> bool:
         return self.latest.value.state.document is not None and not self.stopping.requested.is_set()
 
-    def _source(self) -> IMDSSource:
+    def _source(self) -> AbstractAsyncContextManager[Source]:
+        settings = self._settings
+        if settings.upstream != "imds":
+            return UpstreamSource(
+                url=settings.upstream,
+                node_name=settings.node_name,
+                wait=longest_wait(settings.stale_after),
+                timeout=settings.imds_timeout,
+                clock=self._runtime.clock,
+            )
         return IMDSSource(
-            endpoint=self._settings.imds_endpoint,
-            api_version=self._settings.imds_api_version,
-            timeout=self._settings.imds_timeout,
+            endpoint=settings.imds_endpoint,
+            api_version=settings.imds_api_version,
+            timeout=settings.imds_timeout,
             clock=self._runtime.clock,
         )
 

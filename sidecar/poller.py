@@ -51,6 +51,7 @@ class Poller:
     async def turn(self) -> float:
         """Ask once, and return the seconds to wait before asking again."""
         started = self._clock()
+        self._runtime.liveness.expect("poller", at=started.mono + self._source.longest_wait)
         outcome = await self._source.fetch()
         self._metrics.attempt_seconds.observe(started.age(self._clock()))
         self._metrics.attempts.labels(outcome=word(outcome)).inc()

@@ -633,3 +633,13 @@ class TestLoops:
         await asyncio.sleep(41)
 
         assert overdue() == ["poller"]
+
+    async def test_liveness_of_a_held_attempt(self) -> None:
+        """An attempt that the other side holds, because it was asked to, is not late before that time."""
+        polling = new_polling(Hang(1000))
+        polling.source.longest_wait = 60.0
+        async with running(polling):
+            await asyncio.sleep(89)
+            assert polling.runtime.liveness.overdue() == []
+            await asyncio.sleep(2)
+            assert polling.runtime.liveness.overdue() == ["poller"]

@@ -27,18 +27,20 @@ class Reader:
     """Understands requests.
 
     Args:
-        node_name: The name that the parameter ``node`` is compared with.
         allow_forwarded: Whether requests with ``X-Forwarded-For`` are answered.
         metrics: Where their refusals are counted.
     """
 
-    def __init__(self, *, node_name: str | None, allow_forwarded: bool, metrics: Metrics) -> None:
-        self._node_name = node_name
+    def __init__(self, *, allow_forwarded: bool, metrics: Metrics) -> None:
         self._allow_forwarded = allow_forwarded
         self._refused_forwarded = metrics.refused_clients.labels(cause="forwarded")
 
-    def read(self, key: Key) -> tuple[Endpoint, Question]:
+    def read(self, key: Key, *, node_name: str | None) -> tuple[Endpoint, Question]:
         """What a request asks for.
+
+        Args:
+            key: The request.
+            node_name: The name that the parameter ``node`` is compared with.
 
         Raises:
             ProblemError: it asks for nothing there is, or is not to be answered.
@@ -57,8 +59,8 @@ class Reader:
             raise ForwardedError
         values = read_parameters(query, accepted=endpoint.parameters, required=endpoint.required)
         asked = values.get("node")
-        if asked is not None and asked != self._node_name:
-            raise OtherNodeError(asked, self._node_name)
+        if asked is not None and asked != node_name:
+            raise OtherNodeError(asked, node_name)
         form = endpoint.form(values.get("format"), key.accept)
         address = None if last is None else _address(last)
         return endpoint, Question(Filter.of(values), form, address, values.get("port"))

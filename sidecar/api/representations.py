@@ -90,7 +90,7 @@ class Representations:
     @property
     def facts(self) -> Facts:
         """What bodies are made from."""
-        return Facts(self.snapshot, self.node_name, self.node_address)
+        return Facts(self.snapshot, self.snapshot.state.node(self.node_name), self.node_address)
 
     def find(self, key: Key) -> Prepared | None:
         """The answer to a request like one before, if it is still what would be made now."""
@@ -154,8 +154,12 @@ class Representations:
 
 
 def data_headers(snapshot: Snapshot, node_name: str | None) -> dict[str, str]:
-    """The headers that say whose data an answer carries, and what they are worth."""
+    """The headers that say whose data an answer carries, and what they are worth.
+
+    Without a ``node_name`` it is the node that a node agent names.
+    """
     state = snapshot.state
+    node_name = state.node(node_name)
     headers = {"Server": SERVER, "Azure-LB-Metadata-Status": str(snapshot.status)}
     if node_name is not None:
         headers["Azure-LB-Metadata-Node"] = node_name
@@ -169,7 +173,8 @@ def data_headers(snapshot: Snapshot, node_name: str | None) -> dict[str, str]:
 def _content(snapshot: Snapshot) -> tuple[object, ...]:
     """What bodies depend on."""
     state = snapshot.state
-    return state.document, snapshot.status, snapshot.reason, state.changed_at, state.changes
+    node = state.node(None)
+    return state.document, snapshot.status, snapshot.reason, state.changed_at, state.changes, node
 
 
 def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:

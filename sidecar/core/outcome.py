@@ -64,7 +64,7 @@ class UpstreamAnswer(Answer):
     observed: Instant
     """The last good answer that the agent had."""
     held: bool = False
-    """Whether the request was held back until there was this to say; the next one is, too."""
+    """Whether the next request can follow at once: the agent holds it until there is more to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Failure:
     retry_after: float | None = None
     """Seconds that the source asked to wait, already bounded."""
     held: bool = False
-    """As of :class:`UpstreamAnswer`: asking again at once is no burden."""
+    """As of :class:`UpstreamAnswer`."""
 
 
 Outcome = Answer | Failure

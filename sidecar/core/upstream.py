@@ -44,7 +44,7 @@ class Response:
     retry_after: float | None = None
     """Seconds, already bounded."""
     held: bool = False
-    """See :func:`was_held`."""
+    """Whether the next request can follow at once; see :func:`was_held`."""
 
 
 def longest_wait(stale_after: float) -> int:

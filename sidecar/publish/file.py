@@ -54,9 +54,10 @@ class FilePublisher:
         patient_until = state.started.mono + self.stale_after
         if state.source is Source.RESTORED and self.clock().mono < patient_until:
             return Turn(wrote=False, next_at=patient_until)
-        lines = print_variables(variables(snapshot, node=self.node, node_address=self.node_address))
+        node = state.node(self.node)
+        lines = print_variables(variables(snapshot, node=node, node_address=self.node_address))
         contents = {
-            self.path: canonical_bytes(load_balancer(snapshot, node=self.node)) + b"\n",
+            self.path: canonical_bytes(load_balancer(snapshot, node=node)) + b"\n",
             _variables_path(self.path): lines.encode(),
         }
         try:

@@ -5,48 +5,29 @@ MicrosoftDocs/azure-compute-docs instance-metadata-service.md (headers, no proxy
 """
 
 import logging
-import os
-import socket
-import ssl
 from types import TracebackType
 from typing import Self
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 
-import sidecar
 from sidecar.clock import Clock
 from sidecar.core.backoff import parse_retry_after
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason
-from sidecar.core.reply import fallback_version, interpret, shown
+from sidecar.core.reply import fallback_version, interpret
 from sidecar.logs import log
+from sidecar.sources import reading
 
 __all__ = ["PATH", "IMDSSource"]
 
 PATH = "/metadata/loadbalancer"
 
-_BODY_LIMIT = 4 * 1024 * 1024
-"""Bytes of a body that are read: a hundred times a document of 250 rules."""
-
-_HEADERS = {
-    "Accept-Encoding": "identity",
-    "Metadata": "true",
-    "User-Agent": f"azure-lb-metadata/{sidecar.__version__}",
-}
-
 _logger = logging.getLogger(__name__)
 
 
-class _TooLargeError(Exception):
-    """The body is longer than ``_BODY_LIMIT``."""
-
-
 class IMDSSource:
-    """Reads the document over one keep-alive connection, without proxy and without redirects.
+    """Reads the document over one keep-alive connection, without proxy and without redirects."""
 
-    When a connection ends before an answer has begun, aiohttp sends the GET once more on a new one:
-    so a kept connection that the service has closed meanwhile costs no attempt.
-    """
+    longest_wait = 0.0
 
     def __init__(self, *, endpoint: str, api_version: str, timeout: float, clock: Clock) -> None:
         """Prepare a client; it connects at the first attempt.
@@ -62,15 +43,7 @@ class IMDSSource:
         self._refused_versions: set[str] = set()
         self._clock = clock
         self._last: Answer | None = None
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1, force_close=False),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=timeout),
-            headers=_HEADERS,
-            skip_auto_headers=("Accept",),
-            auto_decompress=False,
-            trust_env=False,
-        )
+        self._session = reading.new_session(aiohttp.ClientTimeout(total=timeout), {"Metadata": "true"})
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,15 +67,8 @@ class IMDSSource:
             if fallback is not None:
                 self._fall_back(fallback)
                 outcome, _ = await self._attempt()
-        except _TooLargeError:
-            return Failure(Reason.MALFORMED, detail=f"the body is larger than {_BODY_LIMIT} bytes")
-        except TimeoutError:
-            return Failure(Reason.UNREACHABLE, detail="no complete answer within the time-out")
-        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
-            # Not HTTP, or cut short by a connection that was closed in order.
-            return Failure(Reason.MALFORMED, detail=f"broken response: {_described(error)}")
-        except (aiohttp.ClientError, OSError) as error:
-            return Failure(Reason.UNREACHABLE, detail=_described(error))
+        except reading.ERRORS as error:
+            return reading.failure(error)
         if isinstance(outcome, Answer):
             self._last = outcome
         return outcome
@@ -116,11 +82,11 @@ class IMDSSource:
         """One request: its outcome, and the api-version to try instead."""
         url = f"{self._endpoint}{PATH}?api-version={self._api_version}&format=json"
         async with self._session.get(url, allow_redirects=False) as response:
-            body = await _read(response)
+            body = await reading.read(response)
             if response.status == 200 and self._last is not None and body == self._last.body:
                 # The same bytes mean the same document: nothing is parsed again.
                 return self._last, None
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            if reading.compressed(response):
                 if response.status == 200:
                     return Failure(Reason.MALFORMED, detail="the body is compressed", status=200), None
                 body = b"(compressed)"
@@ -134,50 +100,3 @@ class IMDSSource:
         if status != 400:
             return None
         return fallback_version(body, refused={*self._refused_versions, self._api_version})
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body.
-
-    Raises:
-        _TooLargeError: it is longer than ``_BODY_LIMIT``; the rest is not read, so the response must
-            be left, which closes the connection.
-        aiohttp.ClientOSError: the connection was reset.
-        aiohttp.ClientPayloadError: the connection was closed too early, or the body is not HTTP.
-    """
-    body = bytearray()
-    # Kept, since the response forgets it: the payload's own error does not tell a reset from an end.
-    connection = response.connection
-    protocol = None if connection is None else connection.protocol
-    try:
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > _BODY_LIMIT:
-                raise _TooLargeError
-    except aiohttp.ClientPayloadError as error:
-        lost = None if protocol is None else protocol.exception()
-        if isinstance(lost, aiohttp.ClientOSError):
-            raise lost from error
-        raise
-    return bytes(body)
-
-
-def _described(error: Exception) -> str:
-    """What a person can use of a client error: neither its class nor how the connector was set up."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect: {_described(error.os_error)}"
-    if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, HttpProcessingError):
-        error = error.__cause__
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        # Its own text can be the state of the parser.
-        text = "the connection was closed before an answer"
-    elif isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)):
-        text = error.message
-    elif isinstance(error, OSError) and error.errno is not None:
-        # The event loop's own text says "Connect call failed" whatever the cause. The numbers of
-        # resolver and TLS errors are none of the system's.
-        own = isinstance(error, (socket.gaierror, ssl.SSLError))
-        text = str(error.strerror) if own else os.strerror(error.errno)
-    else:
-        text = str(error)
-    return shown(text.encode("ascii", errors="replace")) or type(error).__name__

@@ -33,6 +33,8 @@ class Hang:
 class ScriptedSource:
     """A source that gives one outcome after the other, and the last one for ever."""
 
+    longest_wait = 0.0
+
     def __init__(self, *script: Outcome | Hang) -> None:
         self.attempts: list[float] = []
         """When each attempt began, in seconds of the event loop."""

@@ -1,0 +1,136 @@
+"""The client of a node agent: what a sidecar reads instead of the metadata service.
+
+It asks for ``/v1/loadbalancer`` by conditional requests that the agent holds until there is something
+else to say (RFC 7240), so a change arrives at once and hardly anything is sent meanwhile.
+"""
+
+import re
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp import hdrs
+
+from sidecar.clock import Clock
+from sidecar.core import upstream
+from sidecar.core.backoff import parse_retry_after
+from sidecar.core.outcome import Failure, Outcome, Reason, UpstreamAnswer
+from sidecar.core.upstream import Response
+from sidecar.sources import reading
+
+__all__ = ["PATH", "UpstreamSource"]
+
+PATH = "/v1/loadbalancer"
+
+_CONNECT_TIMEOUT = 2.0
+"""Seconds: the agent is on the same node, or not there at all."""
+
+_FIRST_WAIT = 5
+"""Seconds that an agent without an answer is given, so that it is soon said why there is none."""
+
+_ETAG = re.compile(r'"[!#-~]{1,100}"')
+
+
+class UpstreamSource:
+    """Reads a node agent over one keep-alive connection, without proxy and without redirects."""
+
+    def __init__(self, *, url: str, node_name: str | None, wait: int, timeout: float, clock: Clock) -> None:
+        """Prepare a client; it connects at the first attempt.
+
+        Args:
+            url: Scheme, host and port of the agent, without a path.
+            node_name: The node whose data are wanted, and no other's; ``None``: any.
+            wait: Whole seconds that the agent is asked to hold a request; 0: it answers at once.
+            timeout: Seconds for a whole request, beyond what it is held.
+            clock: For ages, and for ``Retry-After`` in the form of a date.
+        """
+        self._url = f"{url}{PATH}"
+        self._node_name = node_name
+        self.longest_wait = wait
+        self._timeout = timeout
+        self._clock = clock
+        self._last: UpstreamAnswer | None = None
+        self._etag: str | None = None
+        self._failed = False
+        self._session = reading.new_session(aiohttp.ClientTimeout(), {"Accept": "application/json"})
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._session.close()
+
+    async def fetch(self) -> Outcome:
+        """Ask once; the answer takes as long as there is nothing else to say than the last time."""
+        try:
+            outcome = await self._attempt()
+        except reading.ERRORS as error:
+            outcome = reading.failure(error)
+        self._failed = isinstance(outcome, Failure)
+        return outcome
+
+    async def _attempt(self) -> UpstreamAnswer | Failure:
+        wait = self._next_wait()
+        asked = self._clock()
+        async with self._session.get(
+            self._url,
+            params={} if self._node_name is None else {"node": self._node_name},
+            headers=self._headers(wait),
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=wait + self._timeout, connect=min(_CONNECT_TIMEOUT, self._timeout)
+            ),
+        ) as response:
+            body = await reading.read(response)
+        if response.status == 200 and reading.compressed(response):
+            return Failure(Reason.MALFORMED, detail="the body is compressed", status=200)
+        return self._judged(response, body, wait=wait, elapsed=asked.age(self._clock()))
+
+    def _next_wait(self) -> int:
+        if self._last is None:
+            return min(self.longest_wait, _FIRST_WAIT)
+        # That the agent is back is not held back, nor is it asked in vain by way of a proxy that cuts
+        # what takes long.
+        return 0 if self._failed else self.longest_wait
+
+    def _headers(self, wait: int) -> dict[str, str]:
+        headers = {"Prefer": f"wait={wait}"} if wait else {}
+        return headers if self._etag is None else {**headers, hdrs.IF_NONE_MATCH: self._etag}
+
+    def _judged(
+        self, response: aiohttp.ClientResponse, body: bytes, *, wait: int, elapsed: float
+    ) -> UpstreamAnswer | Failure:
+        """What a response means; an answer becomes the one that the next request names."""
+        headers, now = response.headers, self._clock()
+        news = response.status == 200 and (self._last is None or body != self._last.body)
+        held = upstream.was_held(headers.get("Preference-Applied"), elapsed=elapsed, news=news)
+        follows = response.status in {200, 304} and wait < self.longest_wait
+        outcome = upstream.interpret(
+            Response(
+                status=response.status,
+                body=body,
+                age=headers.get(hdrs.AGE),
+                node=headers.get("Azure-LB-Metadata-Node"),
+                agent_status=headers.get("Azure-LB-Metadata-Status"),
+                retry_after=parse_retry_after(headers.get(hdrs.RETRY_AFTER), now=now.utc),
+                held=held or follows,
+            ),
+            node=self._node_name,
+            last=None if self._etag is None else self._last,
+            now=now,
+        )
+        if isinstance(outcome, UpstreamAnswer):
+            self._last = outcome
+            if response.status == 200:
+                etag = headers.get(hdrs.ETAG, "")
+                self._etag = etag if _ETAG.fullmatch(etag) else None
+        return outcome
