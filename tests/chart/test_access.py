@@ -2,6 +2,7 @@
 
 import pytest
 
+from sidecar.commands import prune
 from tests.chart.helm import RELEASE, Value, refusal, render
 
 pytestmark = pytest.mark.chart
@@ -127,6 +128,8 @@ def test_prune_waits_for_the_agents() -> None:
         f"--pod-selector={selector}",
         "--timeout=4m",
     ]
+    parsed = prune._parser().parse_args(arguments[1:])
+    assert (parsed.annotation_prefix, parsed.pod_selector) == ("azure-lb-metadata.io", selector)
 
 
 def test_prune_off() -> None:

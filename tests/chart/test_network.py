@@ -2,6 +2,8 @@
 
 import pytest
 
+from sidecar.commands import simulate
+from sidecar.simulator import parse_scenario
 from tests.chart.helm import RELEASE, Value, refusal, render
 
 pytestmark = pytest.mark.chart
@@ -97,7 +99,12 @@ def test_simulator() -> None:
     service = rendered.one("Service", name)["spec"]
     labels = rendered.one("Deployment", name)["spec"]["template"]["metadata"]["labels"]
     assert service["selector"].items() <= labels.items()
-    assert "per-caller" in rendered.one("ConfigMap", name)["data"]["scenario.yaml"]
+    scenario = parse_scenario(rendered.one("ConfigMap", name)["data"]["scenario.yaml"])
+    assert scenario.addressing == "per-caller"
+    command, *arguments = rendered.one("Deployment", name)["spec"]["template"]["spec"]["containers"][0][
+        "args"
+    ]
+    assert (command, simulate.parser().parse_args(arguments).listen) == ("simulate", ("", 16980))
 
 
 def test_simulator_and_egress() -> None:
