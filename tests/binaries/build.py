@@ -1,10 +1,11 @@
-"""Build the programs the tests run against: ``make binaries``.
+"""Build the programs the tests run against: ``make binaries``, ``make binaries-cluster``.
 
 A program that is there in the wanted version is left alone; each one built is moved into place in
 one step, so that an interrupted build goes on where it ended (Go keeps the packages it has
-compiled). Standard library only: run it with any Python as ``python3 -m tests.binaries.build``.
+compiled). Standard library only: run it with any Python as ``python3 -m tests.binaries.build SUITE…``.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -14,16 +15,17 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from tests.binaries.programs import (
-    GO_MODULE,
     PROGRAMS,
     BinariesMissingError,
     Program,
     cached_path,
     locate,
+    of_suite,
     reported_version,
     wanted_version,
 )
@@ -116,7 +118,7 @@ def count_packages(program: Program, environment: dict[str, str]) -> int:
     print(f"  {program.name}: listing its packages", flush=True)
     listing = subprocess.run(
         ["go", "list", "-deps", program.package],
-        cwd=GO_MODULE,
+        cwd=program.directory,
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -140,7 +142,7 @@ def compile_program(program: Program, output: Path) -> None:
     with (
         Progress(program.name, count_packages(program, environment)) as progress,
         subprocess.Popen(
-            command, cwd=GO_MODULE, env=environment, stderr=subprocess.PIPE, text=True
+            command, cwd=program.directory, env=environment, stderr=subprocess.PIPE, text=True
         ) as compiler,
     ):
         assert compiler.stderr is not None  # PIPE was asked for
@@ -172,17 +174,31 @@ def provide(program: Program) -> None:
     print(f"{program.name} {wanted}: in {path.parent}", flush=True)
 
 
-def main() -> int:
-    """Provide every program; the exit code is 1 when one could not be had."""
+def obtain(program: Program) -> None:
+    """Build the program, or name the ready one that ``KUBEBUILDER_ASSETS`` holds.
+
+    Raises:
+        BuildError: it could not be built.
+        BinariesMissingError: ``KUBEBUILDER_ASSETS`` should hold it and does not.
+    """
+    if os.environ.get("KUBEBUILDER_ASSETS") and "apiserver" in program.suites:
+        path = locate(program.name)
+        print(f"{program.name} {reported_version(program, path)}: {path} (KUBEBUILDER_ASSETS)")
+        return
+    check_go()
+    provide(program)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Obtain the programs of the suites named; the exit code is 1 when one could not be had."""
+    parser = argparse.ArgumentParser(
+        prog="tests.binaries.build", description="Build the programs that tests run against."
+    )
+    suites = sorted(set().union(*(program.suites for program in PROGRAMS)))
+    parser.add_argument("suites", nargs="+", choices=suites, metavar="SUITE", help=f"of {', '.join(suites)}")
     try:
-        if os.environ.get("KUBEBUILDER_ASSETS"):
-            for program in PROGRAMS:
-                path = locate(program.name)
-                print(f"{program.name} {reported_version(program, path)}: {path} (KUBEBUILDER_ASSETS)")
-            return 0
-        check_go()
-        for program in PROGRAMS:
-            provide(program)
+        for program in of_suite(*parser.parse_args(arguments).suites):
+            obtain(program)
     except (BuildError, BinariesMissingError) as error:
         print(f"binaries: {error}", file=sys.stderr)
         return 1

@@ -1,18 +1,20 @@
 """Which programs the tests run against, in which version, and where they are kept.
 
-The versions stand in ``go.mod`` beside this file and nowhere else. Needs the standard library
-only, so that the system's Python can build the programs before anything is installed.
+The versions stand in ``go.mod`` beside this file, or in that of a folder here for a program whose
+modules would not agree with the others', and nowhere else. Needs the standard library only, so that
+the system's Python can build the programs before anything is installed.
 """
 
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "CLUSTER_ENABLE_COMMAND",
     "ENABLE_COMMAND",
     "GO_MODULE",
     "PROGRAMS",
@@ -20,12 +22,15 @@ __all__ = [
     "Program",
     "cached_path",
     "locate",
+    "locate_all",
+    "of_suite",
     "reported_version",
     "wanted_version",
 ]
 
 GO_MODULE = Path(__file__).resolve().parent
 ENABLE_COMMAND = "make binaries"
+CLUSTER_ENABLE_COMMAND = "make binaries-cluster"
 VERSION_DEADLINE_S = 30.0
 VERSION_PACKAGE = "k8s.io/component-base/version"
 
@@ -45,46 +50,106 @@ class Program:
     module: str
     """The module in go.mod whose version is the program's."""
 
+    suites: frozenset[str]
+    """The test suites that run it: ``apiserver``, ``chart``, ``e2e``."""
+
+    folder: str = "."
+    """Where its go.mod lies, as seen from `GO_MODULE`."""
+
     version_arguments: tuple[str, ...] = ("--version",)
     cgo: bool = False
-    kubernetes_version_flags: bool = False
-    """Whether the version is stamped in at link time, as the Kubernetes release build does."""
+    version_stamps: tuple[str, ...] = ()
+    """Stamped in at link time: ``package.variable=value``, with ``{version}`` and its parts filled in."""
+
+    @property
+    def directory(self) -> Path:
+        """The folder of its go.mod."""
+        return GO_MODULE / self.folder
 
     def linker_flags(self, version: str) -> str:
         """Flags for ``go build -ldflags``; `version` is like ``1.34.4``."""
-        flags = ["-s", "-w"]
-        if self.kubernetes_version_flags:
-            major, minor, _ = version.split(".", 2)
-            stamps = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
-            flags += [f"-X {VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items()]
-        return " ".join(flags)
+        major, minor, _ = version.split(".", 2)
+        stamps = [stamp.format(version=version, major=major, minor=minor) for stamp in self.version_stamps]
+        return " ".join(["-s", "-w", *(f"-X {stamp}" for stamp in stamps)])
 
 
-def _kubernetes(name: str, *version_arguments: str) -> Program:
+CONTROL_PLANE_SUITES = frozenset({"apiserver", "chart", "e2e"})
+
+KUBERNETES_STAMPS = (
+    "k8s.io/component-base/version.gitVersion=v{version}",
+    "k8s.io/component-base/version.gitMajor={major}",
+    "k8s.io/component-base/version.gitMinor={minor}",
+)
+
+
+def _kubernetes(
+    name: str, *version_arguments: str, suites: Iterable[str] = ("e2e",), cgo: bool = False
+) -> Program:
     return Program(
         name=name,
         package=f"k8s.io/kubernetes/cmd/{name}",
         module="k8s.io/kubernetes",
+        suites=frozenset(suites),
         version_arguments=version_arguments or ("--version",),
-        kubernetes_version_flags=True,
+        cgo=cgo,
+        version_stamps=KUBERNETES_STAMPS,
     )
 
 
 PROGRAMS = (
-    Program(name="etcd", package="go.etcd.io/etcd/server/v3", module="go.etcd.io/etcd/server/v3"),
-    _kubernetes("kube-apiserver"),
-    _kubernetes("kubectl", "version", "--client"),
+    Program(
+        name="etcd",
+        package="go.etcd.io/etcd/server/v3",
+        module="go.etcd.io/etcd/server/v3",
+        suites=CONTROL_PLANE_SUITES,
+    ),
+    _kubernetes("kube-apiserver", suites=CONTROL_PLANE_SUITES),
+    _kubernetes("kubectl", "version", "--client", suites=CONTROL_PLANE_SUITES),
+    _kubernetes("kube-controller-manager"),
+    _kubernetes("kube-scheduler"),
+    _kubernetes("kube-proxy"),
+    _kubernetes("kubelet", cgo=True),  # it reads the machine's accounting through C
+    Program(
+        name="helm",
+        package="helm.sh/helm/v4/cmd/helm",
+        module="helm.sh/helm/v4",
+        suites=frozenset({"chart", "e2e"}),
+        folder="helm",
+        version_arguments=("version", "--short"),
+        version_stamps=("helm.sh/helm/v4/internal/version.version=v{version}",),
+    ),
+    Program(
+        name="helm-docs",
+        package="github.com/norwoodj/helm-docs/cmd/helm-docs",
+        module="github.com/norwoodj/helm-docs",
+        suites=frozenset({"chart"}),
+        folder="helm-docs",
+        version_stamps=("main.version={version}",),
+    ),
+    Program(
+        name="coredns",
+        package="github.com/coredns/coredns",
+        module="github.com/coredns/coredns",
+        suites=frozenset({"e2e"}),
+        folder="coredns",
+        version_arguments=("-version",),
+    ),
 )
 
 
+def of_suite(*suites: str) -> list[Program]:
+    """The programs that any of `suites` runs."""
+    return [program for program in PROGRAMS if program.suites.intersection(suites)]
+
+
 def wanted_version(program: Program) -> str:
-    """The version in go.mod, without the leading ``v``.
+    """The version in the program's go.mod, without the leading ``v``.
 
     Raises:
         LookupError: go.mod does not require the program's module.
     """
-    text = (GO_MODULE / "go.mod").read_text()
-    found = re.search(rf"^\s*{re.escape(program.module)} v(\S+)", text, re.MULTILINE)
+    text = (program.directory / "go.mod").read_text()
+    found = re.search(rf"^(?:require)?\s*{re.escape(program.module)} v(\S+)", text, re.MULTILINE)
     if found is None:
         raise LookupError(f"go.mod does not require {program.module}, the module of {program.name}")
     return found[1]
@@ -116,14 +181,15 @@ def cached_path(program: Program, environment: Mapping[str, str] = os.environ) -
 def locate(name: str, environment: Mapping[str, str] = os.environ) -> Path:
     """The path of the program called `name`.
 
-    ``KUBEBUILDER_ASSETS``, a folder of ready programs, goes before the cache; what lies there is
-    used in whatever version it is.
+    ``KUBEBUILDER_ASSETS``, a folder of ready programs, goes before the cache for those it is known to
+    hold (etcd, kube-apiserver, kubectl); what lies there is used in whatever version it is.
 
     Raises:
         BinariesMissingError: there is no such program, or the cached one has another version.
     """
     program = next(program for program in PROGRAMS if program.name == name)
-    if assets := environment.get("KUBEBUILDER_ASSETS"):
+    assets = environment.get("KUBEBUILDER_ASSETS")
+    if assets and "apiserver" in program.suites:
         path = Path(assets) / name
         if not os.access(path, os.X_OK):
             raise BinariesMissingError(f"KUBEBUILDER_ASSETS is {assets}, which holds no program {name}")
@@ -134,3 +200,12 @@ def locate(name: str, environment: Mapping[str, str] = os.environ) -> Path:
     if (version := reported_version(program, path)) != wanted_version(program):
         raise BinariesMissingError(f"{path} is version {version}, wanted is {wanted_version(program)}")
     return path
+
+
+def locate_all(suite: str, environment: Mapping[str, str] = os.environ) -> dict[str, Path]:
+    """The paths, by name, of all programs that `suite` runs.
+
+    Raises:
+        BinariesMissingError: as `locate`.
+    """
+    return {program.name: locate(program.name, environment) for program in of_suite(suite)}
