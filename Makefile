@@ -7,6 +7,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --python-version 3.11 --exclude-newer "7 days" $(UPGRADE)
 
+IMAGE ?= azure-lb-metadata:dev
+BASE ?= docker.io/library/python:3.13-slim-bookworm
+BUILD_ARGUMENTS = --build-arg BASE=$(BASE) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+	--build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' sidecar/__init__.py) --tag $(IMAGE)
+
 # Port 9 (discard) refuses: nothing run from here can ask a real metadata service by mistake.
 export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 
@@ -14,10 +19,11 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
+.PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: bench-http bench-memory bench-startup manifests chart-docs
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
 
 demo: venv ## See it work on this machine: no Azure, no Kubernetes
 	@$(BIN)/azure-lb-metadata demo
@@ -25,7 +31,7 @@ demo: venv ## See it work on this machine: no Azure, no Kubernetes
 venv: $(VENV)/.runtime ## Create .venv with what the program needs
 venv-dev: $(VENV)/.dev ## Add what its developers need
 
-test: venv-dev ## Run the test suites (SUITES="unit apiserver wheel"; REQUIRE_ALL=1 leaves none out)
+test: venv-dev ## Run the test suites (SUITES="unit apiserver chart e2e wheel"; REQUIRE_ALL=1 leaves none out)
 	$(BIN)/python -m tests.suites $(SUITES)
 
 check: venv-dev ## Lint, format check, types, import contracts: what CI runs
@@ -39,7 +45,35 @@ format: venv-dev ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix
 
 binaries: python ## Build etcd, kube-apiserver and kubectl for the API server tests (needs Go)
-	$(PYTHON) -m tests.binaries.build
+	$(PYTHON) -m tests.binaries.build apiserver
+
+binaries-cluster: python ## Build also Helm, helm-docs, CoreDNS and the parts of a cluster (needs Go and gcc)
+	$(PYTHON) -m tests.binaries.build chart e2e
+
+image: ## Build the image with Docker, or without its daemon with buildah (IMAGE=name:tag BASE=image)
+	@if docker info >/dev/null 2>&1; then docker build $(BUILD_ARGUMENTS) .; \
+	elif command -v buildah >/dev/null; then buildah bud $(BUILD_ARGUMENTS) .; \
+	else echo "Neither a Docker daemon nor buildah is here to build an image with." >&2; exit 1; fi
+
+KIND_FIRST_LOOK = kubectl run first-curl --rm --attach --quiet --restart=Never --pod-running-timeout=2m \
+	--image=$(IMAGE) --image-pull-policy=Never --command -- \
+	azure-lb-metadata get --upstream http://azure-lb-metadata.azure-lb-metadata
+
+kind: image ## Build, load and install into the current kind cluster, and ask it once (not run by any test)
+	kind load docker-image $(IMAGE)
+	helm upgrade --install azure-lb-metadata charts/azure-lb-metadata \
+		--namespace azure-lb-metadata --create-namespace --wait --set simulator.enabled=true \
+		--set image.repository=$(firstword $(subst :, ,$(IMAGE))),image.tag=$(lastword $(subst :, ,$(IMAGE)))
+	$(KIND_FIRST_LOOK)
+
+cluster: venv-dev ## Start a cluster of two nodes on this machine and leave it up (needs root; make binaries-cluster)
+	@$(BIN)/python -m tests.e2e.harness up
+
+cluster-down: venv-dev ## End that cluster and remove all of it
+	@$(BIN)/python -m tests.e2e.harness down
+
+e2e: venv-dev ## Run the end-to-end tests on such a cluster
+	$(BIN)/python -m tests.suites e2e
 
 requirements: venv-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=--upgrade: newest, a week old at least)
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt

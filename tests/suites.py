@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.binaries.programs import ENABLE_COMMAND, PROGRAMS, BinariesMissingError, locate
+from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, ENABLE_COMMAND, BinariesMissingError, locate_all
+from tests.e2e.harness import cluster
 
 __all__ = ["SUITES", "Outcome", "Result", "Suite", "exit_code", "main", "run", "summary"]
 
@@ -31,14 +32,28 @@ def nothing_missing() -> str | None:
     return None
 
 
-def binaries_missing() -> str | None:
-    """Why the programs of a control plane are not usable, or None."""
+def binaries_missing(suite: str) -> str | None:
+    """Why the programs that `suite` runs are not usable, or None."""
     try:
-        for program in PROGRAMS:
-            locate(program.name)
+        locate_all(suite)
     except BinariesMissingError as error:
         return str(error)
     return None
+
+
+def apiserver_missing() -> str | None:
+    """Why no API server can be started, or None."""
+    return binaries_missing("apiserver")
+
+
+def chart_missing() -> str | None:
+    """Why the chart cannot be rendered and given to an API server, or None."""
+    return binaries_missing("chart")
+
+
+def cluster_missing() -> str | None:
+    """Why there can be no cluster here, or None."""
+    return cluster.missing() or binaries_missing("e2e")
 
 
 def build_missing() -> str | None:
@@ -63,12 +78,24 @@ class Suite:
 
 
 SUITES = (
-    Suite(name="unit", command=(*PYTEST, "-m", "not apiserver")),
+    Suite(name="unit", command=(*PYTEST, "-m", "not apiserver and not chart and not e2e")),
     Suite(
         name="apiserver",
-        command=(*PYTEST, "-m", "apiserver"),
-        missing=binaries_missing,
+        command=(*PYTEST, "-m", "apiserver and not chart"),
+        missing=apiserver_missing,
         enable=ENABLE_COMMAND,
+    ),
+    Suite(
+        name="chart",
+        command=(*PYTEST, "-m", "chart"),
+        missing=chart_missing,
+        enable=CLUSTER_ENABLE_COMMAND,
+    ),
+    Suite(
+        name="e2e",
+        command=(*PYTEST, "-m", "e2e"),
+        missing=cluster_missing,
+        enable=CLUSTER_ENABLE_COMMAND,
     ),
     Suite(
         name="wheel",

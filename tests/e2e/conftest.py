@@ -1,0 +1,51 @@
+"""The cluster of the end-to-end tests, one for the session."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError, locate_all
+from tests.e2e.harness import cluster
+from tests.e2e.harness.cluster import KubernetesCluster
+from tests.e2e.harness.images import Images
+
+HERE = Path(__file__).parent
+TEST_TIMEOUT_S = 600
+"""The first test of a session waits for the images and the cluster as well."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder, and give it the time that a cluster takes."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S))
+
+
+def reason_to_leave_out() -> str | None:
+    """Why there can be no cluster here, or None."""
+    try:
+        locate_all("e2e")
+    except BinariesMissingError as error:
+        return f"{error}; enable with: {CLUSTER_ENABLE_COMMAND}"
+    return cluster.missing()
+
+
+@pytest.fixture(scope="session")
+def kubernetes_cluster() -> Iterator[KubernetesCluster]:
+    """A real cluster of two nodes; a test leaves it as it found it."""
+    if reason := reason_to_leave_out():
+        if os.environ.get("REQUIRE_ALL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with cluster.exclusive(), KubernetesCluster.started(Images.provide()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def namespace(kubernetes_cluster: KubernetesCluster) -> str:
+    """A namespace for pods of tests, ready to run some."""
+    kubernetes_cluster.kubectl("create", "namespace", "clients")
+    return "clients"

@@ -1,0 +1,1 @@
+"""A real Kubernetes cluster on one Linux machine: kubelets and containerd in namespaces of their own."""

@@ -1,0 +1,46 @@
+"""The cluster's own certificate authority and what it signs, made with the program openssl."""
+
+from pathlib import Path
+
+from tests.e2e.harness.system import run
+
+__all__ = ["Authority"]
+
+VALID_DAYS = "30"
+
+
+class Authority:
+    """A certificate authority of the cluster; keys and certificates lie beside each other as PEM files."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the authority in `directory`, which is made as well."""
+        self.directory = directory
+        directory.mkdir(parents=True)
+        self.certificate = directory / "ca.crt"
+        run(*self._request("ca"), "-subj", "/CN=azure-lb-metadata-e2e", "-x509", "-out", self.certificate)
+
+    def key(self, name: str) -> Path:
+        """Where the private key called `name` is."""
+        return self.directory / f"{name}.key"
+
+    def sign(self, name: str, *, subject: str, addresses: tuple[str, ...] = ()) -> Path:
+        """Make a key and a certificate called `name`; the certificate's path.
+
+        `subject` is as openssl writes it (``/O=…/CN=…``), `addresses` are those a server is reached by.
+        """
+        certificate = self.directory / f"{name}.crt"
+        names = ",".join(["DNS:kubernetes.default.svc", *(f"IP:{address}" for address in addresses)])
+        run(
+            *self._request(name), "-subj", subject, "-x509", "-out", certificate,
+            "-CA", self.certificate, "-CAkey", self.key("ca"),
+            "-addext", "basicConstraints=critical,CA:false",
+            "-addext", "extendedKeyUsage=serverAuth,clientAuth",
+            "-addext", f"subjectAltName={names}",
+        )  # fmt: skip  # option and value on one line
+        return certificate
+
+    def _request(self, name: str) -> tuple[str | Path, ...]:
+        return (
+            "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", VALID_DAYS, "-keyout", self.key(name),
+        )  # fmt: skip  # option and value on one line

@@ -1,0 +1,191 @@
+"""The images that pods of the cluster run, built without a Docker daemon and without a registry.
+
+A base is made by debootstrap from Debian's archive and kept in the user's cache, as are the packages
+that go into the project's image; the latter is built by the Dockerfile of this checkout. Images go to
+the nodes as archives.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.harness.layout import CHECKOUT
+from tests.e2e.harness.system import run
+
+__all__ = ["CLIENT_IMAGE", "PAUSE_IMAGE", "PROJECT_IMAGE", "PROJECT_REPOSITORY", "PROJECT_TAG", "Images"]
+
+PROJECT_REPOSITORY = "localhost/azure-lb-metadata"
+PROJECT_TAG = "e2e"
+PROJECT_IMAGE = f"{PROJECT_REPOSITORY}:{PROJECT_TAG}"
+CLIENT_IMAGE = "localhost/azure-lb-metadata-base:bookworm"
+"""Debian with Python and curl: what the project's image is built on, and what client pods run."""
+
+PAUSE_IMAGE = "localhost/azure-lb-metadata-pause:e2e"
+
+PACKAGES = ("ca-certificates", "curl", "python3", "python3-venv")
+RELEASE = "bookworm"
+SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "LICENSE", "requirements", "sidecar")
+SLOW_DEADLINE_S = 900.0
+
+
+def cache_directory() -> Path:
+    """Where images are kept from one run to the next."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "azure-lb-metadata" / "images"
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """A short name for what `parts` say."""
+    joined = hashlib.sha256()
+    for part in parts:
+        joined.update(hashlib.sha256(part).digest())
+    return joined.hexdigest()[:16]
+
+
+def source_files() -> list[Path]:
+    """Every file that goes into the project's image."""
+    roots = [CHECKOUT / name for name in SOURCES]
+    files = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*"))]
+    return sorted(path for path in files if path.is_file() and "__pycache__" not in path.parts)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A place to write to, which becomes `path` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="unfinished-") as folder:
+        place = Path(folder) / path.name
+        yield place
+        place.replace(path)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The archives of all images, as files; made by `Images.provide`."""
+
+    pause_program: Path
+    archives: tuple[Path, ...]
+
+    @classmethod
+    def provide(cls, directory: Path | None = None) -> "Images":
+        """Build what is not in the cache `directory` yet.
+
+        Raises:
+            CommandError: a build failed; the text has its output.
+        """
+        builder = Builder(directory or cache_directory())
+        pause_program = builder.pause_program()
+        base = builder.base()
+        return cls(pause_program, (base, builder.pause(pause_program), builder.project(base)))
+
+
+class Builder:
+    """Builds images into one cache folder, each file of which is named after what it is made of."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def pause_program(self) -> Path:
+        """The program that pods and nodes begin with, linked statically."""
+        source = Path(__file__).with_name("pause.c")
+        path = self.directory / f"pause-{digest([source.read_bytes()])}"
+        if not path.exists():
+            with written_whole(path) as place:
+                run("gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o", place, source)
+        return path
+
+    def pause(self, program: Path) -> Path:
+        """The image of a pod's first container."""
+        archive = self.directory / f"{program.name}.tar"
+        if not archive.exists():
+            with self._container("scratch") as container:
+                self._buildah("copy", container, str(program), "/pause")
+                self._buildah("config", "--entrypoint", '["/pause"]', container)
+                self._save(container, PAUSE_IMAGE, archive)
+        return archive
+
+    def base(self) -> Path:
+        """Debian with a Python, as small as debootstrap makes it: a minute and a half when it is new."""
+        recipe = digest(text.encode() for text in (RELEASE, *PACKAGES))
+        archive = self.directory / f"base-{recipe}.tar"
+        if not archive.exists():
+            with tempfile.TemporaryDirectory(prefix="azure-lb-metadata-base-") as folder:
+                run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, folder,
+                    deadline_s=SLOW_DEADLINE_S)  # fmt: skip  # one command
+                shutil.rmtree(Path(folder, "var/cache/apt"))
+                shutil.rmtree(Path(folder, "var/lib/apt/lists"))
+                with self._container("scratch") as container:
+                    self._buildah("copy", container, folder, "/")
+                    self._buildah("config", "--env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", container)
+                    self._save(container, CLIENT_IMAGE, archive)
+        return archive
+
+    def project(self, base: Path) -> Path:
+        """The project's image as its Dockerfile makes it, built on `base` without the network."""
+        files = source_files()
+        names = "\n".join(str(path.relative_to(CHECKOUT)) for path in files)
+        version = digest([base.name.encode(), names.encode(), *(path.read_bytes() for path in files)])
+        archive = self.directory / f"project-{version}.tar"
+        if not archive.exists():
+            self._forget("project-*.tar")
+            self._build(base, archive)
+        return archive
+
+    def _build(self, base: Path, archive: Path) -> None:
+        packages = self._packages()
+        self._buildah("pull", f"oci-archive:{base}")
+        self._buildah(
+            "bud", "--layers=false", "--pull-never", f"--build-arg=BASE={CLIENT_IMAGE}",
+            "--build-arg=PIP_NO_INDEX=1", "--build-arg=PIP_FIND_LINKS=/packages",
+            f"--volume={packages}:/packages:ro", f"--tag={PROJECT_IMAGE}", str(CHECKOUT),
+        )  # fmt: skip  # option and value on one line
+        with written_whole(archive) as place:
+            self._buildah("push", PROJECT_IMAGE, f"oci-archive:{place}:{PROJECT_IMAGE}")
+        self._buildah("rmi", "--all", "--force")
+
+    def _packages(self) -> Path:
+        """A folder with every package the image needs, fetched by the pip of this environment."""
+        lists = [CHECKOUT / "requirements" / name for name in ("build.txt", "runtime.txt")]
+        folder = self.directory / f"packages-{digest(path.read_bytes() for path in lists)}"
+        if not folder.exists():
+            with written_whole(folder) as place:
+                for path in lists:
+                    run(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+                        "--only-binary=:all:", "--python-version=3.11", "--dest", place, "-r", path,
+                        deadline_s=SLOW_DEADLINE_S)  # fmt: skip  # one command
+        return folder
+
+    @contextmanager
+    def _container(self, image: str) -> Iterator[str]:
+        container = self._buildah("from", image).strip()
+        try:
+            yield container
+        finally:
+            self._buildah("rm", container)
+
+    def _save(self, container: str, image: str, archive: Path) -> None:
+        with written_whole(archive) as place:
+            self._buildah("commit", "--quiet", container, f"oci-archive:{place}:{image}")
+
+    def _buildah(self, *arguments: str) -> str:
+        """Run buildah with a storage of its own, so that the user's images are left alone."""
+        storage = self.directory / "storage"
+        return run(
+            "buildah",
+            f"--root={storage}",
+            f"--runroot={storage}/run",
+            "--storage-driver=overlay",
+            *arguments,
+            environment={"BUILDAH_ISOLATION": "chroot", "STORAGE_OPTS": ""},
+            deadline_s=SLOW_DEADLINE_S,
+        )
+
+    def _forget(self, pattern: str) -> None:
+        for path in self.directory.glob(pattern):
+            path.unlink()
