@@ -4,12 +4,13 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import ClientResponse
 
+from sidecar.api.connections import Limits
 from sidecar.api.events import Pace
 from tests.api.support import API, NODE, api_running, exchange
 from tests.api.test_connections import connected, ended, until
@@ -185,6 +186,26 @@ async def test_slow_reader() -> None:
                     continue
             await until(lambda: streams(api) == 1)
         client.close()
+
+
+async def test_crowd() -> None:
+    """Of a crowd those beyond the bound are refused and told when to come again; others are served."""
+    async with (
+        api_running(DATA, limits=Limits(max_clients=40), max_waiting=30) as api,
+        AsyncExitStack() as crowd,
+    ):
+        opened = [await crowd.enter_async_context(stream(api)) for _ in range(30)]
+        refused = [
+            await exchange(api.address, b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(100)
+        ]
+        plain = [await api.get("/v1/public-ip") for _ in range(10)]
+        api.latest.set(MOVED)
+        events = [(await one.next(), await one.next())[1] for one in opened]
+
+    assert {reply.split(b" ", 2)[1] for reply in refused} == {b"503"}
+    assert all(b"Retry-After: 1\r\n" in reply for reply in refused)
+    assert {reply.status for reply in plain} == {200}
+    assert all("20.9.9.9" in event.fields["data"] for event in events)
 
 
 async def test_head() -> None:
