@@ -195,7 +195,9 @@ class Application:
         if imds.covers(path):
             response = imds.refusal(problem, method=key.method, path=path)
         else:
-            response = problem_response(problem.status, str(problem), headers=problem.headers)
+            response = problem_response(
+                problem.status, str(problem), code=problem.code, headers=problem.headers
+            )
         response.headers.update(data_headers(self._representations.snapshot, self._configuration.node_name))
         if problem.close:
             response.force_close()

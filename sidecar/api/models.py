@@ -1,6 +1,6 @@
 """The shapes of JSON answers: checked where they are made, and described in ``openapi.json``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -175,6 +175,12 @@ class Problem(TypedDict):
 
     title: str
     status: Annotated[int, Field(ge=400, le=599)]
+    code: NotRequired[
+        Annotated[
+            Literal["none"],
+            Field(description='There is an answer, and it is "there is none"; any other 404 has no code.'),
+        ]
+    ]
     detail: Annotated[str, Field(description="What is wrong, in words for people.")]
 
 

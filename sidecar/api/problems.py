@@ -43,6 +43,8 @@ class ProblemError(Exception):
     """A request that is not answered with data; the text tells the client why."""
 
     status = HTTPStatus.BAD_REQUEST
+    code: str | None = None
+    """A word for programs, where the status alone could mean something else."""
     close = False
     """Whether the connection ends with this answer."""
 
@@ -127,6 +129,7 @@ class NothingError(ProblemError):
     """There is an answer, and it is "there is none"."""
 
     status = HTTPStatus.NOT_FOUND
+    code = "none"
 
 
 class NotYetError(ProblemError):
@@ -165,10 +168,16 @@ class StoppingError(_ComeAgainError):
 
 
 def problem_response(
-    status: HTTPStatus, detail: str | None, *, headers: Mapping[str, str] | None = None
+    status: HTTPStatus,
+    detail: str | None,
+    *,
+    code: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """An answer of the media type ``application/problem+json`` (RFC 9457); ``None`` leaves out the detail."""
+    """An answer of the media type ``application/problem+json`` (RFC 9457); ``None`` leaves out a member."""
     members: dict[str, object] = {"title": status.phrase, "status": status.value}
+    if code is not None:
+        members["code"] = code
     if detail is not None:
         members["detail"] = detail
     return web.Response(

@@ -245,6 +245,7 @@ async def test_no_public_ip(snapshot: Any, target: str, words: str) -> None:
 
     assert reply.status == 404
     assert reply.headers["Content-Type"] == "application/problem+json"
+    assert reply.json["code"] == "none"
     assert words in reply.json["detail"]
 
 

@@ -103,6 +103,7 @@ async def test_unknown_paths(path: str) -> None:
 
     assert [reply.status for reply in replies] == [404, 404]
     assert replies[0].headers["Content-Type"] == "application/problem+json"
+    assert "code" not in replies[0].json  # that is how clients know this 404 from "there is none"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
