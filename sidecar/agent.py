@@ -79,6 +79,8 @@ class Agent:
                 api=await stack.enter_async_context(self._serve_api()),
                 admin=await stack.enter_async_context(self._serve_admin()),
             )
+            # Whatever the end is: before the listeners close, nobody is left waiting.
+            stack.callback(self._application.stop)
             source = await stack.enter_async_context(self._source())
             log(
                 _logger,
