@@ -152,7 +152,8 @@ class OperatorClient:
         Raises:
             NodeReplacedError: the Node with this UID is gone or made anew.
         """
-        body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": uid, "annotations": {}}}
+        # With annotations, if only none, the manager would stay among the owners.
+        body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": uid}}
         query = [("fieldManager", manager), ("force", "true")]
         return await self._patch(name, body, content_type=APPLY, query=query)
 

@@ -83,11 +83,11 @@ class FakeCluster(FakeApiServer):
         match request.path.strip("/").split("/"):
             case ["api", "v1", "nodes"]:
                 return 200, self._list_nodes(request.query)
-            case ["api", "v1", "nodes", name] if "merge-patch" in request.headers["Content-Type"]:
-                return self._merge(name, request)
-            case ["api", "v1", "nodes", name] if name in self.nodes or request.method == "PATCH":
-                status, answer = self._answer(name, request)
-                return status, _with_managed_fields(answer, self.nodes.get(name))
+            case ["api", "v1", "nodes", name] if request.method == "PATCH":
+                merge = "merge-patch" in request.headers["Content-Type"]
+                return self._merge(name, request) if merge else self._apply_nothing(name, request)
+            case ["api", "v1", "nodes", name] if name in self.nodes:
+                return 200, _with_managed_fields(self.nodes[name].metadata_object(), self.nodes[name])
             case ["apis", "apps", "v1", "namespaces", "lb", "daemonsets", "agents"] if self.daemon_set:
                 metadata = {"name": "agents", "uid": "uid-agents"}
                 if self.daemon_set == "deleting":
@@ -104,6 +104,13 @@ class FakeCluster(FakeApiServer):
         page = [_with_managed_fields(self.nodes[each].metadata_object(), self.nodes[each]) for each in names]
         metadata = {"continue": place_after(names[size - 1])} if len(names) > size else {}
         return {"metadata": metadata, "items": page[:size] or None}
+
+    def _apply_nothing(self, name: str, request: RecordedRequest) -> _Answer:
+        assert request.json["metadata"].keys() == {"name", "uid"}
+        node = self.nodes[name]
+        assert request.json["metadata"]["uid"] == node.uid
+        node.apply({}, manager=request.query["fieldManager"])
+        return 200, _with_managed_fields(node.metadata_object(), node)
 
     def _merge(self, name: str, request: RecordedRequest) -> _Answer:
         node = self.nodes.get(name)
@@ -133,9 +140,7 @@ def expired(*, go_on_after: str | None = None) -> Reply:
     return Reply(status=410, body=json.dumps(body).encode())
 
 
-def _with_managed_fields(answer: dict[str, Any], node: FakeNode | None) -> dict[str, Any]:
-    if node is None or "metadata" not in answer:
-        return answer
+def _with_managed_fields(answer: dict[str, Any], node: FakeNode) -> dict[str, Any]:
     entries = [
         {
             "manager": manager,
