@@ -129,12 +129,10 @@ async def test_all_nodes(cluster: Cluster, node: NodeMetadata, prune: Prune) -> 
     await apply(cluster, node.name, ours(status="ok", public_ip="20.0.0.1"))
     ended = await prune()
     assert ended.code == 0, ended.err
-    assert ended.out.splitlines() == sorted(
-        [
-            f"{node.name}: removed 2 keys: public-ip, status",
-            f"{other.name}: removed 1 key: forged",
-        ]
-    )
+    assert {
+        f"{node.name}: removed 2 keys: public-ip, status",
+        f"{other.name}: removed 1 key: forged",
+    } <= set(ended.out.splitlines())
     pruned = await cluster.node(node.name)
     assert pruned.annotations == node.annotations
     assert pruned.managers == node.managers
