@@ -14,6 +14,7 @@ from sidecar.api.application import Application, Configuration
 from sidecar.api.listen import bind
 from sidecar.api.serving import BoundAddress, Limits, serving
 from sidecar.config import Settings
+from sidecar.core.addresses import PRIVATE_NETWORKS, IPNetwork
 from sidecar.core.annotations import Layout
 from sidecar.core.listen import ListenAddress
 from sidecar.core.state import Policy, Snapshot, State
@@ -136,7 +137,7 @@ class Agent:
         settings = self._settings
         return serving(
             self._application,
-            _bind(settings.listen, setting="--listen"),
+            self._bind(settings.listen, setting="--listen"),
             limits=Limits(
                 max_clients=settings.max_clients,
                 allow_from=settings.allow_from,
@@ -152,10 +153,20 @@ class Agent:
         runtime = self._runtime
         return serving(
             AdminApplication(runtime.metrics, overdue=runtime.liveness.overdue, ready=self._ready),
-            _bind(self._settings.admin_listen, setting="--admin-listen"),
-            limits=Limits(shutdown_timeout=_SHUTDOWN_SECONDS),
+            self._bind(self._settings.admin_listen, setting="--admin-listen"),
+            limits=Limits(allow_from=self._admin_networks(), shutdown_timeout=_SHUTDOWN_SECONDS),
             at_once=self.stopping.at_once,
         )
+
+    def _admin_networks(self) -> tuple[IPNetwork, ...]:
+        """Where the API is closed to the internet, so is this; but kubelet's probes always get through."""
+        allowed = self._settings.allow_from
+        return (*allowed, *PRIVATE_NETWORKS) if allowed else ()
+
+    def _bind(self, address: ListenAddress | None, *, setting: str) -> list[socket.socket]:
+        if address is None:
+            return []
+        return bind(address.at(self._settings.node_address), setting=setting)
 
     def _ready(self) -> bool:
         return self.latest.value.state.document is not None and not self.stopping.requested.is_set()
@@ -277,10 +288,6 @@ class Agent:
 def _waiting_places(max_clients: int) -> int:
     """How many clients may wait for changes: some connections stay free for those who do not wait."""
     return max(1, max_clients - max(1, max_clients // 64))
-
-
-def _bind(address: ListenAddress | None, *, setting: str) -> list[socket.socket]:
-    return [] if address is None else bind(address, setting=setting)
 
 
 def _printed(addresses: Sequence[BoundAddress]) -> str:

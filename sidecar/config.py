@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from sidecar.core.addresses import IPAddress, parse_address
+from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
 from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.durations import parse_duration, print_duration
 from sidecar.core.listen import ListenAddress, parse_listen
@@ -158,7 +158,7 @@ Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 DurationOrZero = Annotated[float, BeforeValidator(_duration_or_zero), Field(ge=0)]
 Listen = Annotated[ListenAddress | None, NoDecode, BeforeValidator(_listen)]
 Prefixes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_prefixes)]
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
+Networks = Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)]
 
 
 class Settings(BaseSettings):
@@ -194,7 +194,7 @@ class Settings(BaseSettings):
     absent_after: Duration = 300.0
     """How long the metadata service must keep saying "none" before earlier data are withdrawn."""
     listen: Listen = parse_listen("127.0.0.1:16925")
-    """Where the HTTP API listens: address:port, :port (all addresses), unix:/path or none."""
+    """Where the HTTP API listens: address:port, :port (all), host:port (--node-address), unix:/path, none."""
     admin_listen: Listen = parse_listen("127.0.0.1:16926")
     """Where probes and metrics listen, in the same forms."""
     max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
@@ -206,7 +206,7 @@ class Settings(BaseSettings):
     allow_forwarded: bool = False
     """Answer requests that carry X-Forwarded-For; refused by default, as the metadata service does."""
     allow_from: Networks = ()
-    """Networks whose connections the HTTP API serves, separated by commas; any if empty."""
+    """Networks whose connections are served, separated by commas; any if empty. Probes: also private ones."""
     node_name: Annotated[str, AfterValidator(_node_name)] | None = None
     """Name of the Node; NODE_NAME if not set."""
     kubeconfig: Path | None = None
@@ -248,6 +248,12 @@ class Settings(BaseSettings):
                 f"{_names('node_name')} is needed to publish annotations",
                 advice="set it (in a pod from the downward API, spec.nodeName), or use --no-annotations",
             )
+        for field, address in (("listen", self.listen), ("admin_listen", self.admin_listen)):
+            if address is not None and address.of_host and self.node_address is None:
+                raise UsageError(
+                    f"{_names(field)} is {address}, but {_names('node_address')} is not set",
+                    advice="set it (in a pod from the downward API, status.hostIP)",
+                )
         if self.annotation_prefix in self.previous_annotation_prefixes:
             raise UsageError(
                 f"{_names('previous_annotation_prefixes')} contains {self.annotation_prefix!r}",

@@ -416,6 +416,16 @@ class TestMistakes:
         monkeypatch.setenv("AZURE_LB_METADATA_ANNOTATIONS", "true")
         assert refusal("--upstream=http://agent", "--node-name=a") == line
 
+    @pytest.mark.parametrize("flag", ["--listen", "--admin-listen"])
+    def test_listening_on_an_unknown_node_address(self, flag: str) -> None:
+        """`host` needs the node's own address, and the line says where to get it."""
+        line = refusal(*DIRECT, f"{flag}=host:16925")
+        assert line.startswith(f"{flag} (AZURE_LB_METADATA_")
+        assert "--node-address" in line
+
+        settings = read(*DIRECT, f"{flag}=host:16925", "--node-address=fd00::4").settings
+        assert settings.node_address == ip_address("fd00::4")
+
     def test_prefix_that_is_also_an_earlier_one(self) -> None:
         """The present prefix cannot be among those whose keys are removed."""
         line = refusal("--node-name=a", "--previous-annotation-prefixes=b.example.com,azure-lb-metadata.io")

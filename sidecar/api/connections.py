@@ -4,23 +4,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any, cast
 
 from aiohttp import http_exceptions, web
 
 from sidecar.api.problems import SERVER
+from sidecar.core.addresses import IPNetwork
 from sidecar.logs import log
 from sidecar.metrics import Metrics
 
-__all__ = ["Handler", "IPNetwork", "Limits", "Server"]
+__all__ = ["Handler", "Limits", "Server"]
 
 _logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 """Answers requests."""
-
-IPNetwork = IPv4Network | IPv6Network
 
 _REFUSAL_SECONDS = 2.0
 """How long a client that is one too many has to send its request and take the refusal."""

@@ -1,11 +1,10 @@
 """What parts of a document a request asks for."""
 
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import Any
 
 from sidecar.api.parameters import Scope
-from sidecar.core.addresses import IPAddress
+from sidecar.core.addresses import PRIVATE_NETWORKS, IPAddress
 from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
 
 __all__ = ["ADDRESS_FILTERS", "RULE_FILTERS", "Filter", "scope_of"]
@@ -16,21 +15,6 @@ ADDRESS_FILTERS = frozenset(("privateIp", "family", "scope"))
 RULE_FILTERS = ADDRESS_FILTERS | {"protocol", "frontendPort", "backendPort"}
 """The filters of lists made of inbound rules."""
 
-_PRIVATE_NETWORKS = tuple(
-    ip_network(network)
-    for network in (
-        "10.0.0.0/8",  # RFC 1918
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",  # RFC 6598, shared
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "fc00::/7",  # RFC 4193, unique local
-        "::1/128",
-        "fe80::/10",
-    )
-)
-
 
 def scope_of(address: IPAddress) -> Scope:
     """Where an address can be reached from.
@@ -38,7 +22,7 @@ def scope_of(address: IPAddress) -> Scope:
     Not :attr:`ipaddress.IPv4Address.is_private`, which takes in documentation ranges and changed
     between Python versions.
     """
-    return Scope.PRIVATE if any(address in network for network in _PRIVATE_NETWORKS) else Scope.PUBLIC
+    return Scope.PRIVATE if any(address in network for network in PRIVATE_NETWORKS) else Scope.PUBLIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,36 @@
 """IP addresses as the metadata service writes them and as this project prints them."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-__all__ = ["IPAddress", "address_order", "endpoint", "parse_address", "sorted_addresses"]
+__all__ = [
+    "PRIVATE_NETWORKS",
+    "IPAddress",
+    "IPNetwork",
+    "address_order",
+    "endpoint",
+    "parse_address",
+    "sorted_addresses",
+]
 
 IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+PRIVATE_NETWORKS: tuple[IPNetwork, ...] = tuple(
+    ip_network(network)
+    for network in (
+        "10.0.0.0/8",  # RFC 1918
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",  # RFC 6598, shared
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "fc00::/7",  # RFC 4193, unique local
+        "::1/128",
+        "fe80::/10",
+    )
+)
+"""What is not reached from the internet; unlike ``is_private`` without the documentation ranges."""
 
 
 def parse_address(value: object) -> IPAddress:

@@ -10,6 +10,8 @@ __all__ = ["ListenAddress", "parse_listen"]
 _PATH_LENGTH = 107
 """Bytes of a Unix socket's path; ``sun_path`` has 108 with the closing zero (unix(7))."""
 
+_OF_HOST = "host"
+
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
@@ -21,10 +23,18 @@ class ListenAddress:
     """0: any free port."""
     path: str = ""
     """The path of a Unix socket; ``host`` and ``port`` say nothing then."""
+    of_host: bool = False
+    """The node's own address, which another setting tells; ``host`` says nothing then."""
+
+    def at(self, node_address: IPAddress | None) -> "ListenAddress":
+        """This address, with the node's own one filled in where it is meant."""
+        return ListenAddress(host=node_address, port=self.port) if self.of_host else self
 
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"
+        if self.of_host:
+            return f"{_OF_HOST}:{self.port}"
         if self.host is None:
             return f":{self.port}"
         return (
@@ -34,6 +44,8 @@ class ListenAddress:
 
 def parse_listen(text: str) -> ListenAddress | None:
     """Read ``127.0.0.1:16925``, ``:16925``, ``[::1]:16925`` or ``unix:/path``; ``none`` is ``None``.
+
+    ``host:16925`` is the node's own address, whichever family that is of.
 
     Raises:
         ValueError: anything else; the text is a sentence for whoever wrote the setting.
@@ -45,6 +57,8 @@ def parse_listen(text: str) -> ListenAddress | None:
     host, colon, port = text.rpartition(":")
     if not colon:
         raise ValueError(f"{text!r} has no port: write ADDRESS:PORT, :PORT, unix:/PATH or none")
+    if host == _OF_HOST:
+        return ListenAddress(host=None, port=_port(port), of_host=True)
     return ListenAddress(host=_host(host), port=_port(port))
 
 

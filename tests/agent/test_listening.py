@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, UnixConnector
+from aiohttp import ClientError, ClientSession, UnixConnector
 
 from sidecar.simulator import Serving
 from tests.agent.support import PUBLIC_IP, ok, taken_port
@@ -23,6 +23,23 @@ async def test_port_taken(tmp_path: Path, listener: str) -> None:
                 f"azure-lb-metadata run: cannot listen on {address} (Address already in use): something "
                 f"else listens there; stop it, or choose another address with --{listener}\n"
             )
+
+
+async def test_closed_to_the_internet(service: Serving, tmp_path: Path) -> None:
+    """On the node's own address, only the networks given get an answer; probes from private ones too."""
+    settings: Settings = {
+        "annotations": False,
+        "imds_endpoint": service.url,
+        "node_address": "127.0.0.1",
+        "listen": "host:0",
+        "admin_listen": "host:0",
+        "allow_from": "203.0.113.0/24",
+    }
+    async with agent_running(tmp_path, **settings) as agent:
+        assert agent.url.startswith("http://127.0.0.1:")
+        assert (await agent.admin("/livez")).status == 200
+        with pytest.raises(ClientError):
+            await agent.get("/v1/public-ip")
 
 
 async def test_second_agent(agent: AgentProcess, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def settings(values: dict[str, Value], monkeypatch: pytest.MonkeyPatch) -> Setti
     monkeypatch.setenv("NODE_NAME", "aks-1")
     monkeypatch.setenv("HOST_IP", "10.240.0.4")
     monkeypatch.delenv("AZURE_LB_METADATA_IMDS_ENDPOINT", raising=False)
-    arguments = [argument.replace("$(HOST_IP)", "10.240.0.4") for argument in render(values).arguments]
+    arguments = render(values).arguments
     return load(arguments, parser=ArgumentParser()).settings
 
 
@@ -80,7 +80,8 @@ def test_listens_on_all_addresses_of_the_pod(monkeypatch: pytest.MonkeyPatch) ->
 def test_host_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the node's network it binds to the node's address only, and serves private networks only."""
     got = settings({"hostNetwork": True}, monkeypatch)
-    assert (str(got.listen), str(got.admin_listen)) == ("10.240.0.4:16925", "10.240.0.4:16926")
+    assert (str(got.listen), str(got.admin_listen)) == ("host:16925", "host:16926")
+    assert str(got.node_address) == "10.240.0.4"
     assert got.allow_from
     assert all(network.is_private or str(network) == "100.64.0.0/10" for network in got.allow_from)
     pod = render({"hostNetwork": True}).agent["spec"]

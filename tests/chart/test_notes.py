@@ -44,7 +44,7 @@ def test_another_prefix() -> None:
     [
         ({}, "no registry has the image"),
         ({}, "set hostNetwork=true"),
-        ({"hostNetwork": True}, "network security group"),
+        ({"hostNetwork": True}, "serve private networks only"),
         ({"policy.enabled": False}, "may write to every Node"),
         ({"simulator.enabled": True}, "all addresses are made up"),
     ],

@@ -15,6 +15,7 @@ from sidecar.core.listen import ListenAddress, parse_listen
         ("0.0.0.0:80", ListenAddress(host=ip_address("0.0.0.0"), port=80)),
         ("[::1]:16925", ListenAddress(host=ip_address("::1"), port=16925)),
         ("[::]:0", ListenAddress(host=ip_address("::"), port=0)),
+        ("host:16925", ListenAddress(host=None, port=16925, of_host=True)),
         ("unix:/run/agent.sock", ListenAddress(host=None, port=0, path="/run/agent.sock")),
     ],
 )
@@ -22,6 +23,17 @@ def test_addresses(text: str, address: ListenAddress) -> None:
     """Addresses are read, and printed as they were written."""
     assert parse_listen(text) == address
     assert str(address) == text
+
+
+@pytest.mark.parametrize("node_address", ["10.224.0.4", "fd00::4"])
+def test_node_address(node_address: str) -> None:
+    """`host` is the node's own address, of either family; other addresses stay what they are."""
+    own = ip_address(node_address)
+    of_host, other = parse_listen("host:16925"), parse_listen("[::1]:16925")
+    assert of_host is not None
+    assert of_host.at(own) == ListenAddress(host=own, port=16925)
+    assert other is not None
+    assert other.at(own) == other
 
 
 def test_none() -> None:

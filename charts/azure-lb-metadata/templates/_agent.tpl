@@ -1,7 +1,7 @@
 {{/* What the agent binds to before the port. In the node's network it must not be every address; see allowFrom
 for why that alone does not keep the internet out. */}}
 {{- define "azure-lb-metadata.host" -}}
-{{- if .Values.hostNetwork }}$(HOST_IP){{ end -}}
+{{- if .Values.hostNetwork }}host{{ end -}}
 {{- end }}
 
 {{/* On Azure, what is sent to a machine's public address arrives at its private one: only the sender's address
