@@ -26,7 +26,7 @@ from pydantic_settings import (
 )
 
 from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
-from sidecar.core.annotations import DEFAULT_PREFIX
+from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
 from sidecar.core.durations import parse_duration, print_duration
 from sidecar.core.listen import ListenAddress, parse_listen
 from sidecar.errors import UsageError
@@ -67,8 +67,6 @@ _METAVARS = {
 }
 """What stands for the value of a flag in ``--help``, where it is not a duration."""
 
-_RESERVED_PREFIXES = ("kubernetes.io", "k8s.io", "kubernetes.azure.com")
-_LONGEST_PREFIX = 110
 _LONGEST_TIMEOUT = 15.0
 """Two attempts in a row then still end before the poller counts as stuck (``liveness.py``)."""
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -116,14 +114,6 @@ def _upstream(value: str) -> str:
     return value if value == "imds" else _origin(value)
 
 
-def _prefix(value: str) -> str:
-    if len(value) > _LONGEST_PREFIX or _SUBDOMAIN.fullmatch(value) is None:
-        raise ValueError(f"{value!r} is not a DNS subdomain of at most {_LONGEST_PREFIX} characters")
-    if any(value == reserved or value.endswith(f".{reserved}") for reserved in _RESERVED_PREFIXES):
-        raise ValueError(f"{value!r} is reserved; use a domain of your own")
-    return value
-
-
 def _node_name(value: str) -> str:
     if len(value) > 253 or _SUBDOMAIN.fullmatch(value) is None:
         raise ValueError(f"{value!r} is not the name of a Node")
@@ -151,7 +141,7 @@ def _default_poll_interval(data: dict[str, Any]) -> float:
 def _prefixes(value: object) -> object:
     if not isinstance(value, str):
         return value
-    return tuple(_prefix(part.strip()) for part in value.split(","))
+    return tuple(parse_prefix(part.strip()) for part in value.split(","))
 
 
 Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
@@ -215,7 +205,7 @@ class Settings(BaseSettings):
     """Context of the kubeconfig file; its current one if not set."""
     annotate: Literal["full", "summary"] = "full"
     """`summary` leaves out the annotation that holds the whole document."""
-    annotation_prefix: Annotated[str, AfterValidator(_prefix)] = DEFAULT_PREFIX
+    annotation_prefix: Annotated[str, AfterValidator(parse_prefix)] = DEFAULT_PREFIX
     """Domain of the annotation keys."""
     previous_annotation_prefixes: Prefixes = ()
     """Earlier values of --annotation-prefix, separated by commas: their keys are removed at the start."""

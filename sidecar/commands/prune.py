@@ -13,8 +13,7 @@ from sidecar.commands.arguments import Parser, duration
 from sidecar.commands.departure import departed
 from sidecar.commands.prune_report import Report
 from sidecar.commands.pruning import Pruner, Scope, Target, each, targets
-from sidecar.config import _prefix as checked_prefix
-from sidecar.core.annotations import DEFAULT_PREFIX
+from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
 from sidecar.errors import ExitCode, UsageError
 from sidecar.kube.client import NODE_NAME
 from sidecar.kube.operator import DaemonSet, OperatorClient, connect_operator
@@ -126,7 +125,7 @@ def _node(text: str) -> str:
 
 def _prefix(text: str) -> str:
     try:
-        return checked_prefix(text)
+        return parse_prefix(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
 

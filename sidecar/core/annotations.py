@@ -28,6 +28,7 @@ __all__ = [
     "field_manager",
     "found",
     "own",
+    "parse_prefix",
     "with_status",
 ]
 
@@ -64,6 +65,10 @@ _OMITTED_FIRST = (
 """What gives way to the budget, in this order."""
 
 _REVISION = re.compile(r"[0-9a-f]{16}")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_RESERVED_PREFIXES = ("kubernetes.io", "k8s.io", "kubernetes.azure.com")
+_LONGEST_PREFIX = 110
+"""Characters: a field manager has at most 128 bytes, ours included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,19 @@ class Layout:
     def key(self, name: str) -> str:
         """The full annotation key of one of ``KEYS``."""
         return f"{self.prefix}/{name}"
+
+
+def parse_prefix(value: str) -> str:
+    """Check the domain of annotation keys, and return it.
+
+    Raises:
+        ValueError: not a DNS subdomain, too long, or reserved (MicrosoftDocs/azure-aks-docs use-labels.md).
+    """
+    if len(value) > _LONGEST_PREFIX or _SUBDOMAIN.fullmatch(value) is None:
+        raise ValueError(f"{value!r} is not a DNS subdomain of at most {_LONGEST_PREFIX} characters")
+    if any(value == reserved or value.endswith(f".{reserved}") for reserved in _RESERVED_PREFIXES):
+        raise ValueError(f"{value!r} is reserved; use a domain of your own")
+    return value
 
 
 def field_manager(prefix: str) -> str:
