@@ -14,6 +14,8 @@ PROGRAM = "azure-lb-metadata"
 COMMANDS = {
     "run": "the agent: read the metadata service, annotate the Node, answer over HTTP",
     "get": "print one answer: of the running agent, the metadata service, or a Node",
+    "wait": "end when the agent or the metadata service says what is waited for",
+    "exec": "wait, then become another command with the facts in its environment",
     "prune": "remove the annotations from all Nodes, or from some",
     "simulate": "a stand-in for the metadata service, for tests and demonstrations",
     "demo": "simulator and agent on loopback, to look around",

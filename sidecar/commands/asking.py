@@ -5,32 +5,29 @@ What the agent answers over HTTP is passed on; for the others the same answers a
 
 import asyncio
 import itertools
-import json
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import aiohttp
 
 from sidecar import clock
-from sidecar.api.bodies import Facts, Question
-from sidecar.api.endpoints import ENDPOINTS
-from sidecar.api.filters import Filter
+from sidecar.api.bodies import Facts
 from sidecar.api.parameters import Format
-from sidecar.api.problems import NothingError
+from sidecar.api.problems import NothingError, ProblemError
+from sidecar.commands.questions import Asked
 from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.annotations import Layout, found
 from sidecar.core.backoff import retry_ceiling
-from sidecar.core.document import canonical_bytes
 from sidecar.core.environment import variables
 from sidecar.core.outcome import Answer, Failure, Reason, Status
-from sidecar.core.parsing import parse_canonical
-from sidecar.core.reply import shown
+from sidecar.core.reply import member, printable, shown
 from sidecar.core.state import Policy, Snapshot, State, observe, take_up
+from sidecar.core.upstream import Response, interpret
 from sidecar.errors import Error, ExitCode, NoneError, UnreachableError
 from sidecar.metrics import Metrics
-from sidecar.sources import Source
+from sidecar.sources import Source, reading
 
 __all__ = [
     "AgentRespondent",
@@ -62,8 +59,8 @@ class _AgainError(Error):
 class Respondent(Protocol):
     """Somebody who answers."""
 
-    async def answer(self, what: str, form: Format) -> bytes:
-        """The body of ``/v1/`` + ``what`` in one of its forms.
+    async def answer(self, asked: Asked, form: Format) -> bytes:
+        """The body that answers a question, in one of its forms.
 
         Raises:
             NoneError: there is none.
@@ -85,13 +82,15 @@ class SnapshotRespondent:
     node_address: IPAddress | None = None
     """The node's own address, whose public IP comes first."""
 
-    async def answer(self, what: str, form: Format) -> bytes:
+    async def answer(self, asked: Asked, form: Format) -> bytes:
         """See :class:`Respondent`."""
         facts = Facts(self.snapshot, self.node, self.node_address)
         try:
-            return ENDPOINTS[f"/v1/{what}"].build(facts, Question(Filter(), form))
+            return asked.endpoint.build(facts, asked.question(form))
         except NothingError as error:
             raise NoneError(str(error)) from error
+        except ProblemError as error:
+            raise IncompleteError(str(error)) from error
 
     async def variables(self) -> dict[str, str]:
         """See :class:`Respondent`."""
@@ -108,14 +107,18 @@ class AgentRespondent:
     patience: float
     """Seconds to go on asking."""
 
-    async def answer(self, what: str, form: Format) -> bytes:
+    async def answer(self, asked: Asked, form: Format) -> bytes:
         """See :class:`Respondent`."""
-        return await self._get(f"/v1/{what}?format={form}")
+        return await self._get(asked.target(form))
 
     async def variables(self) -> dict[str, str]:
-        """See :class:`Respondent`; which public IP comes first is the agent's own word."""
-        body = json.loads(await self.answer("loadbalancer", Format.JSON))
-        given = variables(_published(body), node=body["node"], node_address=None)
+        """See :class:`Respondent`."""
+        snapshot = _published(await self._get("/v1/loadbalancer"))
+        return await self.variables_of(snapshot, node=snapshot.state.node(None))
+
+    async def variables_of(self, snapshot: Snapshot, *, node: str | None) -> dict[str, str]:
+        """The variables of what the agent publishes; which public IP comes first is its own word."""
+        given = variables(snapshot, node=node, node_address=None)
         for name, family in (("PUBLIC_IP", "ipv4"), ("PUBLIC_IPV6", "ipv6")):
             if given[f"AZURE_LB_{name}"]:
                 address = await self._get(f"/v1/public-ip?format=text&family={family}")
@@ -128,14 +131,16 @@ class AgentRespondent:
     async def _get_once(self, target: str) -> bytes:
         try:
             async with self.session.get(self.url + target, allow_redirects=False) as response:
-                body = await response.read()
-                if response.status == 200:
-                    return body
-                detail = f"{self.url} says: {shown(body)}"
-        except (aiohttp.ClientError, OSError) as error:
-            raise _AgainError(f"no agent answers at {self.url} ({error})") from error
-        if response.status == 404 and response.content_type == "application/problem+json":
-            # Any other 404 is of something that is not our agent, and says nothing of the node.
+                body = await reading.read(response)
+        except reading.ERRORS as error:
+            why = reading.failure(error).detail
+            raise _AgainError(f"no agent answers at {self.url} ({why})") from error
+        if response.status == 200:
+            return body
+        told = member(body, "detail")
+        detail = f"{self.url} says: {printable(told) if isinstance(told, str) else shown(body)}"
+        if response.status == 404 and member(body, "code") == NothingError.code:
+            # Any other 404 is that of an agent that does not know the path, or of another program.
             raise NoneError(detail)
         if response.status in {429, 502, 503, 504}:
             raise _AgainError(detail)
@@ -166,7 +171,6 @@ async def ask_imds(
         node_address: The node's own address, if it is known.
 
     Raises:
-        NoneError: it says that there is none.
         UnreachableError: no answer in time.
         Error: it refuses, or answers with something else than a document.
     """
@@ -179,8 +183,6 @@ async def ask_imds(
         return outcome
 
     answer = await _until_answered(once, patience=patience)
-    if answer.body is None:
-        raise NoneError("the metadata service has no load balancer metadata for this machine")
     now = clock.now()
     # Not held back: what the service says now is what was asked for.
     state = State(started=now, empty_answers=3)
@@ -231,12 +233,17 @@ def _annotated(annotations: Mapping[str, str], name: str, layout: Layout) -> Sna
     return SnapshotRespondent(Snapshot(state=state, status=status, reason=state.reason(status)), node=name)
 
 
-def _published(body: dict[str, Any]) -> Snapshot:
-    """The snapshot that an agent's ``/v1/loadbalancer`` tells of."""
-    document = parse_canonical(canonical_bytes(body["loadbalancer"])).document
-    state = State(started=clock.now(), document=document)
-    reason = None if body["reason"] is None else Reason(body["reason"])
-    return Snapshot(state=state, status=Status(body["status"]), reason=reason)
+def _published(body: bytes) -> Snapshot:
+    """The snapshot that an agent's ``/v1/loadbalancer`` tells of.
+
+    Raises:
+        Error: it is not the answer of an agent.
+    """
+    now = clock.now()
+    answer = interpret(Response(status=200, body=body, age="0"), node=None, last=None, now=now)
+    if isinstance(answer, Failure):
+        raise Error(f"the answer is not that of an agent: {answer.detail}")
+    return Snapshot.of(observe(State(started=now), answer, now, _POLICY), now, _POLICY)
 
 
 async def _until_answered(ask: Callable[[], Awaitable[_Value]], *, patience: float) -> _Value:

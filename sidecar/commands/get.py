@@ -6,39 +6,43 @@ import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
-import aiohttp
-
-from sidecar import clock
-from sidecar.api.endpoints import ENDPOINTS
 from sidecar.api.parameters import Format
-from sidecar.commands.arguments import Parser, duration
+from sidecar.commands.arguments import Parser
 from sidecar.commands.asking import Respondent, ask_imds, ask_node, reach_agent
-from sidecar.config import Settings, load_variables
+from sidecar.commands.questions import WHATS, Asked, parse_asked
+from sidecar.commands.targets import add_target_arguments, agent_url, metadata_service, settings_of
 from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.environment import print_variables
-from sidecar.errors import ExitCode, UnreachableError, UsageError
-from sidecar.sources.imds import IMDSSource
+from sidecar.errors import Error, ExitCode, UnreachableError, UsageError
+from sidecar.sources import reading
 
 __all__ = ["main"]
 
-_WHATS = sorted(path.removeprefix("/v1/") for path in ENDPOINTS if path.startswith("/v1/"))
-_JSON_ONLY = {"loadbalancer", "raw"}
+_PATIENCE = 10.0
+"""Seconds."""
+
+_LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
+_LIST_VARIABLES = ("AZURE_LB_PUBLIC_IPS", "AZURE_LB_INBOUND_IPS", "AZURE_LB_OUTBOUND_IPS")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print one answer.
+    """Print one answer; where there is none, what is printed is empty and the exit code says so.
 
     Raises:
-        NoneError: there is none.
+        NoneError: there is no such thing to print.
         UnreachableError: nobody answered in time.
     """
     parsed = _parser().parse_args(arguments)
     if sum((parsed.direct, parsed.node is not None, parsed.upstream is not None)) > 1:
         raise UsageError("--direct, --node and --upstream exclude each other")
-    output = asyncio.run(_get(parsed))
+    asked = parse_asked(parsed.what, parsed.parameters)
+    if parsed.output == "text" and asked.json_only:
+        raise UsageError(f"{parsed.what} has no text form", advice="use -o json, yaml or env")
+    output, there_is_one = asyncio.run(_get(parsed, asked))
     sys.stdout.write(output)
-    return ExitCode.DONE if output.strip() not in {"", "[]"} else ExitCode.NONE
+    return ExitCode.DONE if there_is_one else ExitCode.NONE
 
 
 def _parser() -> Parser:
@@ -46,40 +50,52 @@ def _parser() -> Parser:
         "get",
         description="Print one answer: of the agent on this host if one runs, else of the metadata service.",
     )
+    parser.add_argument("what", nargs="?", default="loadbalancer", metavar="WHAT", help=", ".join(WHATS))
     parser.add_argument(
-        "what", nargs="?", choices=_WHATS, default="loadbalancer", metavar="WHAT", help=", ".join(_WHATS)
+        "parameters",
+        nargs="*",
+        metavar="NAME=VALUE",
+        help="parameters as the HTTP API has them, such as protocol=udp port=41932 of reachable",
     )
     parser.add_argument(
         "-o", "--output", choices=("text", "json", "yaml", "env"), help="text where there is one, else json"
     )
-    parser.add_argument("--upstream", metavar="URL", help="ask this agent")
-    parser.add_argument("--direct", action="store_true", help="ask the metadata service itself")
+    add_target_arguments(parser, timeout=_PATIENCE)
     parser.add_argument("--node", metavar="NAME", help="read the annotations of this Node")
     parser.add_argument("--kubeconfig", metavar="PATH", help="for --node")
     parser.add_argument("--context", metavar="NAME", help="for --node")
     parser.add_argument("--annotation-prefix", metavar="DOMAIN", default=DEFAULT_PREFIX, help="for --node")
-    parser.add_argument(
-        "--timeout", type=duration, default=10.0, metavar="DURATION", help="how long to try [10s]"
-    )
     return parser
 
 
-async def _get(parsed: Namespace) -> str:
+async def _get(parsed: Namespace, asked: Asked) -> tuple[str, bool]:
+    """What to print, and whether there is anything in it."""
     async with _respondent(parsed) as respondent:
         if parsed.output == "env":
-            return print_variables(await respondent.variables())
-        json_only = parsed.what in _JSON_ONLY
-        if parsed.output == "text" and json_only:
-            raise UsageError(f"{parsed.what} has no text form", advice="use -o json, yaml or env")
-        form = Format.JSON if parsed.output in {"json", "yaml"} or json_only else Format.TEXT
-        return _printed(await respondent.answer(parsed.what, form), form, yaml=parsed.output == "yaml")
-
-
-def _printed(body: bytes, form: Format, *, yaml: bool) -> str:
-    text = body.decode()
+            values = await respondent.variables()
+            return print_variables(values), any(values[name] for name in _LIST_VARIABLES)
+        form = Format.JSON if parsed.output in {"json", "yaml"} or asked.json_only else Format.TEXT
+        text = (await respondent.answer(asked, form)).decode()
     if form is Format.TEXT:
-        return text
-    value = json.loads(text)
+        return text, bool(text.strip())
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise Error(f"the answer is not JSON ({error})") from error
+    return _printed(value, yaml=parsed.output == "yaml"), _has_any(value)
+
+
+def _has_any(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Whether an answer has an entry, an address or a fact."""
+    if not isinstance(value, dict):
+        return bool(value)
+    document = value.get("loadbalancer")
+    if isinstance(document, dict):
+        return any(document.get(name) for name in _LISTS)
+    return bool(value.get("privateIps", True))
+
+
+def _printed(value: object, *, yaml: bool) -> str:
     if not yaml:
         return json.dumps(value, indent=2) + "\n"
     from yaml import safe_dump  # noqa: PLC0415 - only this form needs it
@@ -101,34 +117,15 @@ async def _respondent(parsed: Namespace) -> AsyncIterator[Respondent]:
         )
         return
     # The endpoint and where the agent listens follow the agent's own variables.
-    given = {} if parsed.upstream is None else {"upstream": parsed.upstream}
-    settings = load_variables(annotations=False, **given)
+    settings = settings_of(parsed)
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=settings.imds_timeout)) as session,
-        IMDSSource(
-            endpoint=settings.imds_endpoint,
-            api_version=settings.imds_api_version,
-            timeout=settings.imds_timeout,
-            clock=clock.now,
-        ) as source,
+        reading.new_session(timeout=settings.imds_timeout) as session,
+        metadata_service(settings) as source,
     ):
-        url = _agent_url(parsed, settings)
+        url = agent_url(parsed, settings)
         agent = None if url is None else await reach_agent(session, url, patience=parsed.timeout)
         if agent is None and url is not None and parsed.upstream is not None:
             raise UnreachableError(f"no agent listens at {url}")
         yield agent or await ask_imds(
             source, patience=parsed.timeout, node=settings.node_name, node_address=settings.node_address
         )
-
-
-def _agent_url(parsed: Namespace, settings: Settings) -> str | None:
-    """The agent to ask: the one that is named, else the one on this host; ``None``: no agent."""
-    if parsed.direct or parsed.upstream == "imds":
-        return None
-    if parsed.upstream is not None:
-        return settings.upstream
-    listen = settings.listen
-    if listen is None or listen.path:
-        return None
-    host = "127.0.0.1" if listen.host is None else listen.host
-    return f"http://[{host}]:{listen.port}" if ":" in str(host) else f"http://{host}:{listen.port}"

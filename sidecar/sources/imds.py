@@ -8,8 +8,6 @@ import logging
 from types import TracebackType
 from typing import Self
 
-import aiohttp
-
 from sidecar.clock import Clock
 from sidecar.core.backoff import parse_retry_after
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason
@@ -43,7 +41,7 @@ class IMDSSource:
         self._refused_versions: set[str] = set()
         self._clock = clock
         self._last: Answer | None = None
-        self._session = reading.new_session(aiohttp.ClientTimeout(total=timeout), {"Metadata": "true"})
+        self._session = reading.new_session(timeout=timeout, Metadata="true")
 
     async def __aenter__(self) -> Self:
         return self

@@ -27,16 +27,17 @@ ERRORS = (TooLargeError, TimeoutError, aiohttp.ClientError, OSError)
 """What a request and :func:`read` may raise; :func:`failure` says what it means."""
 
 
-def new_session(timeout: aiohttp.ClientTimeout, headers: dict[str, str]) -> aiohttp.ClientSession:
+def new_session(*, timeout: float | None = None, **headers: str) -> aiohttp.ClientSession:
     """A client of one keep-alive connection, without proxy, cookies and decompression.
 
+    ``timeout`` is in seconds, for a whole request; ``None``: each request has its own.
     When a connection ends before an answer has begun, aiohttp sends the GET once more on a new one:
     so a kept connection that the server has closed meanwhile costs no attempt.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=1, force_close=False),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=timeout,
+        timeout=aiohttp.ClientTimeout(total=timeout),
         headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT, **headers},
         skip_auto_headers=("Accept",),
         auto_decompress=False,

@@ -52,7 +52,7 @@ class UpstreamSource:
         self._last: UpstreamAnswer | None = None
         self._etag: str | None = None
         self._failed = False
-        self._session = reading.new_session(aiohttp.ClientTimeout(), {"Accept": "application/json"})
+        self._session = reading.new_session(Accept="application/json")
 
     async def __aenter__(self) -> Self:
         return self

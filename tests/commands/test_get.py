@@ -37,6 +37,9 @@ BODY = body(
 FULL: Document = answer(BODY).document
 NO_PUBLIC_IP = body(outbound=[pair("52.1.1.1")])
 
+REACHABLE = ("reachable protocol=tcp port=30443",)
+"""What needs parameters."""
+
 TEXTS = {
     "public-ip": "20.9.9.9\n",
     "public-ips": "20.1.2.3\n20.9.9.9\n2001:db8::7\n",
@@ -144,6 +147,28 @@ class TestForms:
 
         assert (ended.code, ended.out) == (0, VARIABLES)
 
+    async def test_private_ips(self, get: Get) -> None:
+        """The facts are grouped per private IP address, or those of one of them."""
+        all_of_them, one = await get("private-ips"), await get("private-ips/10.240.0.5")
+
+        assert (all_of_them.code, all_of_them.out) == (0, "10.240.0.4\n10.240.0.5\nfd00::4\n")
+        assert (one.code, json.loads(one.out)["publicIps"]) == (0, ["20.9.9.9"])
+
+    async def test_unknown_private_ip(self, get: Get) -> None:
+        """A private IP address that is not known is none, with those that are."""
+        ended = await get("private-ips/10.9.9.9")
+
+        assert (ended.code, ended.out) == (3, "")
+        assert "10.240.0.4" in ended.err
+
+    async def test_parameters(self, get: Get) -> None:
+        """Parameters of the HTTP API are taken as NAME=VALUE."""
+        reachable = await get("reachable", "protocol=tcp", "port=30443")
+        rules = await get("inbound-rules", "family=ipv6", "-o", "json")
+
+        assert (reachable.code, reachable.out.splitlines()[-1]) == (0, "20.20.20.20:443")
+        assert [rule["frontendIpAddress"] for rule in json.loads(rules.out)] == ["2001:db8::20"]
+
     async def test_asked(self, get: Get, respondent: str, imds: Serving) -> None:
         """The one is asked, and the other is not."""
         await get("public-ip")
@@ -197,23 +222,44 @@ class TestNone:
         assert (ended.code, ended.out) == (3, "")
         assert "lists no public IP address" in ended.err
 
-    async def test_no_metadata(self, get: Get, imds: Serving) -> None:
-        """Where the metadata service has nothing, whatever is asked is none."""
+    @pytest.mark.parametrize("who", ["agent", "metadata service"])
+    async def test_no_metadata(self, get: Get, imds: Serving, new_agent: NewAgent, who: str) -> None:
+        """Where the metadata service has nothing, whatever is asked is none, in every form."""
         imds.simulator.set_document("none")
+        if who == "agent":
+            await new_agent(none_accepted())
 
-        for what in ("loadbalancer", "public-ip", "inbound-rules"):
+        for what in ("public-ip", "raw", "private-ips/10.240.0.4"):
             ended = await get(what)
             assert (ended.code, ended.out) == (3, "")
-            assert "no load balancer metadata" in ended.err
-        assert imds.simulator.counters.by_status == {"404": 3}
+            assert "private IP" in ended.err or "no load balancer metadata" in ended.err
+        for what in ("public-ips", "inbound-rules", "private-ips", "history", *REACHABLE):
+            assert ((ended := await get(*what.split())).code, ended.out) == (3, "")
+        for what in ("public-ips", "private-ips", *REACHABLE):
+            assert (await get(*what.split(), "-o", "json")).code == 3
+        assert imds.simulator.counters.requests == (0 if who == "agent" else 10 + len(REACHABLE))
 
-    async def test_no_metadata_by_the_agent(self, get: Get, new_agent: NewAgent) -> None:
-        """The agent's accepted "none" is none as well."""
-        await new_agent(none_accepted())
+    @pytest.mark.parametrize("who", ["agent", "metadata service"])
+    async def test_no_metadata_as_a_whole(
+        self, get: Get, imds: Serving, new_agent: NewAgent, who: str
+    ) -> None:
+        """The whole document and the variables are printed as they are, empty, and are none."""
+        imds.simulator.set_document("none")
+        if who == "agent":
+            await new_agent(none_accepted())
 
-        assert (await get("public-ip")).code == 3
-        assert (await get("raw")).code == 3
-        assert (await get("public-ips")).code == 3
+        ended, variables = await get(), await get("-o", "env")
+
+        assert (ended.code, json.loads(ended.out)["status"]) == (3, "no-metadata")
+        assert variables.code == 3
+        assert "AZURE_LB_STATUS=no-metadata\nAZURE_LB_PUBLIC_IP=\n" in variables.out
+
+    async def test_stale_none(self, get: Get, new_agent: NewAgent) -> None:
+        """Data that are stale and have nothing in them are none as well."""
+        await new_agent(snapshot_of(restored(answer(EMPTY_BODY).document, age=3600.0)))
+
+        for form in ("json", "yaml", "env"):
+            assert (await get("-o", form)).code == 3
 
     async def test_empty_lists(self, get: Get, imds: Serving) -> None:
         """Empty lists are an answer at once: nothing is held back from whoever asks directly."""
@@ -373,6 +419,25 @@ class TestFailure:
         assert (ended.code, ended.out) == (1, "")
         assert "Welcome" in ended.err
 
+    async def test_older_agent(self, get: Get) -> None:
+        """The 404 of an agent that does not know what is asked is no answer, and so not "there is none"."""
+        problem = b'{"title":"Not Found","status":404,"detail":"There is nothing at \'/v1/history\'."}'
+        answered = response("404 Not Found", problem, "Content-Type: application/problem+json")
+        async with raw_server(lambda _: answered) as server:
+            ended = await get("history", f"--upstream={server.url}")
+
+        assert (ended.code, ended.out) == (1, "")
+        assert "There is nothing at '/v1/history'." in ended.err
+
+    @pytest.mark.parametrize("output", ["json", "yaml", "env"])
+    async def test_lies(self, get: Get, output: str) -> None:
+        """An answer that is none of an agent's is a failure in one line."""
+        async with raw_server(lambda _: response("200 OK", b"<h1>Welcome</h1>")) as server:
+            ended = await get("loadbalancer", "-o", output, f"--upstream={server.url}")
+
+        assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+        assert "JSON" in ended.err
+
 
 class TestUsage:
     """Wrong arguments and settings: 2, one line, and nobody is asked."""
@@ -382,6 +447,13 @@ class TestUsage:
         [
             ("everything",),
             ("public-ip", "public-ips"),
+            ("events",),
+            ("private-ips/IP",),
+            ("reachable",),
+            ("reachable", "protocol=tcp", "port=0"),
+            ("public-ips", "family=ipv7"),
+            ("public-ips", "format=json"),
+            ("public-ip", "node=a"),
             ("-o", "xml"),
             ("--timeout=10",),
             ("--direct", "--upstream=http://127.0.0.1:9"),

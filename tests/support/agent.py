@@ -118,6 +118,11 @@ class Program:
         self._log = log
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """What it wrote to standard output so far."""
         return self._output.read_text()

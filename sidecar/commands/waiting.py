@@ -1,0 +1,177 @@
+"""Waiting for a condition: of an agent by requests that it holds, else of the metadata service."""
+
+import asyncio
+import random
+import signal
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from sidecar import clock
+from sidecar.commands.asking import IncompleteError, reach_agent
+from sidecar.commands.targets import add_target_arguments, agent_url, metadata_service, settings_of
+from sidecar.config import Settings
+from sidecar.core.backoff import next_poll_delay
+from sidecar.core.conditions import Condition, Verdict, judge, parse_condition
+from sidecar.core.durations import print_duration
+from sidecar.core.state import Policy, Snapshot, State, observe
+from sidecar.errors import NoneError, UnreachableError
+from sidecar.sources import Source, reading
+from sidecar.sources.upstream import UpstreamSource
+
+__all__ = ["Waited", "add_waiting_arguments", "run_until_terminated", "wait"]
+
+_Value = TypeVar("_Value")
+
+_PATIENCE = 60.0
+"""Seconds."""
+
+_POLL_INTERVAL = 10.0
+"""Seconds between two requests to the metadata service, as an agent makes them."""
+
+_WAIT = 60
+"""Seconds that an agent is asked to hold a request."""
+
+_POLICY = Policy(stale_after=float("inf"), absent_after=0.0)
+"""Of data that are used at once."""
+
+_TERMINATED = 128 + signal.SIGTERM
+"""What a shell reports of a command that SIGTERM ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """What held in the end, and who said so."""
+
+    snapshot: Snapshot
+    settings: Settings
+    url: str | None
+    """Of the agent; ``None``: the metadata service itself."""
+
+
+def add_waiting_arguments(parser: ArgumentParser) -> None:
+    """Add ``--for`` and the arguments that say who is asked and for how long."""
+    parser.add_argument(
+        "--for",
+        dest="condition",
+        type=_condition,
+        default="data",
+        metavar="CONDITION",
+        help="data, public-ip, or egress-in=ADDRESS,NETWORK,...: "
+        "every address that the node leaves from is among these [data]",
+    )
+    add_target_arguments(parser, timeout=_PATIENCE)
+
+
+def _condition(text: str) -> Condition:
+    try:
+        return parse_condition(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def run_until_terminated(coroutine: Coroutine[Any, Any, _Value]) -> _Value:
+    """Run to the end. As the first process of a container, nothing else would end it at SIGTERM.
+
+    Raises:
+        SystemExit: SIGTERM came, with the code that a shell gives it.
+    """
+
+    async def run() -> _Value:
+        task = asyncio.ensure_future(coroutine)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await task
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise SystemExit(_TERMINATED) from None
+
+
+async def wait(parsed: Namespace) -> Waited:
+    """Wait until the condition of the arguments holds.
+
+    Raises:
+        NoneError: at the end of the time the answer is that there is none.
+        IncompleteError: at the end of the time there is something else.
+        UnreachableError: in all the time there was no answer.
+    """
+    settings = settings_of(parsed)
+    url = agent_url(parsed, settings)
+    async with AsyncExitStack() as stack:
+        if url is not None and parsed.upstream is None and not await _listens(url, settings):
+            url = None
+        reached = metadata_service(settings) if url is None else _agent(url, settings)
+        source: Source = await stack.enter_async_context(reached)
+        waiting = _Waiting(source, parsed.condition, min(settings.poll_interval, _POLL_INTERVAL))
+        return Waited(await waiting.until_held(patience=parsed.timeout), settings, url)
+
+
+async def _listens(url: str, settings: Settings) -> bool:
+    """Whether there is an agent on this host; one that is named is waited for."""
+    async with reading.new_session(timeout=settings.imds_timeout) as session:
+        return await reach_agent(session, url, patience=0.0) is not None
+
+
+def _agent(url: str, settings: Settings) -> UpstreamSource:
+    return UpstreamSource(
+        url=url,
+        node_name=settings.node_name,
+        wait=_WAIT,
+        timeout=settings.imds_timeout,
+        clock=clock.now,
+    )
+
+
+class _Waiting:
+    """One wait: asks again and again, and says on a terminal what it waits for."""
+
+    def __init__(self, source: Source, condition: Condition, poll_interval: float) -> None:
+        self._source = source
+        self._condition = condition
+        self._poll_interval = poll_interval
+        self._state = State(started=clock.now())
+        self._said = ""
+
+    async def until_held(self, *, patience: float) -> Snapshot:
+        """The snapshot of which the condition holds.
+
+        Raises:
+            NoneError: see :func:`wait`, also for the others.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                while True:
+                    delay = await self._turn()
+                    verdict, why = judge(self._condition, self._state)
+                    if verdict is Verdict.HELD:
+                        return Snapshot.of(self._state, clock.now(), _POLICY)
+                    self._say(why)
+                    await asyncio.sleep(delay)
+        except TimeoutError:
+            self._fail(patience)
+
+    async def _turn(self) -> float:
+        """Ask once, and return the seconds to wait before asking again."""
+        outcome = await self._source.fetch()
+        self._state = observe(self._state, outcome, clock.now(), _POLICY)
+        return next_poll_delay(
+            outcome,
+            failures=self._state.failures,
+            poll_interval=self._poll_interval,
+            fraction=random.random(),  # noqa: S311 - no secret
+        )
+
+    def _say(self, why: str) -> None:
+        if why != self._said and sys.stderr.isatty():
+            sys.stderr.write(f"waiting for {self._condition.text}: {why}\n")
+        self._said = why
+
+    def _fail(self, patience: float) -> NoReturn:
+        verdict, why = judge(self._condition, self._state)
+        kinds = {Verdict.NONE: NoneError, Verdict.DIFFERS: IncompleteError}
+        kind = kinds.get(verdict, UnreachableError)
+        raise kind(f"no {self._condition.text} within {print_duration(patience)}", advice=why)

@@ -1,0 +1,115 @@
+"""What can be waited for, and how things stand with it."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.core.conditions import Verdict, judge, parse_condition
+from sidecar.core.document import EMPTY, Document
+from sidecar.core.outcome import NONE, Outcome, Reason
+from sidecar.core.state import Policy, State, observe
+from tests.core.examples import FULL, answer, at, document, failure, inbound, outbound, public
+
+POLICY = Policy(stale_after=300, absent_after=300)
+
+INBOUND_ONLY = document(inbound=inbound("20.20.20.20"))
+OUTBOUND_ONLY = document(out=outbound("52.1.1.1"))
+DUAL_STACK = Document.of(public_ip_addresses=[public("20.1.2.3"), public("2001:db8::7", "fd00::4")])
+
+
+def state(*outcomes: Outcome) -> State:
+    """The state after some attempts."""
+    known = State(started=at(0))
+    for outcome in outcomes:
+        known = observe(known, outcome, at(0), POLICY)
+    return known
+
+
+def verdict(condition: str, *outcomes: Outcome) -> Verdict:
+    """How things stand with a condition after some attempts."""
+    return judge(parse_condition(condition), state(*outcomes))[0]
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (FULL, (Verdict.HELD, Verdict.HELD, Verdict.HELD)),
+        (DUAL_STACK, (Verdict.HELD, Verdict.HELD, Verdict.DIFFERS)),
+        (INBOUND_ONLY, (Verdict.HELD, Verdict.NONE, Verdict.NONE)),
+        (OUTBOUND_ONLY, (Verdict.HELD, Verdict.NONE, Verdict.DIFFERS)),
+        (document(public=public("20.1.2.4")), (Verdict.HELD, Verdict.HELD, Verdict.DIFFERS)),
+    ],
+    ids=["all", "dual stack", "inbound only", "outbound only", "other address"],
+)
+def test_data(known: Document, expected: tuple[Verdict, ...]) -> None:
+    """Data are anything, a public IP is one of the node's own, egress is where the node leaves from."""
+    conditions = ("data", "public-ip", "egress-in=20.1.2.3,10.0.0.0/8")
+    assert tuple(verdict(condition, answer(known)) for condition in conditions) == expected
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        ("20.1.2.3,2001:db8::7", Verdict.HELD),
+        ("20.1.2.0/24, 2001:db8::/32", Verdict.HELD),
+        ("0.0.0.0/0,::/0", Verdict.HELD),
+        ("0.0.0.0/0", Verdict.DIFFERS),
+        ("2001:db8::7", Verdict.DIFFERS),
+        ("20.1.2.2,20.1.2.4", Verdict.DIFFERS),
+    ],
+)
+def test_egress(networks: str, expected: Verdict) -> None:
+    """Every address that the node leaves from must be in one of the networks, of either family."""
+    assert verdict(f"egress-in={networks}", answer(DUAL_STACK)) is expected
+
+
+def test_difference_is_named() -> None:
+    """The addresses that nobody expected are named."""
+    _, why = judge(parse_condition("egress-in=20.1.2.3"), state(answer(DUAL_STACK)))
+    assert why == "the node leaves from 2001:db8::7 as well"
+
+
+@pytest.mark.parametrize("condition", ["data", "public-ip", "egress-in=20.1.2.3"])
+class TestWithoutData:
+    """What holds of every condition."""
+
+    def test_before_an_answer(self, condition: str) -> None:
+        """Before the first attempt nothing is known."""
+        assert verdict(condition) is Verdict.UNKNOWN
+
+    def test_failures(self, condition: str) -> None:
+        """Why nothing is known is said as the last attempt had it."""
+        known = state(failure(Reason.THROTTLED), failure(Reason.UNREACHABLE))
+        expected = (Verdict.UNKNOWN, "unreachable, as scripted")
+        assert judge(parse_condition(condition), known) == expected
+
+    @pytest.mark.parametrize("times", [1, 3])
+    @pytest.mark.parametrize("none", [NONE, answer(EMPTY)], ids=["404", "empty"])
+    def test_none(self, condition: str, none: Outcome, times: int) -> None:
+        """The answer "there is none" is one from the first time on."""
+        assert verdict(condition, *[none] * times) is Verdict.NONE
+
+    def test_failure_after_data(self, condition: str) -> None:
+        """A failure takes nothing back."""
+        assert verdict(condition, answer(FULL), failure()) is Verdict.HELD
+
+
+def test_text_is_kept() -> None:
+    """A condition is called what it was given as."""
+    condition = parse_condition("egress-in=20.1.2.3")
+    assert condition.text == "egress-in=20.1.2.3"
+    assert condition != replace(condition, networks=())
+
+
+@pytest.mark.parametrize("text", ["", "Data", "public-ips", "egress-in", "egress-out=20.1.2.3"])
+def test_other_conditions(text: str) -> None:
+    """There are no others, and the error names those there are."""
+    with pytest.raises(ValueError, match="neither data nor public-ip nor egress-in="):
+        parse_condition(text)
+
+
+@pytest.mark.parametrize("networks", ["", "a", "20.1.2.3/24", ",", "20.1.2.3,"])
+def test_other_networks(networks: str) -> None:
+    """Networks are written with their first address, and none is left out."""
+    with pytest.raises(ValueError, match=r"host bits set|does not appear to be"):
+        parse_condition(f"egress-in={networks}")
