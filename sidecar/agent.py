@@ -63,6 +63,7 @@ class Agent:
         self.latest = Latest(Snapshot.of(State(started=now), now, self._policy))
         self._runtime.metrics.watch(self.latest, self._runtime.clock)
         self.stopping = Stopping()
+        self._files: list[Frame] = []
         self._application = Application(self._configuration())
 
     async def run(self, *, on_listening: Callable[[Listening], None] | None = None) -> None:
@@ -114,7 +115,7 @@ class Agent:
             if self.latest.value.state.document is None:
                 raise NoneError("the metadata service has no load balancer metadata for this machine")
             for publisher in publishers:
-                await self._publish_once(Frame(publisher, self.latest, runtime=self._runtime))
+                await self._publish_once(self._frame(publisher))
 
     async def _publish_once(self, frame: Frame) -> None:
         turn = await frame.turn(self.latest.value)
@@ -169,7 +170,10 @@ class Agent:
         return bind(address.at(self._settings.node_address), setting=setting)
 
     def _ready(self) -> bool:
-        return self.latest.value.state.document is not None and not self.stopping.requested.is_set()
+        """Whether there are data, also where they are to be written: others start to read them then."""
+        known = self.latest.value.state.document is not None
+        written = all(file.published for file in self._files)
+        return known and written and not self.stopping.requested.is_set()
 
     def _source(self) -> AbstractAsyncContextManager[Source]:
         settings = self._settings
@@ -199,8 +203,8 @@ class Agent:
 
     async def _work(self, poller: Poller) -> None:
         """Run the loops until asked to stop; one that fails ends all."""
-        loops = [poller.run(), poller.watch_staleness()]
-        loops += [self._drive(publisher) for publisher in self._file_publishers(poller)]
+        self._files = [self._frame(publisher) for publisher in self._file_publishers(poller)]
+        loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]
         if self._settings.annotations:
             loops.append(self._drive_node_publisher(poller))
         try:
@@ -223,12 +227,12 @@ class Agent:
         except TimeoutError:
             return
 
-    async def _drive(self, publisher: Publisher) -> None:
-        await Frame(publisher, self.latest, runtime=self._runtime).run()
+    def _frame(self, publisher: Publisher) -> Frame:
+        return Frame(publisher, self.latest, runtime=self._runtime)
 
     async def _drive_node_publisher(self, poller: Poller) -> None:
         async with self._node_publisher(poller) as publisher:
-            await self._drive(publisher)
+            await self._frame(publisher).run()
 
     def _file_publishers(self, poller: Poller) -> list[Publisher]:
         """The file publisher if there is one; what an earlier run wrote is taken up."""

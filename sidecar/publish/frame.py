@@ -28,6 +28,8 @@ class Frame:
         self._metrics = runtime.metrics
         self._failures = 0
         self._reported = ""
+        self.published = False
+        """Whether the world has matched a document, if perhaps an older one than the newest."""
 
     async def run(self) -> None:
         """Let the publisher turn whenever the state changes or it asked to."""
@@ -60,6 +62,7 @@ class Frame:
         if self._failures:
             log(_logger, logging.INFO, "publish-recovered", publisher=name, failures=self._failures)
         self._failures = 0
+        self.published = self.published or snapshot.state.document is not None
         return turn
 
     def _failed(self, error: PublishError) -> None:
