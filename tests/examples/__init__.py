@@ -1,0 +1,1 @@
+"""Everything in ``examples/`` and on the page of recipes, run."""
