@@ -111,6 +111,9 @@ class ServerProcess:
     def pause(self) -> None:
         """Stop the program where it is: connections to it stay open and get no answer."""
         self._signal(signal.SIGSTOP)
+        if self.pid is not None:
+            # The signal returns at once; this does when the last thread has stopped.
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused program go on."""
