@@ -10,6 +10,7 @@ from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError
 from tests.e2e.harness import cluster
 from tests.e2e.harness.cluster import KubernetesCluster
 from tests.e2e.harness.images import Images
+from tests.e2e.harness.release import Release, installed
 
 HERE = Path(__file__).parent
 TEST_TIMEOUT_S = 600
@@ -49,3 +50,10 @@ def namespace(kubernetes_cluster: KubernetesCluster) -> str:
     """A namespace for pods of tests, ready to run some."""
     kubernetes_cluster.kubectl("create", "namespace", "clients")
     return "clients"
+
+
+@pytest.fixture(scope="module")
+def release(kubernetes_cluster: KubernetesCluster) -> Iterator[Release]:
+    """The chart with its defaults, installed for the tests of one file."""
+    with installed(kubernetes_cluster) as release:
+        yield release

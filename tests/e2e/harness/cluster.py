@@ -18,11 +18,11 @@ from tests.binaries.programs import locate
 from tests.e2e.harness import network
 from tests.e2e.harness.control_plane import ControlPlane
 from tests.e2e.harness.images import CLIENT_IMAGE, Images
-from tests.e2e.harness.layout import NODES, ROOT
+from tests.e2e.harness.layout import NODES, OUTSIDE_NAMESPACE, ROOT
 from tests.e2e.harness.node import Node, remove_cgroups
 from tests.e2e.harness.pods import Pod, manifest, pod_running
 from tests.e2e.harness.simulator import Simulator
-from tests.e2e.harness.system import end_recorded, run
+from tests.e2e.harness.system import end_recorded, in_network, run
 from tests.support.processes import StartError, poll_until
 
 __all__ = ["ClusterBusyError", "KubernetesCluster", "exclusive", "is_kept", "keep", "missing", "remove"]
@@ -137,6 +137,14 @@ class KubernetesCluster:
         wanted = manifest(node, namespace=namespace, image=image, spec=spec, container=container)
         with pod_running(self.kubectl, wanted) as pod:
             yield pod
+
+    def outside(self, *command: str) -> str:
+        """Run a program as a client with a public address, which no translation hides from the nodes.
+
+        Raises:
+            CommandError: it failed.
+        """
+        return run(*in_network(OUTSIDE_NAMESPACE, *command))
 
     def helm(self, *arguments: str, deadline_s: float = 180.0) -> str:
         """Run Helm as the cluster's admin, with nothing of the user's own configuration.

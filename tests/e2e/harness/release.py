@@ -1,0 +1,183 @@
+"""A release of the chart on the cluster, as an operator installs it."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.e2e.harness.cluster import KubernetesCluster
+from tests.e2e.harness.images import PROJECT_REPOSITORY, PROJECT_TAG
+from tests.e2e.harness.layout import CHECKOUT
+from tests.e2e.harness.pods import Pod
+from tests.support.processes import poll_until
+
+__all__ = ["CHART", "COLUMNS", "NAME", "PREFIX", "Release", "installed", "leftovers", "made"]
+
+CHART = CHECKOUT / "charts" / "azure-lb-metadata"
+COLUMNS = CHART / "files" / "columns.txt"
+NAME = "azure-lb-metadata"
+PREFIX = "azure-lb-metadata.io"
+ANNOTATED_DEADLINE_S = 30.0
+
+Values = Mapping[str, Any]
+"""Values by their path in values.yaml, like ``{"imds.pollInterval": "1s"}``."""
+
+SCALED: Values = {
+    "image.repository": PROJECT_REPOSITORY,
+    "image.tag": PROJECT_TAG,
+    "image.pullPolicy": "Never",
+    "imds.pollInterval": "1s",
+    "imds.timeout": "1s",
+    "imds.staleAfter": "8s",
+    "imds.absentAfter": "8s",
+    "annotations.writeSplay": "1s",
+}
+"""The image of the checkout, and seconds for minutes."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release in a namespace of its own; both have the same name."""
+
+    cluster: KubernetesCluster
+    name: str
+    values: Values
+
+    @property
+    def url(self) -> str:
+        """Where pods find it, as the documentation says."""
+        return f"http://{self.name}.{self.name}"
+
+    def helm(self, *arguments: str) -> str:
+        """Run Helm in the release's namespace and give what it says.
+
+        Raises:
+            CommandError: it failed.
+        """
+        return self.cluster.helm(f"--namespace={self.name}", *arguments)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl in the release's namespace and give what it says.
+
+        Raises:
+            CommandError: it failed.
+        """
+        return self.cluster.kubectl(f"--namespace={self.name}", *arguments, stdin=stdin)
+
+    def upgrade(self, values: Values | None = None, *arguments: str) -> str:
+        """Install or upgrade it with its own values and these, and wait until it is rolled out.
+
+        Raises:
+            CommandError: Helm refused, or the roll-out did not end.
+        """
+        said = self.submit(values, *arguments)
+        self.roll_out()
+        return said
+
+    def submit(self, values: Values | None = None, *arguments: str) -> str:
+        """Install or upgrade it, whether it can work or not, and give what Helm says.
+
+        Raises:
+            CommandError: Helm refused.
+        """
+        settings = {**self.values, **(values or {})}.items()
+        return self.helm(
+            "upgrade",
+            self.name,
+            str(CHART),
+            "--install",
+            "--create-namespace",
+            *(f"--set-json={path}={json.dumps(value)}" for path, value in settings),
+            *arguments,
+        )
+
+    def roll_out(self) -> None:
+        """Wait until every node that is to have an agent has a ready one of the present kind.
+
+        Raises:
+            CommandError: it takes more than two minutes.
+        """
+        self.kubectl("rollout", "status", f"daemonset/{self.name}", "--timeout=2m")
+
+    def uninstall(self) -> None:
+        """Uninstall it and wait until it is gone; may be repeated.
+
+        Raises:
+            CommandError: a hook failed.
+        """
+        self.helm("uninstall", self.name, "--ignore-not-found", "--wait")
+
+    def agent(self, node: str) -> Pod:
+        """The agent that runs on the node called `node`."""
+        pods = self.cluster.get(
+            "pods", f"--namespace={self.name}", f"--field-selector=spec.nodeName={node},status.phase=Running"
+        )["items"]
+        names = [
+            pod["metadata"]["name"]
+            for pod in pods
+            if "deletionTimestamp" not in pod["metadata"]
+            and any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences", ()))
+        ]
+        (name,) = names
+        return Pod(name=name, namespace=self.name, node=node, kubectl=self.cluster.kubectl)
+
+    def logs(self) -> str:
+        """What the agents of all nodes have written."""
+        return "".join(self.agent(node.name).logs() for node in self.cluster.nodes)
+
+    def keys(self, node: str, prefix: str = PREFIX) -> dict[str, str]:
+        """The annotations of a node under `prefix`, without it."""
+        begin, annotations = f"{prefix}/", self.cluster.annotations(node)
+        return {key.removeprefix(begin): annotations[key] for key in annotations if key.startswith(begin)}
+
+    def await_keys(self, wanted: Callable[[dict[str, str]], bool], prefix: str = PREFIX) -> None:
+        """Wait until the annotations of every node are as `wanted`.
+
+        Raises:
+            AssertionError: they are not within half a minute; the text has those of all nodes.
+        """
+
+        def all_keys() -> dict[str, dict[str, str]]:
+            return {node.name: self.keys(node.name, prefix) for node in self.cluster.nodes}
+
+        settled = poll_until(
+            lambda: all(wanted(keys) for keys in all_keys().values()), deadline_s=ANNOTATED_DEADLINE_S
+        )
+        assert settled, all_keys()
+
+
+@contextmanager
+def made(cluster: KubernetesCluster, *, name: str = NAME, values: Values | None = None) -> Iterator[Release]:
+    """A release that is not installed yet; after the block it is uninstalled.
+
+    Raises:
+        CommandError: it could not be uninstalled.
+    """
+    release = Release(cluster, name, {**SCALED, **(values or {})})
+    try:
+        yield release
+    finally:
+        release.uninstall()
+        cluster.kubectl("delete", "namespace", name, "--ignore-not-found")
+
+
+@contextmanager
+def installed(
+    cluster: KubernetesCluster, *, name: str = NAME, values: Values | None = None
+) -> Iterator[Release]:
+    """A release, rolled out, while in the block; then it is uninstalled.
+
+    Raises:
+        CommandError: Helm refused, or the roll-out did not end.
+    """
+    with made(cluster, name=name, values=values) as release:
+        release.upgrade()
+        yield release
+
+
+def leftovers(cluster: KubernetesCluster, name: str = NAME) -> list[str]:
+    """The cluster's objects outside any namespace that belong to the release called `name`."""
+    kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+    said = cluster.kubectl("get", kinds, "-o=name", f"--selector=app.kubernetes.io/instance={name}")
+    return said.split()
