@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from sidecar.api.problems import MissingParameterError, ParameterError, ParameterValueError
 from sidecar.core.addresses import parse_address
+from sidecar.core.reply import KNOWN_VERSIONS
 
 __all__ = [
     "API_VERSION",
@@ -22,28 +23,10 @@ __all__ = [
 
 API_VERSION = "api-version"
 
-NEWEST_VERSIONS = ("2025-04-07", "2024-07-17", "2024-03-15")
+NEWEST_VERSIONS = tuple(sorted(KNOWN_VERSIONS, reverse=True)[:3])
 """What the metadata service names in its answers to a wrong version: its three newest, newest first."""
 
-API_VERSIONS = frozenset(
-    (
-        "2020-10-01",
-        "2020-12-01",
-        "2021-01-01",
-        "2021-02-01",
-        "2021-03-01",
-        "2021-05-01",
-        "2021-08-01",
-        "2021-10-01",
-        "2021-11-01",
-        "2021-11-15",
-        "2021-12-13",
-        "2023-07-01",
-        "2023-11-15",
-        *NEWEST_VERSIONS,
-        "2025-07-24",
-    )
-)
+API_VERSIONS = frozenset((*KNOWN_VERSIONS, "2025-07-24"))
 """The API versions from the one that introduced load balancer metadata.
 
 MicrosoftDocs/azure-compute-docs instance-metadata-service.md; the last one is used by
