@@ -30,6 +30,7 @@ from sidecar.kube.connection import ANSWER_LIMIT
 from sidecar.kube.errors import TEXT_LIMIT
 from sidecar.metrics import Metrics
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
+from tests.support.faults import Origin, also_shows, api_failure, fault
 
 NODE = "aks-nodepool1-vmss000000"
 UID_CAUSE = {"causes": [{"field": "metadata.uid", "reason": "FieldValueInvalid"}]}
@@ -140,6 +141,14 @@ async def test_impossible_name(client: NodeClient, server: FakeApiServer, name: 
     assert not server.requests
 
 
+@fault(
+    Origin.API_SERVER,
+    "The annotations are too much for the API server: 413",
+    api_failure("413").but(
+        logged='`publish-failed` that names `--annotation-budget`; `kubernetes_requests_total{code="413"}`.'
+    ),
+    cases=("reply7-RejectedError---annotation-budget",),
+)
 @pytest.mark.parametrize(
     ("reply", "error", "advice"),
     [
@@ -176,6 +185,13 @@ async def test_error_by_situation(
     assert len(server.requests) == 1
 
 
+@also_shows("The API server answers 429, with or without Retry-After", cases=("429",))
+@fault(
+    Origin.API_SERVER,
+    "The API server answers 5xx, with or without Retry-After",
+    api_failure("500"),
+    cases=("500", "503"),
+)
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_retry_after_seconds(client: NodeClient, server: FakeApiServer, status: int) -> None:
     """Seconds in Retry-After are passed on, whatever the body says."""
@@ -219,6 +235,11 @@ async def test_hostile_message(client: NodeClient, server: FakeApiServer) -> Non
     assert len(text) < TEXT_LIMIT + 100
 
 
+@fault(
+    Origin.API_SERVER,
+    "The API server, or a proxy before it, answers 200 with something else",
+    api_failure("200"),
+)
 @pytest.mark.parametrize(
     "body",
     [
@@ -262,6 +283,11 @@ async def test_endless_answer(client: NodeClient, server: FakeApiServer) -> None
         await client.get(NODE, cached=False)
 
 
+@fault(
+    Origin.API_SERVER,
+    "The API server stops in the middle of an answer",
+    api_failure("error").but(recovery="Each request ends after 10 s; the next one uses a new connection."),
+)
 @pytest.mark.parametrize("reply", [Reply(hold=True), Reply(body=b'{"metadata"', hold_body=True)])
 async def test_timeout(server: FakeApiServer, metrics: Metrics, tmp_path: Path, reply: Reply) -> None:
     """A request ends with its time-out whether the head or the rest of the answer is missing."""
@@ -275,6 +301,13 @@ async def test_timeout(server: FakeApiServer, metrics: Metrics, tmp_path: Path, 
     assert counted(metrics, "GET", "timeout") == 1
 
 
+@fault(
+    Origin.API_SERVER,
+    "The API server resets the connection during a write",
+    api_failure("error").but(
+        recovery="The write is not repeated blindly: it is retried in its time, on a new connection."
+    ),
+)
 async def test_reset(client: NodeClient, server: FakeApiServer, metrics: Metrics) -> None:
     """An apply whose connection is reset is not sent again, and names no status."""
     server.script.append(Reply(reset=True))

@@ -10,6 +10,7 @@ from sidecar.errors import ExitCode
 from sidecar.kube import CredentialsError, KubeConfigError, UnauthorizedError, connect
 from sidecar.metrics import Metrics
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
+from tests.support.faults import Origin, also_shows, api_failure, fault
 
 NODE = "aks-nodepool1-vmss000000"
 UNAUTHORIZED = Reply(status=401, body=json.dumps(status_object(401, "Unauthorized")).encode())
@@ -68,6 +69,14 @@ def spoil(path: Path) -> None:
     path.write_bytes(b"a\r\nHost: b\xff")
 
 
+@fault(
+    Origin.API_SERVER,
+    "The token's file is missing or spoilt",
+    api_failure("none: nothing is sent").but(
+        logged='`publish-failed` that names the file; `publishes_total{result="failed"}`.',
+        recovery="With the first request after the file is back.",
+    ),
+)
 @pytest.mark.parametrize("damage", [remove, empty, spoil])
 async def test_token_file_lost(
     server: FakeApiServer, metrics: Metrics, tmp_path: Path, damage: Callable[[Path], None]
@@ -85,6 +94,7 @@ async def test_token_file_lost(
         await client.get(NODE, cached=False)
 
 
+@also_shows("The token is refused: 401, or was rotated")
 async def test_kubeconfig_is_loaded_anew_after_401(
     server: FakeApiServer, metrics: Metrics, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from sidecar.kube import (
 from sidecar.metrics import Metrics
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import Cluster, Identity
+from tests.support.faults import Origin, also_shows, api_failure, fault
 from tests.support.nodes import NodeMetadata
 
 pytestmark = pytest.mark.apiserver
@@ -194,6 +195,13 @@ async def test_through_a_kubeconfig(identity: Identity, node: NodeMetadata) -> N
         assert (await client.get(node.name, cached=False)).uid == node.uid
 
 
+@fault(
+    Origin.API_SERVER,
+    "The API server shows a certificate of another authority",
+    api_failure("error").but(
+        recovery="The authority is read anew: with the first request after its file is right."
+    ),
+)
 async def test_authority_replaced(identity: Identity, node: NodeMetadata) -> None:
     """A server that the authority does not vouch for is not spoken to, until its own is mounted."""
     authority = (identity.directory / "ca.crt").read_bytes()
@@ -205,6 +213,7 @@ async def test_authority_replaced(identity: Identity, node: NodeMetadata) -> Non
         assert (await client.get(node.name, cached=False)).uid == node.uid
 
 
+@also_shows("The API server accepts connections and never answers")
 async def test_paused_server(api_server: ApiServer, identity: Identity, node: NodeMetadata) -> None:
     """A server that accepts and does not answer costs the time-out and no more."""
     async with connect(metrics=Metrics(), kubeconfig=str(identity.kubeconfig), timeout=0.3) as client:

@@ -20,6 +20,7 @@ from sidecar.poller import Poller
 from sidecar.runtime import Runtime
 from tests.core.examples import FULL, answer, document, inbound, outbound, public
 from tests.support.fakes import Hang, ScriptedSource, virtual_now
+from tests.support.faults import Origin, Promise, also_shows, fault, outage
 from tests.support.states import EPOCH
 
 pytestmark = pytest.mark.looptime(start=1000)
@@ -153,6 +154,13 @@ class TestBackoff:
 
         assert await pauses_of(polling, 4.5) == [0.2, 0.4, 0.8, 1.2, 1.2]
 
+    @fault(
+        Origin.SERVICE,
+        "It answers 429, 503 or 410 with Retry-After",
+        outage("throttled").but(
+            recovery="Asked again after the time it names, at most 5 min; `ok` with the first answer."
+        ),
+    )
     @pytest.mark.parametrize("failure", [THROTTLED, UNAVAILABLE, GONE], ids=["429", "503", "410"])
     async def test_retry_after(self, failure: Failure) -> None:
         """What the service asks to wait is waited, whatever the status."""
@@ -253,6 +261,11 @@ FAULTS = {
 class TestFaults:
     """An error never removes anything."""
 
+    @also_shows("It answers 503", cases=("503",))
+    @also_shows("It answers 429", cases=("429",))
+    @also_shows("It answers 410, as during a host update", cases=("410",))
+    @also_shows("It accepts connections and never answers", cases=("hang",))
+    @also_shows("It answers 400 with an XML body", cases=("xml",))
     @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
     async def test_an_hour_of_it(self, fault: Failure | Hang) -> None:
         """After an hour of any fault the same document is published, called stale, with its reason."""
@@ -313,6 +326,16 @@ class TestWithdrawal:
         assert polling.state.document == EMPTY
         assert polling.judged() == (Status.NO_METADATA, Reason.NO_METADATA)
 
+    @fault(
+        Origin.SERVICE,
+        "It flaps: 200, 404, 200",
+        Promise(
+            served="The data all the while, `ok`: what came back was never away.",
+            annotated="Nothing is written.",
+            logged="`lists-missing` once per flap; no change is counted.",
+            recovery="Nothing to recover from.",
+        ),
+    )
     async def test_a_flap(self) -> None:
         """Data that come back in between were never away."""
         polling = new_polling(OK, *[NONE] * 20, OK, *[NONE] * 20, OK)

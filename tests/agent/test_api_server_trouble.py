@@ -11,6 +11,7 @@ from tests.agent.support import annotating, has, until_annotated
 from tests.support.agent import AgentProcess, until
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import MERGE_PATCH, ApiError, Cluster, Identity
+from tests.support.faults import Origin, also_shows, api_failure, fault
 
 pytestmark = pytest.mark.apiserver
 
@@ -33,6 +34,7 @@ async def failure(agent: AgentProcess) -> str:
     return str((await agent.program.event("publish-failed", publisher="node"))["error"])
 
 
+@fault(Origin.API_SERVER, "The API server is down", api_failure("error"))
 async def test_stopped_and_back(
     service: Serving, api_server: ApiServer, cluster: Cluster, identity: Identity
 ) -> None:
@@ -48,6 +50,13 @@ async def test_stopped_and_back(
         await agent.program.event("publish-recovered", publisher="node")
 
 
+@fault(
+    Origin.API_SERVER,
+    "The API server is down when the agent starts",
+    api_failure("error").but(
+        annotated="Nothing until the Node has been read: what stands there is taken up first."
+    ),
+)
 async def test_started_while_away(
     service: Serving, api_server: ApiServer, cluster: Cluster, identity: Identity
 ) -> None:
@@ -60,6 +69,11 @@ async def test_started_while_away(
         await until_annotated(cluster, identity.node, has(status="ok"))
 
 
+@fault(
+    Origin.API_SERVER,
+    "The API server accepts connections and never answers",
+    api_failure("error").but(recovery="Each request ends after 10 s; then as in any outage."),
+)
 async def test_mute(service: Serving, api_server: ApiServer, cluster: Cluster, identity: Identity) -> None:
     """An API server that accepts and does not answer holds up neither polls nor HTTP."""
     async with annotating(service, identity) as agent:
@@ -82,6 +96,7 @@ async def test_ends_while_mute(service: Serving, api_server: ApiServer, identity
             assert await agent.program.exit_code() == 0
 
 
+@fault(Origin.API_SERVER, "The agent's rights are gone: 403", api_failure("403"))
 async def test_rights_lost(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """Without its rights it says who needs which, serves on, and writes when it has them again."""
     async with annotating(service, identity) as agent:
@@ -95,6 +110,7 @@ async def test_rights_lost(service: Serving, cluster: Cluster, identity: Identit
         await until_annotated(cluster, identity.node, has(public_ips=CHANGED_IPS))
 
 
+@also_shows("The token is refused: 401, or was rotated")
 async def test_token_rotated(service: Serving, cluster: Cluster, identity: Identity, tmp_path: Path) -> None:
     """A token that was replaced in its file is used from the next request on.
 
@@ -110,6 +126,13 @@ async def test_token_rotated(service: Serving, cluster: Cluster, identity: Ident
         assert await agent.refused_requests() == 0
 
 
+@fault(
+    Origin.API_SERVER,
+    "The token is refused: 401, or was rotated",
+    api_failure("401").but(
+        recovery="The token is read anew for every request: with the first one after a good token is there."
+    ),
+)
 async def test_token_not_accepted(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """A token that the API server does not accept is said so; a good one in its place is enough to go on."""
     (identity.directory / "token").write_text("nonsense")
@@ -156,6 +179,16 @@ async def is_denied(cluster: Cluster, node: str) -> bool:
     return False
 
 
+@fault(
+    Origin.API_SERVER,
+    "An admission policy refuses the write: 422",
+    api_failure("422").but(
+        logged=(
+            "`publish-failed` in the words of the policy, at the 1st, 2nd, 4th … failure;"
+            ' `kubernetes_requests_total{code="422"}`.'
+        ),
+    ),
+)
 async def test_denied_by_policy(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """What an admission policy denies is told in its words; the agent serves on and keeps trying."""
     async with annotating(service, identity) as agent:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.agent.support import PUBLIC_IP
 from tests.support.agent import AgentProcess
+from tests.support.faults import CLIENTS_ONLY, Origin, fault
 
 DRAIN_S = 3.0
 """How long the API goes on answering after a first signal."""
@@ -59,6 +60,13 @@ async def stalled_client(url: str, path: str) -> socket.socket:
         return client
 
 
+@fault(
+    Origin.CLIENTS,
+    "Clients take no answer while the agent ends",
+    CLIENTS_ONLY.but(
+        served="The end comes within 8 s, or at once when told twice.", logged="`stopping`, `stopped`."
+    ),
+)
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_stalled_clients(agent: AgentProcess, signals: int) -> None:
     """Clients that take no answer do not keep it from ending within 8 s, or at once when told twice."""

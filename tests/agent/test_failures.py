@@ -11,6 +11,7 @@ from sidecar.config import Settings as AgentSettings
 from sidecar.runtime import Runtime
 from sidecar.simulator import Serving
 from tests.support.agent import SCALED, flags, program_running
+from tests.support.faults import Origin, Promise, fault
 
 
 class BrokenError(Exception):
@@ -32,6 +33,16 @@ async def test_broken_loop(service: Serving) -> None:
     assert failure.group_contains(BrokenError)
 
 
+@fault(
+    Origin.NODE,
+    "A loop of the agent dies of a defect",
+    Promise(
+        served="Nothing: the agent ends with 1 instead of living on by halves.",
+        annotated="What stands there stays.",
+        logged="`failed`, critical, with the traceback.",
+        recovery="Kubernetes restarts it, and it takes up what it published.",
+    ),
+)
 async def test_broken_loop_is_logged(service: Serving, tmp_path: Path) -> None:
     """Such an agent's last words are one log line with the whole story, and exit code 1."""
     python = ("-c", "import random; random.random = None; from sidecar.__main__ import main; main()")

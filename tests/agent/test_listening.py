@@ -10,8 +10,19 @@ from aiohttp import ClientError, ClientSession, UnixConnector
 from sidecar.simulator import Serving
 from tests.agent.support import PUBLIC_IP, ok, taken_port
 from tests.support.agent import SCALED, AgentProcess, Settings, agent_running, flags, program_running
+from tests.support.faults import Origin, Promise, also_shows, fault
 
 
+@fault(
+    Origin.NODE,
+    "A port is taken",
+    Promise(
+        served="Nothing: the agent ends with 1.",
+        annotated="Nothing.",
+        logged="One line that names address and setting.",
+        recovery="With the next start.",
+    ),
+)
 @pytest.mark.parametrize("listener", ["listen", "admin-listen"])
 async def test_port_taken(tmp_path: Path, listener: str) -> None:
     """An address that somebody else has is one line that names the setting, and exit code 1."""
@@ -42,6 +53,7 @@ async def test_closed_to_the_internet(service: Serving, tmp_path: Path) -> None:
             await agent.get("/v1/public-ip")
 
 
+@also_shows("A port is taken")
 async def test_second_agent(agent: AgentProcess, tmp_path: Path) -> None:
     """A second agent on the same port ends with exit code 1, and the first goes on."""
     address = agent.url.removeprefix("http://")

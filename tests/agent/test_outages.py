@@ -8,8 +8,46 @@ import pytest
 from sidecar.simulator import Serving
 from tests.agent.support import FAULTS, PUBLIC_IP, age, ok, stale
 from tests.support.agent import AgentProcess, Settings, agent_running, until
+from tests.support.faults import WITHDRAWN, Origin, Promise, fault, outage
 
 
+@fault(Origin.SERVICE, "It answers 503", outage("unavailable"), cases=("unavailable-unavailable",))
+@fault(Origin.SERVICE, "It answers 429", outage("throttled"), cases=("throttled-throttled",))
+@fault(
+    Origin.SERVICE,
+    "It answers 410, as during a host update",
+    outage("not-ready").but(
+        recovery="Asked every poll interval, without back-off; `ok` with the first answer."
+    ),
+    cases=("gone-not-ready",),
+)
+@fault(
+    Origin.SERVICE,
+    "It answers 404: the API is not available right now",
+    outage("not-ready"),
+    cases=("api-not-available-not-ready",),
+)
+@fault(
+    Origin.SERVICE,
+    "It answers 404: API is not found",
+    outage("not-ready"),
+    cases=("api-not-found-not-ready",),
+)
+@fault(
+    Origin.SERVICE,
+    "It accepts connections and never answers",
+    outage("unreachable"),
+    cases=("hang-unreachable",),
+)
+@fault(Origin.SERVICE, "It resets connections", outage("unreachable"), cases=("reset-unreachable",))
+@fault(Origin.SERVICE, "It answers 400 with an XML body", outage("rejected"), cases=("xml-rejected",))
+@fault(
+    Origin.SERVICE,
+    "A body ends before its Content-Length",
+    outage("malformed"),
+    cases=("truncated-malformed",),
+)
+@fault(Origin.SERVICE, "It answers 200 without a body", outage("malformed"), cases=("empty-malformed",))
 @pytest.mark.parametrize(("fault", "reason"), FAULTS.items())
 async def test_fault(agent: AgentProcess, service: Serving, fault: str, reason: str) -> None:
     """A fault removes nothing: what was known is served on, called stale in time, ageing, with the reason."""
@@ -26,6 +64,11 @@ async def test_fault(agent: AgentProcess, service: Serving, fault: str, reason: 
     assert (age(reply), reply.json) == (0, before)
 
 
+@fault(
+    Origin.SERVICE,
+    "It says that there is no load balancer metadata",
+    WITHDRAWN,
+)
 async def test_none_is_withdrawn_late(service: Serving, tmp_path: Path) -> None:
     """A service that says "none" is believed only when it says so for absent-after."""
     loop = asyncio.get_running_loop()
@@ -41,6 +84,19 @@ async def test_none_is_withdrawn_late(service: Serving, tmp_path: Path) -> None:
         assert (await agent.get("/v1/public-ip")).status == 404
 
 
+@fault(
+    Origin.NODE,
+    "The agent is restarted in an outage of the metadata service",
+    Promise(
+        served=(
+            "What the last run published, `stale`, `Azure-LB-Metadata-Source:"
+            " restored`, with its true age; ready."
+        ),
+        annotated="Nothing is rewritten; `stale` when stale-after has passed since the start.",
+        logged="`poll-failed`.",
+        recovery="With the first answer; the same document is no change.",
+    ),
+)
 async def test_restart_in_an_outage(service: Serving, tmp_path: Path) -> None:
     """With a file, an agent that starts while the service is away serves what the last one knew, as stale."""
     settings: Settings = {

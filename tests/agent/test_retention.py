@@ -18,6 +18,7 @@ from tests.agent.support import (
     until_annotated,
 )
 from tests.support.cluster import Cluster, Identity
+from tests.support.faults import WITHDRAWN, Origin, Promise, also_shows, fault
 
 pytestmark = pytest.mark.apiserver
 
@@ -25,6 +26,12 @@ EMPTY = '{"publicIpAddresses":[],"inboundRules":[],"outboundRules":[]}'
 ABSENT_AFTER_S = 1.5
 
 
+@also_shows("It answers 503", cases=("unavailable",))
+@also_shows("It answers 429", cases=("throttled",))
+@also_shows("It answers 410, as during a host update", cases=("gone",))
+@also_shows("It accepts connections and never answers", cases=("hang",))
+@also_shows("It answers 400 with an XML body", cases=("xml",))
+@also_shows("It answers 404: the API is not available right now", cases=("api-not-available",))
 @pytest.mark.parametrize("fault", ["unavailable", "throttled", "gone", "hang", "xml", "api-not-available"])
 async def test_fault(service: Serving, cluster: Cluster, identity: Identity, fault: str) -> None:
     """A fault, several times as long as it takes to be stale, removes no annotation: it is told by status."""
@@ -40,6 +47,11 @@ async def test_fault(service: Serving, cluster: Cluster, identity: Identity, fau
         assert lasting(after) == lasting(before)
 
 
+@fault(
+    Origin.SERVICE,
+    "A document loses one of its lists",
+    WITHDRAWN,
+)
 async def test_vanished_kind(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """A list that is suddenly empty loses its keys only after absent-after; the others stay."""
     loop = asyncio.get_running_loop()
@@ -54,6 +66,13 @@ async def test_vanished_kind(service: Serving, cluster: Cluster, identity: Ident
     assert after["public-ip"] == "192.0.2.4"
 
 
+@also_shows("It says that there is no load balancer metadata", cases=("none",))
+@fault(
+    Origin.SERVICE,
+    "Its three lists are suddenly empty",
+    WITHDRAWN,
+    cases=("empty",),
+)
 @pytest.mark.parametrize("document", ["none", "empty"])
 async def test_withdrawal(service: Serving, cluster: Cluster, identity: Identity, document: str) -> None:
     """A 404 "no load balancer metadata" or empty lists withdraw everything, and only after absent-after."""
@@ -69,6 +88,16 @@ async def test_withdrawal(service: Serving, cluster: Cluster, identity: Identity
     assert before.keys() - after.keys() == views
 
 
+@fault(
+    Origin.SERVICE,
+    "Errors come between answers without data",
+    Promise(
+        served="As without the errors: they neither count as such answers nor reset their number.",
+        annotated="The same.",
+        logged="Each new reason once; every attempt under its outcome.",
+        recovery="Withdrawal when 3 answers span absent-after.",
+    ),
+)
 async def test_errors_between(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """Errors between two "none" neither hasten the withdrawal nor hold it up."""
     async with annotating(service, identity) as agent:
@@ -82,6 +111,7 @@ async def test_errors_between(service: Serving, cluster: Cluster, identity: Iden
         await until_annotated(cluster, identity.node, has(status="no-metadata", public_ip=None))
 
 
+@also_shows("It has not answered since the agent's start")
 async def test_never_an_answer(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """An agent that never had an answer says so on its Node, with the reason, once that takes too long."""
     service.simulator.set_fault("throttled")
@@ -93,6 +123,7 @@ async def test_never_an_answer(service: Serving, cluster: Cluster, identity: Ide
 # --- Restart during an outage
 
 
+@also_shows("The agent is restarted in an outage of the metadata service")
 async def test_restart(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """An agent that starts in an outage serves what was published, as stale, and rewrites nothing."""
     async with annotating(service, identity) as agent:
@@ -114,6 +145,7 @@ async def test_restart(service: Serving, cluster: Cluster, identity: Identity) -
     assert await cluster.node(identity.node) == node
 
 
+@also_shows("The agent is restarted in an outage of the metadata service")
 async def test_restart_in_a_long_outage(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """When the outage goes on for stale-after, the annotations too are marked stale, and nothing else."""
     async with annotating(service, identity):

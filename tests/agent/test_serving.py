@@ -5,6 +5,7 @@ from pathlib import Path
 from sidecar.simulator import Serving
 from tests.agent.support import PUBLIC_IP
 from tests.support.agent import NOWHERE, AgentProcess, agent_running
+from tests.support.faults import Origin, Promise, also_shows, fault
 
 
 async def test_serves(agent: AgentProcess) -> None:
@@ -29,6 +30,16 @@ async def test_reads_once_for_all(service: Serving, tmp_path: Path) -> None:
     assert service.simulator.counters.requests == 1
 
 
+@fault(
+    Origin.SERVICE,
+    "It has not answered since the agent's start",
+    Promise(
+        served="503 with `Retry-After` and status `starting`; alive, not ready.",
+        annotated="What stands there stays; after stale-after `status: starting` with the reason.",
+        logged="`poll-failed` once per reason.",
+        recovery="With the first answer.",
+    ),
+)
 async def test_before_the_first_answer(service: Serving, tmp_path: Path) -> None:
     """Until the metadata service answers there is nothing to serve: 503, alive and not ready."""
     service.simulator.set_fault("hang")
@@ -43,6 +54,7 @@ async def test_before_the_first_answer(service: Serving, tmp_path: Path) -> None
         assert (await agent.get("/v1/public-ip")).text == PUBLIC_IP
 
 
+@also_shows("Nothing listens where it should be")
 async def test_unreachable_service(tmp_path: Path) -> None:
     """A metadata service that cannot be reached is asked again and again, and logged once."""
     async with agent_running(tmp_path, annotations=False, imds_endpoint=NOWHERE) as agent:

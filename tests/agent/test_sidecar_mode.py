@@ -19,6 +19,7 @@ from sidecar.simulator import Serving
 from sidecar.sources.upstream import UpstreamSource
 from tests.agent.support import ok, stale
 from tests.support.agent import AgentProcess, Reply, Settings, agent_running, flags, program_running, until
+from tests.support.faults import Origin, Promise, fault
 from tests.support.states import body, inbound, pair
 
 NODE = "aks-pool1-12345678-vmss000000"
@@ -138,6 +139,16 @@ async def test_withdrawal_is_the_agents(service: Serving, agent: AgentProcess, t
         assert gone == (await agent.document()).json
 
 
+@fault(
+    Origin.SERVICE,
+    "A sidecar's node agent goes away",
+    Promise(
+        served="The last data, `stale` in the end.",
+        annotated="Sidecars annotate nothing.",
+        logged="`poll-failed` once per reason.",
+        recovery="With the agent's first answer; nobody else is asked.",
+    ),
+)
 async def test_agent_goes_and_comes_back(service: Serving, tmp_path: Path) -> None:
     """Without its agent a sidecar keeps the last data, stale in the end, and asks nobody else."""
     service.simulator.set_document(document())

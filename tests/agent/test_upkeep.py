@@ -8,10 +8,24 @@ import pytest
 from sidecar.simulator import Serving
 from tests.agent.support import PREFIX, PUBLIC_IP, annotating, has, lasting, until_annotated
 from tests.support.cluster import Cluster, Identity
+from tests.support.faults import Origin, Promise, also_shows, api_failure, fault
 
 pytestmark = pytest.mark.apiserver
 
 
+@fault(
+    Origin.API_SERVER,
+    "Somebody edits or removes annotations",
+    Promise(
+        served="Not affected.",
+        annotated=(
+            "Put right after the next reading, within the resync interval; a key that"
+            " somebody else owns is not fought for."
+        ),
+        logged="`published`; one request per resync.",
+        recovery="Within the resync interval and the splay.",
+    ),
+)
 @pytest.mark.parametrize(
     "edit",
     [
@@ -33,6 +47,11 @@ async def test_edited_by_somebody(
         )
 
 
+@fault(
+    Origin.API_SERVER,
+    "The Node does not exist yet",
+    api_failure("404").but(annotated="The Node is never made; annotated in full once it is registered."),
+)
 async def test_node_comes_later(service: Serving, cluster: Cluster, tmp_path: Path) -> None:
     """A Node that does not exist yet is waited for, while the API answers, and never made."""
     identity = await cluster.create_identity("aks-later-0", directory=tmp_path / "serviceaccount")
@@ -49,6 +68,7 @@ async def test_node_comes_later(service: Serving, cluster: Cluster, tmp_path: Pa
             await cluster.delete_node(identity.node)
 
 
+@also_shows("The Node is deleted and made anew, with another uid")
 async def test_node_made_anew(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """A Node deleted and made anew is annotated again at the next resync."""
     async with annotating(service, identity) as agent:
@@ -58,6 +78,19 @@ async def test_node_made_anew(service: Serving, cluster: Cluster, identity: Iden
         assert await agent.requests(code="422") == 0
 
 
+@fault(
+    Origin.API_SERVER,
+    "The Node is deleted and made anew, with another uid",
+    Promise(
+        served="Everything, always the newest.",
+        annotated=(
+            "A write meant for the old Node does not touch the new one; that is read"
+            " past the cache and annotated in full."
+        ),
+        logged='`kubernetes_requests_total{code="422"}`.',
+        recovery="At the refused write within the splay, else at the next resync.",
+    ),
+)
 async def test_write_to_a_node_made_anew(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """A write meant for the Node as it was is refused; the new one is read and annotated in full."""
     async with annotating(service, identity, resync_interval="1h") as agent:
@@ -68,6 +101,11 @@ async def test_write_to_a_node_made_anew(service: Serving, cluster: Cluster, ide
         assert await agent.requests(code="422") == 1
 
 
+@fault(
+    Origin.API_SERVER,
+    "The Node is deleted",
+    api_failure("404").but(annotated="The Node is never made; annotated in full once it is back."),
+)
 async def test_node_gone_for_a_while(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """A Node that is gone is not made again; when it comes back it is annotated."""
     async with annotating(service, identity) as agent:

@@ -13,6 +13,7 @@ from sidecar.api.serving import serving
 from tests.api.support import API, api_running, exchange, socket_on
 from tests.api.test_listening import answer_ok
 from tests.support import states
+from tests.support.faults import CLIENTS_ONLY, Origin, also_shows, fault
 
 DATA = states.snapshot_after(states.answer(states.body(public=[states.pair("20.1.2.3")])))
 REQUEST = b"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -65,6 +66,14 @@ def refused(api: API, cause: str) -> float | None:
     return api.metrics.registry.get_sample_value(name, {"cause": cause})
 
 
+@fault(
+    Origin.CLIENTS,
+    "More clients come than there are places for",
+    CLIENTS_ONLY.but(
+        served="Those inside; others get 503, `Retry-After` and the end of the connection.",
+        logged="`http_refused_clients_total`.",
+    ),
+)
 async def test_too_many_clients() -> None:
     """Who comes when all places are taken gets 503 and is sent away, until a place is free."""
     async with api_running(DATA, limits=Limits(max_clients=2)) as api:
@@ -84,6 +93,7 @@ async def test_too_many_clients() -> None:
     assert count == 1
 
 
+@also_shows("More clients come than there are places for")
 async def test_far_too_many_clients() -> None:
     """A burst beyond the places for refusals is cut off, and those inside go on."""
     async with api_running(DATA, limits=Limits(max_clients=1)) as api, connected(api.address) as inside:
@@ -112,6 +122,11 @@ async def test_networks(network: str, listen: str, *, served: bool) -> None:
     assert reply.startswith(b"HTTP/1.0 200 ") is served
 
 
+@fault(
+    Origin.CLIENTS,
+    "Clients come from networks that are not allowed",
+    CLIENTS_ONLY.but(logged="`http_refused_clients_total`."),
+)
 async def test_refused_networks_are_counted() -> None:
     """Connections from elsewhere are closed at once and counted as such, never as clients."""
     async with api_running(DATA, limits=Limits(allow_from=(ip_network("10.0.0.0/8"),))) as api:
@@ -122,6 +137,11 @@ async def test_refused_networks_are_counted() -> None:
     assert (reply, counts) == (b"", (1, 0))
 
 
+@fault(
+    Origin.CLIENTS,
+    "A client sends its header byte by byte, or only half of it",
+    CLIENTS_ONLY.but(recovery="The connection is closed when the time for a header is over."),
+)
 @pytest.mark.parametrize("before", [[], [REQUEST], [REQUEST, REQUEST]])
 async def test_half_sent_header(before: list[bytes]) -> None:
     """A header that does not end in time closes the connection, on its first request and later."""
@@ -154,6 +174,11 @@ async def test_header_in_pieces() -> None:
     assert second.startswith(b"HTTP/1.1 200 ")
 
 
+@fault(
+    Origin.CLIENTS,
+    "A client keeps an idle connection",
+    CLIENTS_ONLY.but(recovery="The connection is closed after the idle time-out."),
+)
 async def test_idle_connection() -> None:
     """A connection without requests is closed after a while."""
     async with (
@@ -194,6 +219,9 @@ async def test_large_header(request_head: bytes) -> None:
     assert (b"application/problem+json" in answered) == (b"?family" in request_head)
 
 
+@fault(
+    Origin.CLIENTS, "A header without end", CLIENTS_ONLY.but(recovery="The request is refused at the bound.")
+)
 async def test_endless_header() -> None:
     """A header of fields without end is refused, however small each one is."""
     async with api_running(DATA) as api:
@@ -263,6 +291,7 @@ async def test_end_does_not_wait_for_ever() -> None:
             assert await ended(connection) == b""
 
 
+@fault(Origin.CLIENTS, "A client goes in the middle of its request", CLIENTS_ONLY)
 async def test_gone_client() -> None:
     """When the client goes, its handler is cancelled."""
     asked, cancelled = asyncio.Event(), asyncio.Event()

@@ -16,6 +16,7 @@ from tests.api.support import API, NODE, api_running, exchange
 from tests.api.test_connections import connected, ended, until
 from tests.api.test_waiting import DATA, MOVED, STARTING, after, with_rules
 from tests.support import states
+from tests.support.faults import CLIENTS_ONLY, Origin, fault
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,11 @@ async def test_stop() -> None:
     assert plain.status == 200
 
 
+@fault(
+    Origin.CLIENTS,
+    "A client of the stream of events does not read",
+    CLIENTS_ONLY.but(recovery="It is dropped; until then no more than one event waits for it."),
+)
 async def test_slow_reader() -> None:
     """A client that does not read is dropped, and until then no more than one event waits for it."""
     large = [with_rules(3000 + number) for number in range(40)]

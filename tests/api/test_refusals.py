@@ -12,6 +12,7 @@ from sidecar.latest import Latest
 from sidecar.metrics import Metrics
 from tests.api.support import NODE, api_running, exchange, served
 from tests.support import states
+from tests.support.faults import CLIENTS_ONLY, Origin, fault
 
 DATA = states.snapshot_after(states.answer(states.body(public=[states.pair("20.1.2.3")])))
 STARTING = states.snapshot_after(states.unreachable())
@@ -233,6 +234,13 @@ async def test_odd_headers(header: bytes) -> None:
     assert reply.endswith(b"\r\n\r\n20.1.2.3\n")
 
 
+@fault(
+    Origin.CLIENTS,
+    "Clients ask for nonsense",
+    CLIENTS_ONLY.but(
+        served="Nonsense gets an answer below 500 that says what is wrong; everybody else is served."
+    ),
+)
 async def test_random_targets() -> None:
     """Random paths and queries are answered below 500, as JSON."""
     seeded = random.Random(16925)

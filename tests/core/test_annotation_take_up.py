@@ -14,6 +14,7 @@ from sidecar.core.document import EMPTY, Document, canonical_bytes
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import Found, Policy, Source, State, take_up
 from tests.core.examples import FULL, at, documents, utc
+from tests.support.faults import Origin, Promise, also_shows, fault
 
 LAYOUT = Layout()
 CHANGES = (Change(at=utc(0), items=("-public 20.1.1.1", "+public 20.1.2.3")),)
@@ -115,6 +116,7 @@ def test_garbled_revision_is_nothing(revision: str | None) -> None:
     assert found(live(revision=revision), layout=LAYOUT) is None
 
 
+@also_shows("Annotations found at the start are forged or garbled")
 def test_forged_revision_loses_the_document() -> None:
     """A document whose hash is not the revision is not served."""
     forged = taken(live(revision="0" * 16))
@@ -151,6 +153,16 @@ def test_wrong_observed_at_keeps_the_document_from_being_served(text: str | None
     assert (state.document, state.found) == (None, earlier)
 
 
+@fault(
+    Origin.CLOCK,
+    "What is found at the start is from the future",
+    Promise(
+        served="It is served with age 0.",
+        annotated="Put right by the heartbeat or the next write.",
+        logged="Nothing.",
+        recovery="With the first answer.",
+    ),
+)
 def test_age_is_never_below_zero() -> None:
     """An `observed-at` of the far future counts as now."""
     earlier = taken(live(observed_at="9999-12-31T23:59:59Z"))
@@ -176,6 +188,16 @@ DUPLICATED = canonical_bytes(
 ).decode()
 
 
+@fault(
+    Origin.API_SERVER,
+    "Annotations found at the start are forged or garbled",
+    Promise(
+        served="A document only if it is canonical, fits its revision and is of known age; else nothing.",
+        annotated="Put right with the first answer; what is unsound is never written again.",
+        logged="Nothing.",
+        recovery="With the first answer.",
+    ),
+)
 @pytest.mark.parametrize(
     "text",
     [
@@ -222,6 +244,7 @@ texts = st.text() | st.sampled_from([*LIVE.values(), "2026-01-02T03:04:05Z", "0"
 texts |= st.dates().map(lambda date: f"{date.isoformat()}T00:00:00Z")
 
 
+@also_shows("Annotations found at the start are forged or garbled")
 @given(st.dictionaries(st.sampled_from([LAYOUT.key(name) for name in KEYS]), texts))
 def test_any_text_is_survived_and_never_printed_again_unchecked(values: dict[str, str]) -> None:
     """Whatever is found, nothing is raised, and what would be written of it is printable and bounded."""

@@ -10,6 +10,7 @@ from sidecar.core.document import EMPTY, Document
 from sidecar.core.parsing import MalformedError, ParsedDocument, parse_canonical, parse_response
 from sidecar.errors import Error
 from tests.core.examples import documents, wire_inbound, wire_public
+from tests.support.faults import Origin, Promise, fault, outage
 
 LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
 FULL: dict[str, Any] = {
@@ -223,6 +224,16 @@ def _wrong_members() -> list[Any]:
     ]
 
 
+@fault(
+    Origin.SERVICE,
+    "Some entries of a document are wrong",
+    Promise(
+        served="All others.",
+        annotated="All others.",
+        logged="`entries-dropped` once per new document; `dropped_entries_total{list,cause}`.",
+        recovery="With the first document in which the entry is right.",
+    ),
+)
 @pytest.mark.parametrize(("member", "value"), _wrong_members())
 def test_wrong_member_drops_the_rule_alone(member: str, value: object) -> None:
     """An inbound rule with a wrong member is left out under that member's name; its neighbours stay."""
@@ -315,6 +326,7 @@ NOT_JSON = {
 }
 
 
+@fault(Origin.SERVICE, "JSON of hostile depth or numbers of hostile length", outage("malformed"))
 @pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in NOT_JSON.items()])
 def test_what_is_not_json_is_malformed(body: bytes) -> None:
     """Bytes that are not one JSON text in UTF-8 are malformed, however large or deep."""

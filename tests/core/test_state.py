@@ -33,6 +33,7 @@ from tests.core.examples import (
     public,
     utc,
 )
+from tests.support.faults import Origin, Promise, fault
 
 POLICY = Policy(stale_after=300, absent_after=300)
 
@@ -214,6 +215,16 @@ def test_gained_and_replaced_entries_count_at_once(after: Document) -> None:
     assert (state.document, state.changed_at) == (after, utc(10))
 
 
+@fault(
+    Origin.SERVICE,
+    "A list shrinks but keeps entries",
+    Promise(
+        served="The shorter list with that very answer.",
+        annotated="Within the splay; `last-changes` tells what went.",
+        logged="`document-changed` with what went; `revision_changes_total`.",
+        recovery="Nothing to recover from: it is believed.",
+    ),
+)
 def test_shrunk_list_counts_at_once() -> None:
     """A list that lost entries but kept one is believed at once."""
     two = replace(FULL, outbound_rules=(*FULL.outbound_rules, outbound("52.2.2.2")))
@@ -273,6 +284,16 @@ def test_withheld_data_do_not_age() -> None:
     assert judged(state, 590) == (Status.STALE, Reason.UNREACHABLE)
 
 
+@fault(
+    Origin.CLOCK,
+    "Floats round the moment of turning stale",
+    Promise(
+        served="`stale` at exactly that moment.",
+        annotated="Not affected.",
+        logged="Nothing: no timer spins.",
+        recovery="Nothing to recover from.",
+    ),
+)
 @given(
     st.floats(min_value=0, max_value=1e6), st.floats(min_value=0.001, max_value=1e5).map(lambda s: s * 1.1)
 )
@@ -285,6 +306,16 @@ def test_timer_of_staleness_is_exact(observed: float, stale_after: float) -> Non
     assert state.status(replace(at(0), mono=due), policy) is Status.STALE
 
 
+@fault(
+    Origin.CLOCK,
+    "The wall clock steps by a day, back or forward",
+    Promise(
+        served="As without the step: status, age and polls go by the monotonic clock.",
+        annotated="No write and no reading is moved; `observed-at` and `changed-at` are of the new time.",
+        logged="Nothing but the new times.",
+        recovery="Nothing to recover from.",
+    ),
+)
 def test_stepped_wall_clock_changes_nothing() -> None:
     """Status is decided on the monotonic clock: a wall clock that jumps by years does not matter."""
     state = run((0, answer(FULL)))

@@ -11,6 +11,7 @@ from sidecar.core.state import State
 from sidecar.core.writes import Ledger, Read, Wait, Write
 from tests.core.examples import FULL, at, inbound, outbound, public, utc
 from tests.core.writing import SCHEDULE, Writer, key
+from tests.support.faults import also_shows
 
 MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
 GROWN = replace(FULL, inbound_rules=(*FULL.inbound_rules, inbound("20.20.20.20", port=80)))
@@ -351,6 +352,7 @@ def test_write_carries_all_that_is_wanted() -> None:
     assert SCHEDULE.decide(ledger, values, now=at(100).mono, fraction=0)[1] == Write(values)
 
 
+@also_shows("The wall clock steps by a day, back or forward")
 def test_times_are_those_of_the_monotonic_clock() -> None:
     """A wall clock set back by a day moves no write and no reading."""
     writer = written()

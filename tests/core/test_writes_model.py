@@ -15,6 +15,7 @@ from sidecar.core.state import State, observe, take_up
 from tests.core.examples import FULL, answer, at, failure, failures, few_documents, public
 from tests.core.writing import LAYOUT, MANAGER, POLICY, SCHEDULE, Writer, key
 from tests.support.fake_node import FakeNode
+from tests.support.faults import Origin, Promise, fault
 
 STATUS = {"status", "reason"}
 SPLAY, STALE_AFTER, RESYNC, HEARTBEAT = 30, 300, 900, 3600
@@ -162,6 +163,16 @@ def test_quiet_day_costs_little() -> None:
     assert max(later - sooner for sooner, later in pairwise(known_at)) <= 1.2 * RESYNC + 10
 
 
+@fault(
+    Origin.SERVICE,
+    "It fails and recovers all day",
+    Promise(
+        served="The last good data, `stale` whenever they are.",
+        annotated="At most one write of the status alone per two stale-after.",
+        logged="Each change of reason and status.",
+        recovery="As after any outage.",
+    ),
+)
 def test_flapping_service_is_a_few_writes_an_hour() -> None:
     """A service that fails and recovers all day changes the status at most six times an hour."""
     writer, state = Writer(), State(started=at(0))

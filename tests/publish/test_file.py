@@ -27,6 +27,7 @@ from tests.publish.files import (
     saying,
     variables_path,
 )
+from tests.support.faults import FILE_FAILS, Origin, fault
 from tests.support.states import EPOCH, POLICY, FakeClock, later, restored, snapshot_after
 
 # What is written
@@ -133,6 +134,11 @@ async def test_variables_change_only_with_an_address_or_the_status(path: Path) -
     assert "AZURE_LB_OUTBOUND_IPS=52.2.2.2\n" in variables_path(path).read_text()
 
 
+@fault(
+    Origin.NODE,
+    "Somebody removes, empties or overwrites the file",
+    FILE_FAILS.but(logged="`published`.", recovery="At the next turn of the file."),
+)
 @pytest.mark.parametrize("garbage", [None, b"", b"garbage\xff"])
 async def test_files_that_somebody_changed_are_put_right(path: Path, garbage: bytes | None) -> None:
     """A file that was removed, emptied or overwritten is there again after the next turn."""

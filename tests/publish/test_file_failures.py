@@ -22,6 +22,7 @@ from tests.publish.files import (
     saying,
 )
 from tests.publish.support import Agent, answer, count, driven, in_virtual_time, loop_clock
+from tests.support.faults import FILE_FAILS, Origin, also_shows, fault
 
 
 @contextlib.contextmanager
@@ -72,6 +73,7 @@ async def test_folder_in_place_of_the_file_is_an_error(path: Path) -> None:
     assert names(path.parent) == {path.name}
 
 
+@fault(Origin.NODE, "The disk is full", FILE_FAILS)
 async def test_full_disk_leaves_the_old_file_and_no_other(path: Path) -> None:
     """When the new content does not fit, the old file is whole and no temporary file is left."""
     await publisher(path).turn(saying(FULL))
@@ -84,6 +86,7 @@ async def test_full_disk_leaves_the_old_file_and_no_other(path: Path) -> None:
     assert found(path, node="node-1") is not None
 
 
+@fault(Origin.NODE, "The folder of the file is missing, or vanishes", FILE_FAILS)
 @in_virtual_time
 async def test_failed_file_is_tried_again_until_it_can_be_written(tmp_path: Path) -> None:
     """The frame retries without any new state, and then all is written."""
@@ -99,6 +102,7 @@ async def test_failed_file_is_tried_again_until_it_can_be_written(tmp_path: Path
     assert json.loads(content(path))["revision"] == FULL.revision
 
 
+@fault(Origin.NODE, "The file system is read-only", FILE_FAILS)
 async def test_read_only_folder_is_an_error() -> None:
     """A folder that may not be written to is an error that names the file; sysfs refuses root, too."""
     path = Path("/sys/loadbalancer.json")
@@ -108,6 +112,7 @@ async def test_read_only_folder_is_an_error() -> None:
         await publisher(path).turn(saying(FULL))
 
 
+@also_shows("The folder of the file is missing, or vanishes")
 async def test_vanished_folder_is_an_error_at_the_next_change(tmp_path: Path) -> None:
     """A folder that is removed later fails the turn, and is no fault of the program."""
     path = tmp_path / "volume" / "loadbalancer.json"

@@ -16,6 +16,7 @@ from sidecar.core.state import Found, Source, State, take_up
 from sidecar.publish import file
 from sidecar.publish.file import FilePublisher
 from tests.core.examples import FULL, answer
+from tests.support.faults import Origin, Promise, also_shows, fault
 from tests.support.states import EPOCH, POLICY, FakeClock, later, snapshot_after
 
 
@@ -123,6 +124,7 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
+@also_shows("The file found at the start is forged, garbled or cut short")
 @pytest.mark.parametrize("change", FORGERIES.values(), ids=FORGERIES)
 def test_what_does_not_fit_together_is_not_believed(
     path: Path, change: Callable[[dict[str, Any]], object]
@@ -132,6 +134,16 @@ def test_what_does_not_fit_together_is_not_believed(
     assert found(path) is None
 
 
+@fault(
+    Origin.NODE,
+    "The file found at the start is forged, garbled or cut short",
+    Promise(
+        served="Nothing of it.",
+        annotated="Nothing of it.",
+        logged="Nothing.",
+        recovery="The file is written with the first answer.",
+    ),
+)
 @pytest.mark.parametrize(
     "content",
     [
@@ -155,6 +167,7 @@ def test_garbled_file_is_not_believed(path: Path, content: bytes) -> None:
     assert found(path) is None
 
 
+@also_shows("The file found at the start is forged, garbled or cut short")
 @pytest.mark.parametrize("length", [0.1, 0.5, 0.99])
 def test_file_cut_short_is_not_believed(path: Path, length: float) -> None:
     """The beginning of a file is nothing."""

@@ -9,6 +9,7 @@ from tests.core.examples import FULL
 from tests.publish.publishing import ELSEWHERE, LAYOUT, MOVED, NODE, Publishing, left_by_an_earlier_run
 from tests.publish.support import answer, count, driven, in_virtual_time, logged, now
 from tests.support.fake_nodes import forbidden, rejected, throttled, unavailable as trouble
+from tests.support.faults import Origin, also_shows, api_failure, fault
 
 pytestmark = in_virtual_time
 
@@ -54,6 +55,7 @@ async def test_node_made_anew_is_read_past_the_cache_and_written_in_full() -> No
     assert len(publishing.agent.found) == 1, "taking up is for the start"
 
 
+@also_shows("The Node is deleted")
 async def test_node_that_is_gone_is_written_when_it_is_back() -> None:
     """A deleted Node is looked for, and written once it is registered again."""
     publishing = Publishing()
@@ -85,6 +87,13 @@ async def test_node_made_anew_between_two_readings_is_noticed() -> None:
     assert renewed.annotations[LAYOUT.key("public-ip")] == "20.1.2.3"
 
 
+@fault(
+    Origin.API_SERVER,
+    "The API server answers 409 though the Node is the same",
+    api_failure("409").but(
+        recovery="The Node is read past the cache, and written only where something differs."
+    ),
+)
 async def test_conflict_without_another_node_is_no_reason_to_write() -> None:
     """A Node that was called replaced but is the same is read, and left alone where nothing differs."""
     publishing = Publishing()
@@ -102,6 +111,9 @@ async def test_conflict_without_another_node_is_no_reason_to_write() -> None:
 # Refusals and failures
 
 
+@also_shows("The API server is down")
+@also_shows("The agent's rights are gone: 403")
+@also_shows("An admission policy refuses the write: 422")
 @pytest.mark.parametrize("error", [forbidden(), rejected(), trouble()])
 async def test_refused_write_is_tried_for_ever_at_rising_intervals(
     error: KubernetesError, caplog: pytest.LogCaptureFixture
@@ -125,6 +137,13 @@ async def test_refused_write_is_tried_for_ever_at_rising_intervals(
     assert {str(line["error"]) for line in lines} == {str(error)}
 
 
+@fault(
+    Origin.API_SERVER,
+    "The API server answers 429, with or without Retry-After",
+    api_failure("429").but(
+        recovery="After the time the server names, and a random part of the splay besides."
+    ),
+)
 async def test_retry_after_is_added_to_the_wait() -> None:
     """A throttled agent comes back after the time it was told, and a random part of the splay."""
     publishing = Publishing()

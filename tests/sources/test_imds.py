@@ -11,6 +11,7 @@ from sidecar.core.parsing import parse_response
 from sidecar.simulator import DOCUMENTS, FAULTS, Serving
 from sidecar.sources.imds import IMDSSource
 from tests.sources.conftest import NewSource
+from tests.support.faults import Origin, Promise, also_shows, fault, outage
 from tests.support.raw_server import Ending, raw_server, response
 
 EMPTY = b'{"loadbalancer":{"publicIpAddresses":[],"inboundRules":[],"outboundRules":[]}}'
@@ -115,12 +116,13 @@ class TestOutcomes:
 
     async def test_answer_after_failure(self, serving: Serving, source: IMDSSource) -> None:
         """A failed attempt leaves nothing behind that spoils the next one."""
-        for fault in ("reset", "truncated", "huge", "unavailable"):
-            serving.simulator.set_fault(fault)
+        for name in ("reset", "truncated", "huge", "unavailable"):
+            serving.simulator.set_fault(name)
             await fetch_failure(source)
             serving.simulator.clear_fault()
             await fetch_answer(source)
 
+    @fault(Origin.SERVICE, "Nothing listens where it should be", outage("unreachable"))
     async def test_refused_connection(self, new_source: NewSource) -> None:
         """A refused connection is unreachable, and says so in the system's words without noise."""
         async with raw_server(lambda _: b"") as server:
@@ -284,6 +286,16 @@ class TestRetryAfter:
 class TestVersions:
     """The api-version gives way once the service refuses it."""
 
+    @fault(
+        Origin.SERVICE,
+        "It no longer knows the API version asked for",
+        Promise(
+            served="Data of the newest version it lists that the agent knows, else of the oldest listed.",
+            annotated="The same.",
+            logged="`api-version-refused` once.",
+            recovery="In the same attempt, for the life of the process.",
+        ),
+    )
     async def test_newest_known(
         self, serving: Serving, source: IMDSSource, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -340,6 +352,16 @@ class TestVersions:
 class TestBody:
     """Bodies that are too long, cut short or compressed."""
 
+    @fault(
+        Origin.SERVICE,
+        "A body of 64 MiB",
+        outage("malformed").but(
+            logged=(
+                "`poll-failed` with the limit of 4 MiB, at which reading stops;"
+                ' `attempts_total{outcome="malformed"}`.'
+            )
+        ),
+    )
     @pytest.mark.parametrize("length", ["Content-Length: 67108864", "Transfer-Encoding: chunked"])
     async def test_reading_stops_at_the_limit(self, new_source: NewSource, length: str) -> None:
         """A body over 4 MiB is malformed and not read on, whether its length was announced or not."""
@@ -359,6 +381,13 @@ class TestBody:
         async with raw_server(lambda _: response("200 OK", body)) as server:
             assert (await fetch_answer(new_source(server.url))).body == body
 
+    @fault(
+        Origin.SERVICE,
+        "A compressed body, be it a bomb",
+        outage("malformed").but(
+            logged='`poll-failed`; it is never unpacked; `attempts_total{outcome="malformed"}`.'
+        ),
+    )
     @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
     async def test_compressed_document(self, new_source: NewSource, encoding: str) -> None:
         """A compressed document, which was not asked for, is malformed and never unpacked."""
@@ -411,6 +440,11 @@ class TestBrokenConnection:
             assert (await fetch_answer(source)).body == DOCUMENT
         return failures
 
+    @fault(
+        Origin.SERVICE,
+        "The connection breaks at any byte of the answer",
+        outage("unreachable").but(recovery="With the next attempt, on a new connection."),
+    )
     async def test_reset(self, new_source: NewSource, whole: bytes) -> None:
         """A reset is unreachable, wherever in the answer it comes."""
         failures = await self.failures(new_source, whole, Ending.RESET)
@@ -418,6 +452,7 @@ class TestBrokenConnection:
         assert {failure.reason for failure in failures} == {Reason.UNREACHABLE}
         assert {failure.detail for failure in failures} == {"Connection reset by peer"}
 
+    @also_shows("The connection breaks at any byte of the answer")
     async def test_close(self, new_source: NewSource, whole: bytes) -> None:
         """An early end is unreachable before the body has begun, and a body cut short after that."""
         failures = await self.failures(new_source, whole, Ending.CLOSE)
@@ -429,6 +464,7 @@ class TestBrokenConnection:
         assert {failure.reason for failure in failures[body:]} == {Reason.MALFORMED}
 
 
+@fault(Origin.SERVICE, "What answers does not speak HTTP", outage("malformed"))
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -455,6 +491,16 @@ async def test_garbage_is_malformed(new_source: NewSource, garbage: bytes) -> No
     assert server.url not in failure.detail
 
 
+@fault(
+    Origin.SERVICE,
+    "It closes the kept connection between two polls",
+    Promise(
+        served="Fresh data.",
+        annotated="Nothing is written.",
+        logged="Nothing: no attempt is lost.",
+        recovery="In the same attempt, on a new connection.",
+    ),
+)
 async def test_stale_connection_is_replaced(new_source: NewSource) -> None:
     """A kept connection that the service has closed meanwhile costs no attempt."""
     async with raw_server(lambda _: response("200 OK", DOCUMENT), Ending.CLOSE) as server:
