@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.e2e.harness.cluster import KubernetesCluster
+from tests.e2e.harness.images import PROJECT_IMAGE
 from tests.e2e.harness.layout import NODES, NodePlace
 from tests.e2e.harness.release import COLUMNS, Release
 from tests.e2e.harness.simulator import public_ip
@@ -58,6 +59,14 @@ def test_pod_gets_the_drop_in_answer(
     url = f"{release.url}/metadata/loadbalancer?api-version=2020-10-01"
     with kubernetes_cluster.run_pod(node.name) as pod:
         assert public_ip(node.address) in pod.curl(url, "--header", "Metadata: true")
+
+
+def test_command_asks_the_service(kubernetes_cluster: KubernetesCluster, release: Release) -> None:
+    """The command ``get`` of a pod without settings asks the Service that ``--upstream`` names."""
+    node = NODES[0]
+    with kubernetes_cluster.run_pod(node.name, image=PROJECT_IMAGE) as pod:
+        said = pod.exec("azure-lb-metadata", "get", "public-ip", "--upstream", release.url)
+    assert said.strip() == public_ip(node.address)
 
 
 def test_pod_without_an_agent_gets_no_answer(kubernetes_cluster: KubernetesCluster, release: Release) -> None:
