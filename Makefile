@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 IMAGE ?= azure-lb-metadata:dev
 BASE ?= docker.io/library/python:3.13-slim-bookworm
 BUILD_ARGUMENTS = --build-arg BASE=$(BASE) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
-	--build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' sidecar/__init__.py) --tag $(IMAGE)
+	--build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' sidecar/__init__.py) --tag $(IMAGE) $(BUILD_OPTIONS)
 
 # Port 9 (discard) refuses: nothing run from here can ask a real metadata service by mistake.
 export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
@@ -50,7 +50,7 @@ binaries: python ## Build etcd, kube-apiserver and kubectl for the API server te
 binaries-cluster: python ## Build also Helm, helm-docs, CoreDNS and the parts of a cluster (needs Go and gcc)
 	$(PYTHON) -m tests.binaries.build chart e2e
 
-image: ## Build the image with Docker, or without its daemon with buildah (IMAGE=name:tag BASE=image)
+image: ## Build the image with Docker, or without its daemon with buildah (IMAGE=name:tag BASE=image BUILD_OPTIONS=…)
 	@if docker info >/dev/null 2>&1; then docker build $(BUILD_ARGUMENTS) .; \
 	elif command -v buildah >/dev/null; then buildah bud $(BUILD_ARGUMENTS) .; \
 	else echo "Neither a Docker daemon nor buildah is here to build an image with." >&2; exit 1; fi
