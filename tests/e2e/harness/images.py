@@ -139,6 +139,7 @@ class Builder:
 
     def _build(self, base: Path, archive: Path) -> None:
         packages = self._packages()
+        self._buildah("rm", "--all")  # what an interrupted build has left
         self._buildah("pull", f"oci-archive:{base}")
         self._buildah(
             "bud", "--layers=false", "--pull-never", f"--build-arg=BASE={CLIENT_IMAGE}",
