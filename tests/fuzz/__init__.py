@@ -1,0 +1,1 @@
+"""Mutated answers of the metadata service against the parser and the state: see ``docs/fuzzing.md``."""
