@@ -1,105 +1,212 @@
-"""The drawing: frontends, their rules, and the private IP addresses that these lead to."""
+"""The drawing: frontends, their rules, and the private IP addresses that these lead to.
 
-from collections.abc import Iterable, Sequence
+There are two of it, and the style shows one: from left to right where there is room, else from top
+to bottom. Both are SVG, with one line for each row; lengths are in units of the view box, which
+are about CSS pixels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 
-from sidecar.core.document import Document, InboundRule
+from sidecar.api.page.rows import Drawn, Row, drawn
+from sidecar.core.document import Document
 
 __all__ = ["drawing"]
 
-_ROWS = 24
-"""Rules that are drawn one by one."""
-_GROUPS = 12
-"""Pairs of frontend and target that are drawn at most."""
-
-_BOX = 330
-"""Width of a box: the longest IPv6 address fits."""
-_LEFT, _MIDDLE, _RIGHT = 0, 375, 590
-"""Where the columns begin."""
-_WIDTH = _RIGHT + _BOX
-_ROW = 26
-_GAP = 12
-_ANY = "any private IP (floating IP)"
+_HEIGHT = 26
+"""Height of a box."""
+_STEP = 34
+"""From one row to the next."""
+_ARROW = 7
+"""Length of an arrow's head."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """The rules from one frontend to one target."""
+class _Type:
+    """How large text is: all of it is of one width (0.6 em, and a little for fonts that are wider)."""
 
-    frontend: str
-    target: str
-    rules: Sequence[InboundRule]
+    width: float
+    """Of a character."""
 
-    def rows(self, most: int) -> list[str]:
-        """One line per rule, and how many more there are."""
-        if len(self.rules) <= most:
-            return [_line(rule) for rule in self.rules]
-        shown = [_line(rule) for rule in self.rules[: most - 1]]
-        return [*shown, f"and {len(self.rules) - len(shown)} more"]
+    def box(self, texts: Iterable[str]) -> float:
+        """The width of boxes that hold any of the texts."""
+        return max(len(text) for text in texts) * self.width + 20
+
+
+_WIDE, _NARROW = _Type(width=7.9), _Type(width=7.3)
+"""Of 13 and 12 pixels: see the style."""
 
 
 def drawing(document: Document) -> str:
-    """An SVG element, or an empty text where there is nothing to draw."""
-    groups = _groups(document.inbound_rules)
-    if not groups:
+    """Two SVG elements and what they leave out, or an empty text where there is nothing to draw."""
+    rules = document.inbound_rules
+    if not rules:
         return ""
-    drawn = groups[:_GROUPS]
-    most = max(2, _ROWS // len(drawn))
-    parts, top = [], 0
-    for group in drawn:
-        lines = group.rows(most if len(document.inbound_rules) > _ROWS else len(group.rules))
-        parts.append(_group(group, lines, top))
-        top += len(lines) * _ROW + _GAP
-    if len(groups) > len(drawn):
-        more = sum(len(group.rules) for group in groups[_GROUPS:])
-        parts.append(_text(_LEFT, top + 18, f"and {more} more rules of other frontends", kind="note"))
-        top += _ROW
-    label = f"{len(document.inbound_rules)} rules from frontends to private IP addresses"
+    rows = drawn(rules)
+    frontends = len({rule.frontend_ip for rule in rules})
+    label = f"Drawing: {_count(len(rules), 'rule')} of {_count(frontends, 'frontend')}; the table lists them"
+    return _wide(rows, label) + _narrow(rows, label) + _note(rows)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _note(rows: Drawn) -> str:
+    return f'<p class="note">{escape(rows.note)}</p>' if rows.note else ""
+
+
+def _svg(kind: str, label: str, parts: Iterable[str], *, width: float, height: float) -> str:
     return (
-        f'<svg viewBox="-1 -1 {_WIDTH + 2} {top + 2}" role="img" aria-label="{escape(label)}">'
+        f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">'
         f"{''.join(parts)}</svg>"
     )
 
 
-def _groups(rules: Iterable[InboundRule]) -> list[_Group]:
-    groups: dict[tuple[str, str], list[InboundRule]] = {}
-    for rule in rules:
-        target = _ANY if rule.floating else str(rule.private_ip)
-        groups.setdefault((str(rule.frontend_ip), target), []).append(rule)
-    return [_Group(frontend, target, rules) for (frontend, target), rules in groups.items()]
+# From left to right.
+
+_WIDTH = 900
+_TOP = 34
+"""Where the first row begins, below the titles."""
 
 
-def _group(group: _Group, lines: Sequence[str], top: int) -> str:
-    """Two boxes, and between them a line for each rule."""
-    middle = top + len(lines) * _ROW / 2
-    rows = [_row(line, top + (index + 0.5) * _ROW, middle) for index, line in enumerate(lines)]
-    return "".join((*rows, _box(_LEFT, middle, group.frontend), _box(_RIGHT, middle, group.target)))
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Boxes of one width."""
+
+    x: float
+    width: float
+
+    @property
+    def right(self) -> float:
+        """Where lines leave its boxes."""
+        return self.x + self.width
 
 
-def _row(line: str, y: float, middle: float) -> str:
-    """A rule: curves from the left box to its text, and on to the right box."""
-    curves = _curve(_BOX, middle, _MIDDLE - 5, y) + _curve(_RIGHT - 45, y, _RIGHT, middle)
-    return curves + _text(_MIDDLE, y + 4, line)
+def _wide(found: Drawn, label: str) -> str:
+    rows = found.rows
+    left, middle, right = _columns(rows)
+    heights = list(_heights(rows))
+    frontends = _places(rows, heights, of=lambda row: row.frontend)
+    targets = _places(rows, heights, of=lambda row: row.target)
+    lines, boxes = [], []
+    for row, y in zip(rows, heights, strict=True):
+        lines.append(_curve(left.right, frontends[row.frontend], to_x=middle.x, to_y=y))
+        lines.append(_curve(middle.right, y, to_x=right.x - _ARROW, to_y=targets[row.target]))
+        boxes.append(_box("rule", row.text, middle, y))
+    boxes += [_box("frontend", text, left, y) for text, y in frontends.items()]
+    for text, y in targets.items():
+        boxes.append(_box("target", text, right, y))
+        lines.append(_head(right.x, y, "l-7 -4v8z"))
+    titles = [
+        _text(column.x, 16, title, kind="title")
+        for column, title in ((left, "Frontend"), (middle, "Rule"), (right, "Private IP"))
+    ]
+    height = max(*heights, *targets.values()) + _HEIGHT / 2 + 2
+    return _svg("across", label, (*titles, *lines, *boxes), width=_WIDTH, height=height)
 
 
-def _curve(x: int, y: float, to_x: int, to_y: float) -> str:
+def _columns(rows: Sequence[Row]) -> tuple[_Column, _Column, _Column]:
+    """The three columns, with the same room on both sides of the middle one."""
+    left, middle, right = (
+        _WIDE.box(texts)
+        for texts in zip(*((row.frontend, row.text, row.target) for row in rows), strict=True)
+    )
+    room = (_WIDTH - 2 - left - middle - right) / 2
+    return (
+        _Column(1, left),
+        _Column(1 + left + room, middle),
+        _Column(_WIDTH - 1 - right, right),
+    )
+
+
+def _heights(rows: Sequence[Row]) -> Iterator[float]:
+    """Where each row is, with a gap after each frontend that has several."""
+    y = _TOP + _HEIGHT / 2
+    for _, group in groupby(rows, key=lambda row: row.frontend):
+        together = list(group)
+        for _ in together:
+            yield y
+            y += _STEP
+        y += 10 if len(together) > 1 else 0
+
+
+def _places(rows: Sequence[Row], heights: Sequence[float], *, of: Callable[[Row], str]) -> dict[str, float]:
+    """Where the boxes of a column are: amid the rows that they have, and none over another."""
+    found: dict[str, list[float]] = {}
+    for row, y in zip(rows, heights, strict=True):
+        found.setdefault(of(row), []).append(y)
+    amid = sorted((sum(ys) / len(ys), text) for text, ys in found.items())
+    places: dict[str, float] = {}
+    lowest = 0.0
+    for y, text in amid:
+        places[text] = max(y, lowest)
+        lowest = places[text] + _STEP
+    return places
+
+
+def _curve(x: float, y: float, *, to_x: float, to_y: float) -> str:
     between = (x + to_x) / 2
-    return f'<path d="M{x} {y:g}C{between:g} {y:g} {between:g} {to_y:g} {to_x} {to_y:g}"/>'
+    return f'<path d="M{x:g} {y:g}C{between:g} {y:g} {between:g} {to_y:g} {to_x:g} {to_y:g}"/>'
 
 
-def _box(x: int, middle: float, text: str) -> str:
-    outline = f'<rect x="{x}" y="{middle - 12:g}" width="{_BOX}" height="24" rx="5"/>'
-    return outline + _text(x + 8, middle + 4, text)
+# From top to bottom: what leads to one target comes together at the right.
+
+_NARROW_WIDTH = 332
+_TRUNK = 324
+"""Where the line to the target is."""
+_INDENT = 28
+_BETWEEN = 24
+"""Room between a target and what leads to the next."""
 
 
-def _text(x: int, y: float, text: str, *, kind: str = "") -> str:
+def _narrow(found: Drawn, label: str) -> str:
+    parts: list[str] = []
+    y = 1 + _HEIGHT / 2
+    for target in dict.fromkeys(row.target for row in found.rows):
+        y = _towards(parts, target, [row for row in found.rows if row.target == target], y=y)
+    height = y - _BETWEEN - _HEIGHT / 2 + 1
+    return _svg("down", label, parts, width=_NARROW_WIDTH, height=height)
+
+
+def _towards(parts: list[str], target: str, rows: Sequence[Row], *, y: float) -> float:
+    """Draw what leads to one target, and give the height at which the next can begin."""
+    boxes, joints = [], []
+    for frontend, group in groupby(rows, key=lambda row: row.frontend):
+        boxes.append(_box("frontend", frontend, _Column(1, _NARROW.box([frontend])), y))
+        for row in group:
+            from_y, y = y, y + _STEP
+            column = _Column(_INDENT, _NARROW.box([row.text]))
+            parts.append(f'<path d="M14 {from_y:g}V{y:g}H{_INDENT}M{column.right:g} {y:g}H{_TRUNK}"/>')
+            boxes.append(_box("rule", row.text, column, y))
+            joints.append(y)
+        y += _STEP + 4
+    width = _NARROW.box([target])
+    parts.append(f'<path d="M{_TRUNK} {joints[0]:g}V{y - _HEIGHT / 2 - _ARROW:g}"/>')
+    parts.append(_head(_TRUNK, y - _HEIGHT / 2, "l-4 -7h8z"))
+    parts += [*boxes, _box("target", target, _Column(_NARROW_WIDTH - 1 - width, width), y)]
+    return y + _HEIGHT + _BETWEEN
+
+
+# Parts of both.
+
+
+def _head(x: float, y: float, shape: str) -> str:
+    """The head of an arrow whose tip is there."""
+    return f'<path class="head" d="M{x:g} {y:g}{shape}"/>'
+
+
+def _box(kind: str, text: str, column: _Column, middle: float) -> str:
+    """A box with a text, at some height of a column."""
+    outline = (
+        f'<rect class="{kind}" x="{column.x:g}" y="{middle - _HEIGHT / 2:g}" '
+        f'width="{column.width:g}" height="{_HEIGHT}" rx="{_HEIGHT / 2 if kind == "rule" else 5:g}"/>'
+    )
+    return outline + _text(column.x + 10, middle + 4.5, text)
+
+
+def _text(x: float, y: float, text: str, *, kind: str = "") -> str:
     attribute = f' class="{kind}"' if kind else ""
-    return f'<text x="{x}" y="{y:g}"{attribute}>{escape(text)}</text>'
-
-
-def _line(rule: InboundRule) -> str:
-    if rule.frontend_port == rule.backend_port == 0:
-        return f"{rule.protocol} every port"
-    to = "" if rule.floating else f" → {rule.backend_port}"
-    return f"{rule.protocol} {rule.frontend_port}{to}"
+    return f'<text x="{x:g}" y="{y:g}"{attribute}>{escape(text)}</text>'

@@ -11,10 +11,12 @@ from string import Template
 from sidecar.api.bodies import Facts
 from sidecar.api.page.drawing import drawing
 from sidecar.core import views
+from sidecar.core.addresses import endpoint
 from sidecar.core.changes import OTHER, Change
-from sidecar.core.document import Document
+from sidecar.core.document import Document, InboundRule
 from sidecar.core.instant import Instant, rfc3339
-from sidecar.core.outcome import Status
+from sidecar.core.outcome import Reason, Status
+from sidecar.core.state import Attempt
 
 __all__ = ["HEADERS", "render"]
 
@@ -44,15 +46,26 @@ _MEANING = {
     Status.STARTING: "There is no answer of the metadata service yet.",
     Status.OK: "The metadata service answers.",
     Status.STALE: "The last good answer is old; what is shown may have changed since.",
-    Status.NO_METADATA: "The metadata service says that this node has no load balancer metadata.",
+    Status.NO_METADATA: (
+        "The metadata service says that this node has no load balancer metadata: neither a Standard SKU "
+        "public IP address nor a rule of a Standard SKU load balancer."
+    ),
 }
 
-_BASIS = {
-    views.EgressBasis.INSTANCE_IP: "From its instance-level public IP addresses",
-    views.EgressBasis.OUTBOUND_RULE: "From the frontends of its outbound rules",
-    views.EgressBasis.UNKNOWN: "Unknown",
-}
 _INVISIBLE = "unless a route table or a NAT gateway, which are invisible from here, leads elsewhere"
+_BASIS = {
+    views.EgressBasis.INSTANCE_IP: f"From its instance-level public IP addresses, {_INVISIBLE}.",
+    views.EgressBasis.OUTBOUND_RULE: f"From the frontends of its outbound rules, {_INVISIBLE}.",
+    views.EgressBasis.UNKNOWN: (
+        "Unknown: the metadata service lists neither an instance-level public IP address "
+        "nor an outbound rule."
+    ),
+}
+
+_ITEMS = 8
+"""Items of a change that are shown; ``/v1/history`` has all."""
+
+_ANSWERS = ("ok", Reason.NO_METADATA)
 
 
 def render(facts: Facts, *, now: Instant, etag: str | None) -> bytes:
@@ -61,13 +74,13 @@ def render(facts: Facts, *, now: Instant, etag: str | None) -> bytes:
     node = facts.node_name or "this node"
     document = snapshot.state.document
     page = _PAGE.substitute(
-        title=escape(f"{node}: {snapshot.status}"),
+        title=escape(f"{snapshot.status}: {node}"),
         style=_STYLE,
         script=_SCRIPT,
         etag=escape(etag or ""),
         node=escape(node),
         status=escape(snapshot.status),
-        meaning=escape(_MEANING[snapshot.status]),
+        meaning=_meaning(facts),
         facts=_facts(facts, now),
         sections="" if document is None else _sections(facts, document),
         attempts=_attempts(facts),
@@ -75,93 +88,108 @@ def render(facts: Facts, *, now: Instant, etag: str | None) -> bytes:
     return page.encode()
 
 
+def _meaning(facts: Facts) -> str:
+    """The status in words, and the reason if it says more."""
+    status, reason = facts.snapshot.status, facts.snapshot.reason
+    meaning = escape(_MEANING[status])
+    if reason is None or status is Status.NO_METADATA:
+        return meaning
+    return f"{meaning} Reason: <strong>{escape(reason)}</strong>."
+
+
 def _facts(facts: Facts, now: Instant) -> str:
-    snapshot = facts.snapshot
-    state = snapshot.state
+    state = facts.snapshot.state
     rows: list[tuple[str, str]] = []
-    if snapshot.reason is not None:
-        rows.append(("Reason", escape(snapshot.reason)))
     if state.observed is not None:
-        rows.append(("Last good answer", f"{_time(state.observed.utc)} ({_ago(state.observed.age(now))})"))
+        age = f"<strong>{_ago(state.observed.age(now))}</strong>"
+        rows.append(("Last good answer", f"{age} {_time(state.observed.utc)}"))
+    if state.changed_at is not None:
+        rows.append(("Unchanged since", _time(state.changed_at)))
     if state.document is not None:
         rows.append(("Revision", f"<code>{escape(state.document.revision)}</code>"))
         rows.append(("Source", escape(state.source)))
-    if state.changed_at is not None:
-        rows.append(("Since", _time(state.changed_at)))
-    return "".join(f"<dt>{escape(term)}</dt><dd>{value}</dd>" for term, value in rows)
+    return "".join(f"<div><dt>{escape(term)}</dt><dd>{value}</dd></div>" for term, value in rows)
 
 
 def _sections(facts: Facts, document: Document) -> str:
-    first = views.public_ip(document, facts.node_address)
-    public = [
-        f"{address} (the one to advertise)" if address == first else str(address)
-        for address in ([first] if first else []) + [ip for ip in views.public_ips(document) if ip != first]
-    ]
-    basis = views.egress_basis(document)
     return _DATA.substitute(
-        public=_list(public),
-        drawing=_drawing(document),
+        public=_public(facts, document),
         rules=_rules(document),
-        basis=escape(f"{_BASIS[basis]}, {_INVISIBLE}."),
-        egress=_list(map(str, views.egress_ips(document))),
+        basis=escape(_BASIS[views.egress_basis(document)]),
+        egress=_addresses(f"<li>{escape(str(address))}</li>" for address in views.egress_ips(document)),
         history=_history(facts.changes),
     )
 
 
-def _list(items: Iterable[str]) -> str:
-    entries = "".join(f"<li>{escape(item)}</li>" for item in items)
+def _public(facts: Facts, document: Document) -> str:
+    """The public addresses, the one to advertise first."""
+    first = views.public_ip(document, facts.node_address)
+    others = [address for address in views.public_ips(document) if address != first]
+    items = [f"<li>{escape(str(address))}</li>" for address in others]
+    if first is not None:
+        tag = '<span class="tag">the one to advertise</span>'
+        items.insert(0, f'<li class="first">{escape(str(first))} {tag}</li>')
+    return _addresses(items)
+
+
+def _addresses(items: Iterable[str]) -> str:
+    """A list of items that are HTML already."""
+    entries = "".join(items)
     return f'<ul class="addresses">{entries}</ul>' if entries else '<p class="none">None.</p>'
 
 
-def _drawing(document: Document) -> str:
-    svg = drawing(document)
-    if not svg:
-        return '<p class="none">No rules of a load balancer.</p>'
-    # Focusable, so that the keyboard can scroll it.
-    return f'<div class="wide" role="region" aria-label="Drawing of the rules" tabindex="0">{svg}</div>'
-
-
 def _rules(document: Document) -> str:
-    rows = [
-        (str(rule.frontend_ip), rule.protocol, rule.frontend_port, rule.backend_port, str(rule.private_ip))
-        for rule in document.inbound_rules
-    ]
-    if not rows:
-        return ""
-    head = ("Frontend", "Protocol", "Frontend port", "Backend port", "Private IP")
-    table = _table("All inbound rules", head, [[escape(str(cell)) for cell in row] for row in rows])
-    return f"<details><summary>All {len(rows)} inbound rules</summary>{table}</details>"
+    """The drawing, and a table that has every rule."""
+    rules = document.inbound_rules
+    if not rules:
+        return '<p class="none">No rules of a load balancer.</p>'
+    summary = f'<summary id="every-rule-title">All {len(rules)} inbound rules</summary>'
+    head = "".join(f'<th scope="col">{title}</th>' for title in ("Protocol", "Frontend", "Private IP"))
+    body = "".join(map(_rule, rules))
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'{drawing(document)}<details id="every-rule">{summary}{table}</details>'
+
+
+def _rule(rule: InboundRule) -> str:
+    cells = (
+        rule.protocol,
+        endpoint(rule.frontend_ip, rule.frontend_port),
+        endpoint(rule.private_ip, rule.backend_port),
+    )
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _history(changes: Sequence[Change]) -> str:
     if not changes:
         return '<p class="none">None that this agent knows of.</p>'
-    rows = [[_time(change.at), _items(change.items)] for change in reversed(changes)]
-    return _table("Last changes", ("When", "What"), rows)
+    return _log((change.at, _items(change.items)) for change in reversed(changes))
 
 
 def _items(items: Sequence[str]) -> str:
-    return "<br>".join(escape("other rules" if item == OTHER else item) for item in items)
+    """The items of a change, of which a long one has only the first."""
+    shown = ["other rules" if item == OTHER else item for item in items[:_ITEMS]]
+    if left := len(items) - len(shown):
+        shown.append(f"and {left} more")
+    return "<br>".join(map(escape, shown))
 
 
 def _attempts(facts: Facts) -> str:
-    rows = [
-        [_time(attempt.at), escape(attempt.outcome), escape(attempt.detail)]
-        for attempt in reversed(facts.snapshot.state.attempts)
-    ]
-    if not rows:
+    attempts = facts.snapshot.state.attempts
+    if not attempts:
         return '<p class="none">None yet.</p>'
-    return _table("Last attempts", ("When", "Outcome", "Detail"), rows)
+    return _log((attempt.at, _attempt(attempt)) for attempt in reversed(attempts))
 
 
-def _table(label: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already."""
-    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return (
-        f'<div class="wide" role="region" aria-label="{escape(label)}" tabindex="0">'
-        f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+def _attempt(attempt: Attempt) -> str:
+    kind = "answered" if attempt.outcome in _ANSWERS else "failed"
+    detail = f" <span>{escape(attempt.detail)}</span>" if attempt.detail else ""
+    return f'<strong class="{kind}">{escape(attempt.outcome)}</strong>{detail}'
+
+
+def _log(entries: Iterable[tuple[datetime, str]]) -> str:
+    """What happened when, in HTML already."""
+    rows = "".join(f'<li>{_time(at)} <div class="what">{what}</div></li>' for at, what in entries)
+    return f'<ol class="log">{rows}</ol>'
 
 
 def _time(utc: datetime) -> str:

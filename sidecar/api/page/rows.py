@@ -1,0 +1,124 @@
+"""What the drawing has to show: one row for each rule, or for rules that belong together."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sidecar.core.document import InboundRule
+
+__all__ = ["MOST", "TEXT_LENGTH", "Drawn", "Row", "drawn"]
+
+MOST = 20
+"""Rows that a drawing has at most: more than that is read in the table."""
+
+TEXT_LENGTH = 20
+"""Characters of a row's text at most: what fits between two IPv6 addresses."""
+
+_ANY = "any private IP (floating IP)"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the drawing: from a frontend through a rule, or some, to a private IP address."""
+
+    frontend: str
+    text: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The rows of a drawing, and what they leave out."""
+
+    rows: Sequence[Row]
+    note: str
+    """A sentence; empty where every rule has a row of its own."""
+
+
+def drawn(rules: Sequence[InboundRule]) -> Drawn:
+    """One row for each rule; of more than fit, one for all that look alike; of those, the largest."""
+    if len(rules) <= MOST:
+        return Drawn([Row(str(rule.frontend_ip), _ports(rule), _target(rule)) for rule in rules], "")
+    together = _together(rules)
+    if len(together) > MOST:
+        together = _alike(together)
+    largest = sorted(together, key=lambda group: -len(group.rules))[:MOST]
+    shown = [group for group in together if group in largest]
+    note = f"{len(rules)} rules are drawn together where they are alike; the table below has each."
+    if left := len(rules) - sum(len(group.rules) for group in shown):
+        note = f"{note} It also has {left} rules that are not drawn."
+    return Drawn([group.row for group in shown], note)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rules that share a protocol, a target and the frontend, or all ports of each of their frontends."""
+
+    rules: Sequence[InboundRule]
+
+    @property
+    def frontends(self) -> Sequence[str]:
+        """Their frontends."""
+        return list(dict.fromkeys(str(rule.frontend_ip) for rule in self.rules))
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Their frontend ports, sorted."""
+        return tuple(sorted({rule.frontend_port for rule in self.rules}))
+
+    @property
+    def row(self) -> Row:
+        """The row that stands for them."""
+        first, frontends = self.rules[0], self.frontends
+        frontend = frontends[0] if len(frontends) == 1 else f"{len(frontends)} frontends"
+        if len(self.rules) == 1 or self.ports == (0,):
+            return Row(frontend, _ports(first), _target(first))
+        text = f"{first.protocol} {', '.join(_ranges(self.ports))}"
+        if len(text) > TEXT_LENGTH:
+            text = f"{first.protocol} {len(self.ports)} ports"
+        return Row(frontend, _fitting(text), _target(first))
+
+
+def _together(rules: Iterable[InboundRule]) -> list[_Group]:
+    """What one frontend has of a protocol for a target."""
+    return _grouped(rules, key=lambda rule: (rule.frontend_ip, rule.protocol, _target(rule)))
+
+
+def _alike(groups: Iterable[_Group]) -> list[_Group]:
+    """Many frontends that have the same, as those of web sites do, become one."""
+    ports = {rule: group.ports for group in groups for rule in group.rules}
+    return _grouped(ports, key=lambda rule: (ports[rule], rule.protocol, _target(rule)))
+
+
+def _grouped(rules: Iterable[InboundRule], *, key: Callable[[InboundRule], object]) -> list[_Group]:
+    groups: dict[object, list[InboundRule]] = {}
+    for rule in rules:
+        groups.setdefault(key(rule), []).append(rule)
+    return [_Group(group) for group in groups.values()]
+
+
+def _ranges(ports: Sequence[int]) -> list[str]:
+    """Sorted ports, of which neighbours become one range."""
+    ranges: list[list[int]] = []
+    for port in ports:
+        if ranges and ranges[-1][-1] == port - 1:
+            ranges[-1][1:] = [port]
+        else:
+            ranges.append([port])
+    return ["–".join(map(str, ends)) for ends in ranges]  # noqa: RUF001 - the dash of ranges is meant
+
+
+def _ports(rule: InboundRule) -> str:
+    """A rule without its addresses."""
+    if rule.frontend_port == rule.backend_port == 0:
+        # What the vendor's documents call a rule for every port of every protocol.
+        return "HA ports" if rule.protocol == "all" else _fitting(f"{rule.protocol} every port")
+    to = "" if rule.floating else f" → {rule.backend_port}"
+    return _fitting(f"{rule.protocol} {rule.frontend_port}{to}")
+
+
+def _target(rule: InboundRule) -> str:
+    return _ANY if rule.floating else str(rule.private_ip)
+
+
+def _fitting(text: str) -> str:
+    return text if len(text) <= TEXT_LENGTH else f"{text[: TEXT_LENGTH - 1]}…"
