@@ -20,7 +20,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .NOTPARALLEL:
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
-.PHONY: bench-http bench-memory bench-startup manifests chart-docs
+.PHONY: bench-http bench-memory bench-startup manifests chart-docs pictures
 .PHONY: fuzz
 
 help: ## Show this list
@@ -32,7 +32,7 @@ demo: venv ## See it work on this machine: no Azure, no Kubernetes
 venv: $(VENV)/.runtime ## Create .venv with what the program needs
 venv-dev: $(VENV)/.dev ## Add what its developers need
 
-test: venv-dev ## Run the test suites (SUITES="unit apiserver chart e2e wheel"; REQUIRE_ALL=1 leaves none out)
+test: venv-dev ## Run the test suites (SUITES="unit apiserver browser chart e2e wheel"; REQUIRE_ALL=1 leaves none out)
 	$(BIN)/python -m tests.suites $(SUITES)
 
 check: venv-dev ## Lint, format check, types, import contracts: what CI runs
@@ -89,6 +89,9 @@ manifests: venv-dev ## Render manifests/ from the chart (needs Helm: make binari
 
 chart-docs: venv-dev ## Write the chart's README.md from values.yaml (needs helm-docs: make binaries-cluster)
 	$(BIN)/python -m tests.chart.readme
+
+pictures: venv-dev ## Take the pictures of the status page in docs/images/ anew (needs Chromium)
+	$(BIN)/python -m tests.browser.pictures
 
 bench-http: venv-dev ## Measure /v1/loadbalancer beside a bare aiohttp handler
 	$(BIN)/python -m bench.http

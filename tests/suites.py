@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, ENABLE_COMMAND, BinariesMissingError, locate_all
+from tests.browser import chromium
 from tests.e2e.harness import cluster
 
 __all__ = ["SUITES", "Outcome", "Result", "Suite", "exit_code", "main", "run", "summary"]
@@ -78,12 +79,18 @@ class Suite:
 
 
 SUITES = (
-    Suite(name="unit", command=(*PYTEST, "-m", "not apiserver and not chart and not e2e")),
+    Suite(name="unit", command=(*PYTEST, "-m", "not apiserver and not browser and not chart and not e2e")),
     Suite(
         name="apiserver",
         command=(*PYTEST, "-m", "apiserver and not chart"),
         missing=apiserver_missing,
         enable=ENABLE_COMMAND,
+    ),
+    Suite(
+        name="browser",
+        command=(*PYTEST, "-m", "browser"),
+        missing=chromium.missing,
+        enable=chromium.ENABLE_COMMAND,
     ),
     Suite(
         name="chart",

@@ -74,13 +74,13 @@ class API:
 
 @asynccontextmanager
 async def api_running(
-    snapshot: Snapshot, *, limits: Limits | None = None, **settings: Any
+    snapshot: Snapshot, *, limits: Limits | None = None, listen: str = "127.0.0.1:0", **settings: Any
 ) -> AsyncIterator[API]:
-    """An API over a snapshot, on a free port of the loopback address; settings as of its configuration."""
+    """An API over a snapshot, by default on a free port; settings as of its configuration."""
     latest, clock, metrics = Latest(snapshot), FakeClock(), Metrics()
     configured = {"node_name": NODE, **settings}
     application = Application(Configuration(latest=latest, clock=clock, metrics=metrics, **configured))
-    sockets = socket_on("127.0.0.1:0")
+    sockets = socket_on(listen)
     async with (
         serving(application, sockets, limits=limits, metrics=metrics) as addresses,
         ClientSession(skip_auto_headers=("Accept", "User-Agent")) as session,
