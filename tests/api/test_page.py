@@ -17,7 +17,7 @@ from tests.api.support import NODE, api_running
 from tests.api.test_data import DUAL_STACK
 from tests.support import states
 
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "wbr"}
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;${node}"
 
 
@@ -128,7 +128,7 @@ async def test_many_rules(count: int, frontends: int, note: str | None) -> None:
     assert ("the table below has each" in page.text) == (note is not None)
     assert note is None or note in page.text
     assert page.count("details") == bool(count)
-    assert page.texts.count("10.240.0.4:30000") == count
+    assert page.texts.count(":30000") == count
 
 
 async def test_starting() -> None:

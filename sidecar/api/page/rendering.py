@@ -11,7 +11,7 @@ from string import Template
 from sidecar.api.bodies import Facts
 from sidecar.api.page.drawing import drawing
 from sidecar.core import views
-from sidecar.core.addresses import endpoint
+from sidecar.core.addresses import IPAddress, endpoint
 from sidecar.core.changes import OTHER, Change
 from sidecar.core.document import Document, InboundRule
 from sidecar.core.instant import Instant, rfc3339
@@ -152,11 +152,16 @@ def _rules(document: Document) -> str:
 
 def _rule(rule: InboundRule) -> str:
     cells = (
-        rule.protocol,
-        endpoint(rule.frontend_ip, rule.frontend_port),
-        endpoint(rule.private_ip, rule.backend_port),
+        escape(rule.protocol),
+        _endpoint(rule.frontend_ip, rule.frontend_port),
+        _endpoint(rule.private_ip, rule.backend_port),
     )
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _endpoint(address: IPAddress, port: int) -> str:
+    """An address and a port; a line that is too short for both breaks between them."""
+    return f"{escape(endpoint(address, port).removesuffix(f':{port}'))}<wbr>:{port}"
 
 
 def _history(changes: Sequence[Change]) -> str:
