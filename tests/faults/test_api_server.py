@@ -17,6 +17,8 @@ from tests.support.fake_apiserver import FakeApiServer, Reply, status_object
 from tests.support.faults import Origin, also_shows, api_failure, fault
 from tests.support.raw_server import raw_server, response
 
+PUBLISHES = "azure_lb_metadata_publishes_total"
+
 CHANGED = "several-nics"
 CHANGED_IPS = "192.0.2.4,192.0.2.5,192.0.2.6"
 
@@ -58,15 +60,13 @@ REFUSALS = {
 @also_shows("The API server resets the connection during a write", cases=("error",))
 @pytest.mark.parametrize("code", REFUSALS)
 async def test_refusal(surroundings: Surroundings, code: str) -> None:
-    """Whatever a write comes to, data are served and nothing on the Node is lost; in the end it is written."""
+    """Whatever a write comes to, data are served and no annotation is lost; in the end it is written."""
     async with surroundings.annotating() as agent:
         before = await surroundings.until_annotated(has(status="ok"))
         surroundings.server.script.extend(REFUSALS[code])
         surroundings.service.simulator.set_document(CHANGED)
         await until_changed_is_served(agent)
-        await until(
-            lambda: agent.metric("azure_lb_metadata_publishes_total", publisher="node", result="failed")
-        )
+        await until(lambda: agent.metric(PUBLISHES, publisher="node", result="failed"))
         assert (await agent.admin("/readyz")).status == 200
         assert before.keys() <= surroundings.annotations.keys()
         await surroundings.until_annotated(has(status="ok", public_ips=CHANGED_IPS))
@@ -83,7 +83,7 @@ async def test_refusal(surroundings: Surroundings, code: str) -> None:
     ),
 )
 async def test_slow(surroundings: Surroundings) -> None:
-    """A request that is not answered ends after 10 s; until then polls and HTTP go on, then it is repeated."""
+    """A request without an answer ends after 10 s and is repeated; polls and HTTP go on all the time."""
     server = surroundings.server
     async with surroundings.annotating() as agent:
         await surroundings.until_annotated(has(status="ok"))

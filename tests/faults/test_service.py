@@ -171,7 +171,7 @@ socket.getaddrinfo = getaddrinfo
 
 @fault(Origin.SERVICE, "Its name cannot be resolved: DNS is absent", outage("unreachable"))
 async def test_no_dns(surroundings: Surroundings, tmp_path: Path) -> None:
-    """Without DNS a service known by name is unreachable; with DNS it is asked, and then over a kept connection."""
+    """Without DNS a service known by name is unreachable; once it is found, DNS may go."""
     url = surroundings.service.url.replace("127.0.0.1", "metadata.test")
     settings: Settings = {"annotations": False, "imds_endpoint": url}
     resolves = tmp_path / "resolves"
