@@ -18,6 +18,8 @@ from tests.fuzz.seeds import LARGE, SMALL
 
 __all__ = ["main"]
 
+_FUZZED = ("sidecar/core", "sidecar/errors.py", "tests/fuzz")
+
 _RESIDENT_GROWTH_MIB = 32
 """What the resident memory may grow by after the first tenth of a run."""
 
@@ -67,7 +69,7 @@ def _resident_kib() -> int:
 def _commit() -> str:
     """The checked out commit, and whether what is fuzzed is as it was committed."""
     commit = _git("rev-parse", "--short", "HEAD") or "unknown"
-    return commit + (" with changes" if _git("status", "--porcelain", "--", "sidecar", "tests/fuzz") else "")
+    return commit + (" with changes" if _git("status", "--porcelain", "--", *_FUZZED) else "")
 
 
 def _git(*arguments: str) -> str:

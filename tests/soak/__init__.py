@@ -1,0 +1,1 @@
+"""An agent that runs for very long: nothing of it may grow. See ``docs/fuzzing.md``."""
