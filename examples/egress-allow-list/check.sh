@@ -20,8 +20,8 @@ fi
 
 key=".metadata.annotations.$(printf '%s' "$prefix" | sed 's/[.]/\\./g')"
 columns="NODE:.metadata.name,STATUS:$key/status,EGRESS:$key/egress-ips,OMITTED:$key/omitted"
-nodes=$(kubectl get nodes --request-timeout=30s --no-headers --selector="$selector" --output="custom-columns=$columns") ||
-    exit 1
+# Not with --request-timeout: given that, kubectl in a pod does not find the pod's own token.
+nodes=$(kubectl get nodes --no-headers --selector="$selector" --output="custom-columns=$columns") || exit 1
 
 printf '%s\n' "$nodes" | awk -v list="$networks" '
     function note(text) { print text > "/dev/stderr" }

@@ -117,7 +117,7 @@ def test_turn_server(kubernetes_cluster: KubernetesCluster) -> None:
     """On the node's network coturn starts with its public address, and again when that is another one."""
     wanted = example_pod("turn-server/pod.yaml")
     (coturn,) = wanted["spec"]["containers"]
-    place = {"mountPath": "/usr/local/bin/turnserver", "subPath": "turnserver"}
+    place = {"mountPath": "/usr/bin/turnserver", "subPath": "turnserver"}
     coturn["volumeMounts"].append({"name": "program", **place})
     program = {"name": "turn-server", "defaultMode": 0o555}
     wanted["spec"]["volumes"].append({"name": "program", "configMap": program})
@@ -154,7 +154,7 @@ def test_egress_allow_list(kubernetes_cluster: KubernetesCluster) -> None:
     kubectl = {"name": "kubectl", "hostPath": {"path": str(locate("kubectl")), "type": "File"}}
     template["spec"]["volumes"].append(kubectl)
     (check,) = template["spec"]["containers"]
-    check["volumeMounts"].append({"name": "kubectl", "mountPath": "/usr/local/bin/kubectl", "readOnly": True})
+    check["volumeMounts"].append({"name": "kubectl", "mountPath": "/usr/bin/kubectl", "readOnly": True})
     addresses = [public_ip(node.address) for node in NODES]
     with present(kubernetes_cluster, items):
         place = "--namespace=default"
