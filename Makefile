@@ -21,7 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: bench-http bench-memory bench-startup manifests chart-docs pictures
-.PHONY: fuzz soak
+.PHONY: fuzz soak audit
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ fuzz: venv-dev ## Mutated answers to parser and state (N=20000 of small document
 
 soak: venv-dev ## An agent that runs for very long: nothing may grow (N=100000 polls, REAL=5000 over sockets)
 	$(BIN)/python -m tests.soak --polls $(or $(N),100000) --real-polls $(or $(REAL),5000) --seed $(or $(SEED),1)
+
+audit: venv-dev ## Look the pinned requirements up among the package index's advisories
+	$(BIN)/python -m tests.security.audit
 
 manifests: venv-dev ## Render manifests/ from the chart (needs Helm: make binaries-cluster)
 	$(BIN)/python -m tests.chart.manifests
