@@ -13,16 +13,19 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, ENABLE_COMMAND, BinariesMissingError, locate_all
 from tests.browser import chromium
 from tests.e2e.harness import cluster
 
-__all__ = ["SUITES", "Outcome", "Result", "Suite", "exit_code", "main", "run", "summary"]
+__all__ = ["SUITES", "Outcome", "Result", "Suite", "exit_code", "main", "run", "run_all", "summary"]
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PYTEST = (sys.executable, "-m", "pytest")
@@ -77,6 +80,9 @@ class Suite:
     enable: str = ""
     """The shell command that provides what is missing, run in the checkout."""
 
+    beside: bool = False
+    """Whether it mostly waits for others, and so runs beside the other suites."""
+
 
 SUITES = (
     Suite(name="unit", command=(*PYTEST, "-m", "not apiserver and not browser and not chart and not e2e")),
@@ -103,6 +109,7 @@ SUITES = (
         command=(*PYTEST, "-m", "e2e"),
         missing=cluster_missing,
         enable=CLUSTER_ENABLE_COMMAND,
+        beside=True,
     ),
     Suite(
         name="wheel",
@@ -133,30 +140,76 @@ class Result:
 
 def run(suite: Suite, *, require_all: bool) -> Result:
     """Run one suite, if need be and `require_all` after its enabling command."""
+    missing = provide(suite, require_all=require_all)
+    return Result(suite, Outcome.LEFT_OUT, reason=missing) if missing else execute(suite)
+
+
+def run_all(suites: Sequence[Suite], *, require_all: bool) -> list[Result]:
+    """Run suites one after the other, and beside them the one that mostly waits.
+
+    What they need is provided before any of them runs, so that nothing is built twice at once.
+    """
+    missing = {suite.name: provide(suite, require_all=require_all) for suite in suites}
+    runnable = [suite for suite in suites if not missing[suite.name]]
+    with ThreadPoolExecutor() as pool:
+        beside = {
+            suite.name: pool.submit(execute_apart, suite)
+            for suite in runnable
+            if suite.beside and len(runnable) > 1
+        }
+        done = {suite.name: execute(suite) for suite in runnable if suite.name not in beside}
+        done |= {name: future.result() for name, future in beside.items()}
+    return [done.get(suite.name) or left_out(suite, missing[suite.name]) for suite in suites]
+
+
+def left_out(suite: Suite, missing: str | None) -> Result:
+    """The result of a suite that cannot run."""
+    return Result(suite, Outcome.LEFT_OUT, reason=missing or "")
+
+
+def provide(suite: Suite, *, require_all: bool) -> str | None:
+    """What the suite lacks, if `require_all` after an attempt to provide it."""
     missing = suite.missing()
     if missing and require_all and suite.enable:
         announce(f"{suite.name}: {missing}; running: {suite.enable}")
         subprocess.run(shlex.split(suite.enable), cwd=CHECKOUT, check=False)
         missing = suite.missing()
-    if missing:
-        return Result(suite, Outcome.LEFT_OUT, reason=missing)
-    announce(f"{suite.name}: {shlex.join(suite.command)}")
+    return missing
+
+
+def execute_apart(suite: Suite) -> Result:
+    """Run a suite in silence, and print what it said when it has ended."""
+    announce(f"{suite.name}: runs beside the others, and is printed when it has ended")
+    with tempfile.TemporaryFile() as output:
+        result = execute(suite, output)
+        output.seek(0)
+        announce(f"{suite.name}: has ended")
+        print(output.read().decode(errors="replace"), flush=True)
+    return result
+
+
+def execute(suite: Suite, output: IO[bytes] | None = None) -> Result:
+    """Run a suite whose needs are met."""
+    if output is None:
+        announce(f"{suite.name}: {shlex.join(suite.command)}")
     started = time.monotonic()
-    code = wait_for(suite.command)
+    code = wait_for(suite.command, output)
     seconds = time.monotonic() - started
     if code:
         return Result(suite, Outcome.FAILED, reason=f"exit code {code}", seconds=seconds)
     return Result(suite, Outcome.PASSED, seconds=seconds)
 
 
-def wait_for(command: Sequence[str]) -> int:
+def wait_for(command: Sequence[str], output: IO[bytes] | None = None) -> int:
     """Run a suite's command in the checkout and give its exit code.
 
     What the suite needs is there, so it runs with ``REQUIRE_ALL=1``: a test that skips for want of
     it would hide a fault.
     """
     environment = {**os.environ, "REQUIRE_ALL": "1"}
-    with subprocess.Popen(command, cwd=CHECKOUT, env=environment) as process:
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=output, stderr=output and subprocess.STDOUT
+    ) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:
@@ -208,7 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(chosen) - set(names):
         parser.error(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     require_all = os.environ.get("REQUIRE_ALL") == "1"
-    results = [run(suite, require_all=require_all) for suite in SUITES if not chosen or suite.name in chosen]
+    suites = [suite for suite in SUITES if not chosen or suite.name in chosen]
+    results = run_all(suites, require_all=require_all)
     announce("summary")
     print("\n".join(summary(results, require_all=require_all)), flush=True)
     return exit_code(results, require_all=require_all)

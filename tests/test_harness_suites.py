@@ -41,6 +41,15 @@ def test_needs_are_provided_only_when_all_is_required(tmp_path: Path) -> None:
     assert run(suite, require_all=True).outcome is Outcome.PASSED
 
 
+def test_suite_that_mostly_waits_runs_beside_the_others(capfd: pytest.CaptureFixture[str]) -> None:
+    """All suites are run, in whatever order they end; what one said meanwhile is printed in one piece."""
+    waiting = Suite("waiting", (sys.executable, "-c", "print('all quiet')"), beside=True)
+    results = suites.run_all([PASSING, waiting, NEEDY, FAILING], require_all=False)
+    outcomes = [Outcome.PASSED, Outcome.PASSED, Outcome.LEFT_OUT, Outcome.FAILED]
+    assert [result.outcome for result in results] == outcomes
+    assert "=== waiting: has ended\nall quiet\n" in capfd.readouterr().out
+
+
 def test_summary_names_reason_and_command_of_what_was_left_out() -> None:
     """The closing lines give for each suite left out the reason and the command, then the counts."""
     results = [

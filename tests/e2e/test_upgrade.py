@@ -1,11 +1,14 @@
 """An upgrade of the release is not noticed: neither by clients nor in the Nodes."""
 
 import uuid
+from collections.abc import Iterator
+
+import pytest
 
 from tests.e2e.harness.cluster import KubernetesCluster
 from tests.e2e.harness.layout import NODES
 from tests.e2e.harness.pods import Pod
-from tests.e2e.harness.release import NAME, Release
+from tests.e2e.harness.release import NAME, Release, installed
 from tests.support.processes import poll_until
 
 CLIENT = """\
@@ -22,6 +25,13 @@ while True:
     time.sleep(max(0, due - time.monotonic()))
 """
 """Ten requests a second, each on a connection of its own."""
+
+
+@pytest.fixture(scope="module")
+def release(kubernetes_cluster: KubernetesCluster) -> Iterator[Release]:
+    """The chart with the draining that it has by default."""
+    with installed(kubernetes_cluster, values={"drainSeconds": 5}) as release:
+        yield release
 
 
 def sent(pod: Pod) -> int:

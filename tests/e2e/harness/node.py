@@ -210,7 +210,8 @@ class Node:
             "cgroupsPerQOS": False,
             "enforceNodeAllocatable": [],
             "failSwapOn": False,
-            "featureGates": {"KubeletInUserNamespace": True},
+            # Without cgroups per pod, 1.34's kubelet panics when a pod goes that it is about to resize.
+            "featureGates": {"KubeletInUserNamespace": True, "InPlacePodVerticalScaling": False},
             "localStorageCapacityIsolation": False,
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},

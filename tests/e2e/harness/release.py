@@ -32,8 +32,9 @@ SCALED: Values = {
     "imds.staleAfter": "8s",
     "imds.absentAfter": "8s",
     "annotations.writeSplay": "1s",
+    "drainSeconds": 0,
 }
-"""The image of the checkout, and seconds for minutes."""
+"""The image of the checkout, seconds for minutes, and no waiting for clients where none is watched."""
 
 
 @dataclass(frozen=True)
