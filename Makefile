@@ -20,7 +20,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .NOTPARALLEL:
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
-.PHONY: bench-http bench-memory bench-startup manifests chart-docs pictures
+.PHONY: faults chaos bench-http bench-memory bench-startup manifests chart-docs pictures
 .PHONY: fuzz soak audit
 
 help: ## Show this list
@@ -98,6 +98,12 @@ chart-docs: venv-dev ## Write the chart's README.md from values.yaml (needs helm
 
 pictures: venv-dev ## Take the pictures of the status page in docs/images/ anew (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures
+
+faults: venv-dev ## Write docs/faults.md from the marks of the tests
+	$(BIN)/python -m tests.faults
+
+chaos: venv-dev ## Random faults against the rules (SEED=number SECONDS=60; real API server: make binaries)
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-http: venv-dev ## Measure /v1/loadbalancer beside a bare aiohttp handler
 	$(BIN)/python -m bench.http

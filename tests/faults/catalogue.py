@@ -34,6 +34,9 @@ Durations are settings: stale-after (5 min), absent-after (5 min), splay (30 s),
 resync interval (15 min). Metrics carry the prefix `azure_lb_metadata_`. Where nothing else is said, a test \
 scales the durations down or lets virtual time pass; what it asks is the agent's own process or its parts, \
 over real sockets.
+
+`make chaos` lets these faults come at random, many at once, and compares at every moment what is served and \
+annotated with a small model of the rules (`tests/chaos`).
 """
 
 

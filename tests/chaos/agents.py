@@ -1,0 +1,134 @@
+"""The agent under chaos: one process after the other, killed, ended, stopped and started."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from sidecar.simulator import Serving
+from tests.chaos.rules import Document, Durations, Rules, parsed
+from tests.chaos.worlds import World
+from tests.support.agent import Program, flags, program_running
+
+__all__ = ["DURATIONS", "Agents"]
+
+DURATIONS = Durations(stale_after=2.0, absent_after=1.0)
+
+SETTINGS = {
+    "listen": "127.0.0.1:0",
+    "admin_listen": "none",
+    "poll_interval": "50ms",
+    "imds_timeout": "500ms",
+    "stale_after": f"{DURATIONS.stale_after}s",
+    "absent_after": f"{DURATIONS.absent_after}s",
+    "write_splay": "100ms",
+    "resync_interval": "1s",
+    "heartbeat_interval": "1s",
+    "log_format": "json",
+}
+"""Minutes in real life are parts of a second here."""
+
+LOOK_S = 5.0
+"""How long one answer of the HTTP API may take; a stopped process gives none."""
+
+
+class Agents:
+    """The process that runs now; `number` says the how manieth it is."""
+
+    def __init__(
+        self, rules: Rules, world: World, service: Serving, *, directory: Path, python: Sequence[str]
+    ) -> None:
+        self.number = 0
+        self._rules = rules
+        self._world = world
+        self._service = service
+        self._directory = directory
+        self._python = python
+        self._file = directory / "document"
+        self._stack = AsyncExitStack()
+        self._program: Program | None = None
+        self._url = ""
+
+    async def start(self) -> None:
+        """Start a process and wait until it listens."""
+        arguments = flags(
+            {
+                **SETTINGS,
+                "imds_endpoint": self._service.url,
+                "node_name": self._world.node,
+                "kubeconfig": str(self._world.kubeconfig),
+                "file": str(self._file),
+            }
+        )
+        self._rules.started(time.monotonic(), file=self._in_file(), node=await self._on_node())
+        self._program = await self._stack.enter_async_context(
+            program_running("run", *arguments, directory=self._directory, python=self._python)
+        )
+        self.number += 1
+        self._url = f"http://{(await self._program.event('started'))['listen']}/v1/loadbalancer"
+
+    def _in_file(self) -> Document | None:
+        """What the process will find in its file."""
+        try:
+            return parsed(json.loads(self._file.read_bytes())["loadbalancer"])
+        except FileNotFoundError:
+            return None
+
+    async def _on_node(self) -> Document | None:
+        """What it will find on its Node, if it is anything."""
+        node = await self._world.annotations()
+        try:
+            return None if node is None else parsed(json.loads(node[1]["loadbalancer"]))
+        except (KeyError, ValueError):
+            return None
+
+    async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the process: by SIGKILL in the middle of whatever it does, or in order."""
+        self._url = ""
+        if self._program is not None:
+            if self._program.runs:
+                self._program.signal(number)
+            await self._stack.aclose()
+
+    async def suspend(self, seconds: float) -> None:
+        """Stop the process for so long."""
+        assert self._program is not None
+        # Told first: what is seen while it is stopped is judged by it.
+        self._rules.suspended(seconds + 1)
+        self._program.signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._program.signal(signal.SIGCONT)
+
+    def check_runs(self) -> None:
+        """See that the process is alive where nobody ended it.
+
+        Raises:
+            AssertionError: it has ended; the text is its log.
+        """
+        assert self._program is not None
+        assert not self._url or self._program.runs, self._program.log
+
+    @property
+    def log(self) -> str:
+        """The last lines of its log."""
+        return "" if self._program is None else "\n".join(self._program.log.splitlines()[-40:])
+
+    async def look(self, session: aiohttp.ClientSession) -> tuple[int, str, Mapping[str, Any]] | None:
+        """Status, body and headers of ``/v1/loadbalancer``; None when this process gave none."""
+        number, url = self.number, self._url
+        if not url:
+            return None
+        try:
+            async with asyncio.timeout(LOOK_S), session.get(url) as response:
+                body = await response.text()
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+        return (response.status, body, response.headers) if number == self.number and self._url else None

@@ -1,0 +1,262 @@
+"""What the rules allow an agent to serve and to annotate: a small model that shares no code with it.
+
+It is told what the metadata service handed out, when agents were started, killed and suspended, and
+what was seen over HTTP and on the Node; what contradicts the rules is a `Violation`. It is sound
+rather than sharp: where a moment cannot be known from outside, either order is allowed.
+"""
+
+import hashlib
+import ipaddress
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Document", "Durations", "Rules", "Violation", "parsed"]
+
+LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
+REASONS = {
+    "no-metadata",
+    "not-ready",
+    "throttled",
+    "unavailable",
+    "unreachable",
+    "rejected",
+    "malformed",
+}
+STATUSES = {"starting", "ok", "stale", "no-metadata"}
+
+LATE_WRITE_S = 12.0
+"""A request to the API server may be done so long after it was sent, and its reason be gone by then."""
+
+UNSEEN_S = 1.0
+"""What happened is seen from outside at most so much later."""
+
+Document = Mapping[str, frozenset[tuple[tuple[str, object], ...]]]
+"""By list the set of entries, each in one spelling."""
+
+EMPTY: Document = dict.fromkeys(LISTS, frozenset())
+
+
+class Violation(Exception):  # noqa: N818 - the word of the domain
+    """Something was served or annotated that the rules do not allow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Durations:
+    """Settings of the agents, in seconds."""
+
+    stale_after: float
+    absent_after: float
+
+
+@dataclass
+class _Run:
+    """What is known of one agent process."""
+
+    started: float
+    had: dict[str, float] = field(default_factory=dict)
+    """When each list was last seen with entries, by this process or in what it takes up."""
+    may_lack: set[str] = field(default_factory=set)
+    """Lists that it may have taken up as empty."""
+    served: bool = False
+    """Whether it must serve some document from now on."""
+    suspended: float = 0.0
+    """Seconds that it was stopped for."""
+    observed_at: dict[str, str] = field(default_factory=dict)
+    """By source, the last ``Observed-At`` seen."""
+
+
+@dataclass
+class Rules:
+    """The model. Times are seconds of any one clock."""
+
+    durations: Durations
+    answers: list[tuple[float, Document]] = field(default_factory=list)
+    """What the service handed out."""
+    run: _Run = field(default_factory=lambda: _Run(started=0.0))
+    tampered: bool = False
+    """Whether somebody else has been at the annotations, and they have not been put right since."""
+    _known: dict[str, set[object]] = field(default_factory=lambda: {name: {frozenset()} for name in LISTS})
+    _uid: str = ""
+    _annotated: dict[str, float] = field(default_factory=dict)
+    """When each list was last seen on the Node, while it is there."""
+    _lacking: dict[str, float] = field(default_factory=dict)
+    """When each list was last seen to be served without entries."""
+
+    # --- What is done to the agent
+
+    def answered(self, at: float, document: Document) -> None:
+        """The service handed out a document; ``EMPTY`` is also "none"."""
+        self.answers.append((at, document))
+        for name in LISTS:
+            self._known[name].add(document[name])
+
+    def started(self, at: float, *, file: Document | None, node: Document | None) -> None:
+        """A process starts, and may find these documents in its file and on its Node."""
+        self.run = _Run(started=at, served=file is not None)
+        for name in LISTS:
+            if file is not None and file[name]:
+                self.run.had[name] = at
+            if node is not None and not node[name]:
+                self.run.may_lack.add(name)
+
+    def suspended(self, seconds: float) -> None:
+        """The process was stopped for so long."""
+        self.run.suspended += seconds
+
+    # --- What is seen over HTTP
+
+    def unavailable(self, status: str) -> None:
+        """There was a 503 with this status.
+
+        Raises:
+            Violation: this process has had data.
+        """
+        _require(status == "starting", f"503 with status {status!r}")
+        _require(not self.run.served, "nothing is served any more")
+
+    def served(self, at: float, body: str, headers: Mapping[str, str]) -> None:
+        """There was this answer to ``/v1/loadbalancer``.
+
+        Raises:
+            Violation: the rules do not allow it.
+        """
+        reply = json.loads(body)
+        document = parsed(reply["loadbalancer"])
+        self.run.served = True
+        self._check_words(reply, document)
+        self._check_time(reply["status"], headers)
+        _require(reply["revision"] == _revision(reply["loadbalancer"]), "the revision is another document's")
+        self._check_known(document, "served")
+        for name in LISTS:
+            if document[name]:
+                self.run.had[name] = at
+            else:
+                self._lacking[name] = at
+                self._check_withdrawal(name, at)
+
+    def _check_words(self, reply: Mapping[str, Any], document: Document) -> None:
+        status, reason = reply["status"], reply["reason"]
+        _require(status in STATUSES - {"starting"}, f"status {status!r} with a document")
+        _require((reason is None) == (status == "ok"), f"status {status!r} with reason {reason!r}")
+        _require(reason is None or reason in REASONS, f"reason {reason!r}")
+        if status != "stale":
+            _require((document == EMPTY) == (status == "no-metadata"), f"status {status!r} with {document}")
+
+    def _check_time(self, status: str, headers: Mapping[str, str]) -> None:
+        age, source = int(headers["Age"]), headers["Azure-LB-Metadata-Source"]
+        observed = headers["Azure-LB-Metadata-Observed-At"]
+        _require(source in {"imds", "restored"}, f"source {source!r}")
+        _require(source == "imds" or status == "stale", f"restored data are called {status!r}")
+        _require(observed >= self.run.observed_at.get(source, ""), f"observed at {observed}: time goes back")
+        self.run.observed_at[source] = observed
+        if status == "stale" and source == "imds":
+            _require(age >= int(self.durations.stale_after), f"stale at the age of {age} s")
+        if status != "stale":
+            _require(age <= self.durations.stale_after, f"{status} at the age of {age} s")
+
+    def _check_known(self, document: Document, where: str) -> None:
+        for name in LISTS:
+            _require(
+                document[name] in self._known[name], f"{name} that nobody said are {where}: {document[name]}"
+            )
+
+    def _check_withdrawal(self, name: str, at: float) -> None:
+        """A list that this process had may be gone only by the rule of withdrawal."""
+        seen = self.run.had.get(name)
+        if seen is None or name in self.run.may_lack:
+            return
+        allowed = any(when >= seen - UNSEEN_S for when in self._withdrawals(name) if when <= at)
+        _require(allowed, f"{name} are withdrawn against the rule")
+        del self.run.had[name]
+
+    def _withdrawals(self, name: str) -> Iterator[float]:
+        """When the answers since the start would allow to withdraw a list."""
+        first, count = 0.0, 0
+        for at, document in self.answers:
+            if at < self.run.started:
+                continue
+            if document[name]:
+                count = 0
+                continue
+            first = first if count else at
+            count += 1
+            # Clocks here and there read a moment apart; a suspended process reads late.
+            span = at - first + self.run.suspended + 0.1
+            if count >= 3 and span >= self.durations.absent_after:
+                yield at
+
+    # --- What is seen on the Node
+
+    def annotated(self, at: float, uid: str, annotations: Mapping[str, str]) -> None:
+        """The Node of this uid has these annotations of ours, by name without the prefix.
+
+        Raises:
+            Violation: the rules do not allow it.
+        """
+        if uid != self._uid:
+            self._uid, self._annotated = uid, {}
+        if self.tampered:
+            return
+        for key, value in annotations.items():
+            _require(value.isascii() and value.isprintable() and value != "", f"{key} is {value!r}")
+        if "status" in annotations:
+            status, reason = annotations["status"], annotations.get("reason")
+            _require(status in STATUSES, f"annotated status {status!r}")
+            _require(status != "ok" or reason is None, f"annotated ok with reason {reason!r}")
+            _require(reason is None or reason in REASONS, f"annotated reason {reason!r}")
+        _require("loadbalancer" in annotations or not self._annotated, "the annotations are gone")
+        if "loadbalancer" in annotations:
+            self._check_annotated(at, annotations)
+
+    def _check_annotated(self, at: float, annotations: Mapping[str, str]) -> None:
+        wire = json.loads(annotations["loadbalancer"])
+        document = parsed(wire)
+        _require(
+            annotations.get("revision") == _revision(wire), "the annotated revision is another document's"
+        )
+        self._check_known(document, "annotated")
+        addresses = {str(dict(entry)["frontendIpAddress"]) for entry in document["publicIpAddresses"]}
+        listed = set(filter(None, annotations.get("public-ips", "").split(",")))
+        _require(listed == addresses, f"public-ips {listed} beside a document with {addresses}")
+        for name in LISTS:
+            if document[name]:
+                self._annotated[name] = at
+            elif (last := self._annotated.pop(name, None)) is not None:
+                lacking = self._lacking.get(name, float("-inf"))
+                _require(
+                    lacking >= last - LATE_WRITE_S, f"annotated {name} are gone that were never withdrawn"
+                )
+
+    def put_right(self) -> None:
+        """The annotations are as they should be again."""
+        self.tampered = False
+
+
+def parsed(wire: Mapping[str, Any]) -> Document:
+    """A document in one spelling, from the wire of the metadata service or of the agent."""
+    return {name: frozenset(_entry(entry) for entry in wire.get(name) or ()) for name in LISTS}
+
+
+def _entry(entry: Mapping[str, Any]) -> tuple[tuple[str, object], ...]:
+    return tuple(sorted((key, _spelt(key, entry[key])) for key in entry if key in _MEMBERS))
+
+
+_MEMBERS = {"frontendIpAddress", "privateIpAddress", "protocol", "frontendPort", "backendPort"}
+
+
+def _spelt(key: str, value: object) -> object:
+    if key.endswith("IpAddress"):
+        return str(ipaddress.ip_address(str(value).strip("[]")))
+    return str(value).lower() if key == "protocol" else int(str(value))
+
+
+def _revision(wire: Mapping[str, Any]) -> str:
+    canonical = json.dumps(wire, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _require(allowed: bool, text: str) -> None:  # noqa: FBT001 - reads like assert
+    if not allowed:
+        raise Violation(text)

@@ -1,0 +1,47 @@
+"""Short runs of chaos: none finds the agent breaking a rule, and each finds what is broken on purpose."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.__main__ import chaos
+from tests.faults.support import prepared
+
+SEED = 1
+
+BROKEN = {
+    "withdraws at once": "import sidecar.core.state as state\nstate._withhold = lambda *_: ({}, {})",
+    "takes nothing up": "import sidecar.publish.file as file\nfile.found = lambda *_, **__: None",
+    "is never stale": "import sidecar.core.state as state\nstate.turns_stale_at = lambda *_: float('inf')",
+}
+"""Agents that break a promise."""
+
+
+async def test_short_run(tmp_path: Path) -> None:
+    """Ten seconds of faults, with a fake API server, break no rule, and are well again after each storm."""
+    report = await chaos(SEED, 10, real=False, directory=tmp_path)
+    assert report.violation is None, report.text()
+    assert report.calms >= 2
+    assert report.faults >= 10
+    assert report.looks >= 100
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.apiserver
+@pytest.mark.usefixtures("api_server")
+async def test_real_api_server(tmp_path: Path) -> None:
+    """Twenty seconds of faults with a real API server, itself down, mute or refusing, break no rule."""
+    report = await chaos(SEED, 20, real=True, directory=tmp_path)
+    assert report.violation is None, report.text()
+    assert report.calms >= 2
+
+
+@pytest.mark.parametrize("what", BROKEN)
+async def test_broken_agent(tmp_path: Path, what: str) -> None:
+    """An agent that breaks a promise is found out, and seed and history are told."""
+    report = await chaos(SEED, 30, real=False, directory=tmp_path, python=prepared(BROKEN[what]))
+    assert report.violation is not None
+    text = report.text()
+    assert f"seed {SEED}: " in text
+    assert "calm: " in text
+    assert "VIOLATION: " in text

@@ -1,0 +1,153 @@
+"""The model that judges chaos knows what is allowed from what is not."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.chaos.rules import EMPTY, Durations, Rules, Violation, parsed
+
+WIRE: dict[str, Any] = {
+    "publicIpAddresses": [{"frontendIpAddress": "192.0.2.4", "privateIpAddress": "10.0.0.4"}],
+    "inboundRules": [],
+    "outboundRules": [{"frontendIpAddress": "203.0.113.1", "privateIpAddress": "10.0.0.4"}],
+}
+NOTHING: dict[str, Any] = {name: [] for name in WIRE}
+DOCUMENT = parsed(WIRE)
+LACKING = {**WIRE, "outboundRules": []}
+
+
+def revision(wire: dict[str, Any]) -> str:
+    """As agents make it."""
+    return hashlib.sha256(json.dumps(wire, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def see(rules: Rules, at: float, wire: dict[str, Any] = WIRE, **other: str | None) -> None:
+    """An answer of the agent is judged; it is fresh and right but for `other`."""
+    values = {
+        "status": "ok",
+        "reason": None,
+        "age": "0",
+        "source": "imds",
+        "revision": revision(wire),
+    } | other
+    headers = {
+        "Age": str(values.pop("age")),
+        "Azure-LB-Metadata-Source": str(values.pop("source")),
+        "Azure-LB-Metadata-Observed-At": str(values.pop("observed", "2026-01-02T03:04:05Z")),
+    }
+    rules.served(at, json.dumps({**values, "loadbalancer": wire}), headers)
+
+
+def sight(wire: dict[str, Any] = WIRE, **other: str) -> dict[str, str]:
+    """Annotations of a document, right but for `other`."""
+    ips = ",".join(entry["frontendIpAddress"] for entry in wire["publicIpAddresses"])
+    annotations = {"public-ips": ips} if ips else {}
+    document = json.dumps(wire, separators=(",", ":"))
+    return {**annotations, "loadbalancer": document, "revision": revision(wire), "status": "ok", **other}
+
+
+@pytest.fixture
+def rules() -> Rules:
+    """An agent started at 0 that had one answer, and served and annotated it at 1."""
+    rules = Rules(Durations(stale_after=10, absent_after=5))
+    rules.started(0, file=None, node=None)
+    rules.answered(1, DOCUMENT)
+    see(rules, 1)
+    rules.annotated(1, "uid", sight())
+    return rules
+
+
+def test_spellings() -> None:
+    """Brackets, case, order and repetition do not make another document."""
+    rule = {"frontendIpAddress": "[2001:DB8::1]", "protocol": "Tcp", "frontendPort": "80", "more": 1}
+    same = {"protocol": "tcp", "frontendPort": 80, "frontendIpAddress": "2001:db8::1"}
+    assert parsed({"inboundRules": [rule, rule]}) == parsed({"inboundRules": [same], "outboundRules": None})
+
+
+WRONG: dict[str, Callable[[Rules], None]] = {
+    "invented data": lambda rules: see(rules, 2, {**WIRE, "inboundRules": WIRE["outboundRules"]}),
+    "wrong revision": lambda rules: see(rules, 2, revision="0" * 16),
+    "ok with a reason": lambda rules: see(rules, 2, reason="unreachable"),
+    "stale without one": lambda rules: see(rules, 2, status="stale", age="11"),
+    "a reason unheard of": lambda rules: see(rules, 2, status="stale", reason="weather", age="11"),
+    "fresh, but old": lambda rules: see(rules, 2, age="11"),
+    "stale too early": lambda rules: see(rules, 2, status="stale", reason="unreachable", age="9"),
+    "restored, but fresh": lambda rules: see(rules, 2, source="restored"),
+    "time goes back": lambda rules: see(rules, 2, observed="2026-01-02T03:04:04Z"),
+    "no-metadata with data": lambda rules: see(rules, 2, status="no-metadata", reason="no-metadata"),
+    "a list is gone": lambda rules: see(rules, 2, LACKING),
+    "nothing is served": lambda rules: rules.unavailable("starting"),
+    "annotations are gone": lambda rules: rules.annotated(2, "uid", {}),
+    "an annotated list is gone": lambda rules: rules.annotated(20, "uid", sight(LACKING)),
+    "annotated revision": lambda rules: rules.annotated(2, "uid", sight(revision="0" * 16)),
+    "annotated addresses": lambda rules: rules.annotated(2, "uid", {**sight(), "public-ips": "6.6.6.6"}),
+    "annotated ok with a reason": lambda rules: rules.annotated(2, "uid", sight(reason="throttled")),
+    "annotated control characters": lambda rules: rules.annotated(2, "uid", sight(status="\x1b")),
+    "annotated invention": lambda rules: rules.annotated(
+        2, "uid", sight({**WIRE, "inboundRules": WIRE["outboundRules"]})
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_violations(rules: Rules, wrong: Callable[[Rules], None]) -> None:
+    """Whatever the rules forbid is a violation."""
+    with pytest.raises(Violation):
+        wrong(rules)
+
+
+def lacking_at(rules: Rules, *times: float) -> None:
+    """Answers without outbound rules."""
+    for at in times:
+        rules.answered(at, parsed(LACKING))
+
+
+def test_withdrawal(rules: Rules) -> None:
+    """Three answers without a list over absent-after allow to withdraw it, from HTTP and from the Node."""
+    lacking_at(rules, 2, 3, 7)
+    see(rules, 7, LACKING)
+    rules.annotated(8, "uid", sight(LACKING))
+
+
+@pytest.mark.parametrize("times", [(2, 7), (2, 3, 4)], ids=["two answers", "too soon"])
+def test_early_withdrawal(rules: Rules, times: tuple[float, ...]) -> None:
+    """Two answers, or a span shorter than absent-after, do not."""
+    lacking_at(rules, *times)
+    with pytest.raises(Violation, match="against the rule"):
+        see(rules, 7, LACKING)
+
+
+def test_list_in_between(rules: Rules) -> None:
+    """An answer with the list begins the span anew."""
+    lacking_at(rules, 2, 3)
+    rules.answered(4, DOCUMENT)
+    lacking_at(rules, 7, 8)
+    with pytest.raises(Violation, match="against the rule"):
+        see(rules, 8, LACKING)
+
+
+def test_restart(rules: Rules) -> None:
+    """A new process may not lose what it finds in its file, but may start from nothing without one."""
+    rules.started(10, file=DOCUMENT, node=None)
+    with pytest.raises(Violation):
+        rules.unavailable("starting")
+    with pytest.raises(Violation):
+        see(rules, 11, LACKING)
+    rules.started(20, file=None, node=None)
+    rules.unavailable("starting")
+    rules.answered(21, EMPTY)
+    see(rules, 21, NOTHING, status="no-metadata", reason="no-metadata")
+
+
+def test_another_node_and_tampering(rules: Rules) -> None:
+    """A Node made anew has nothing at first, and what somebody else wrote is not the agent's fault."""
+    rules.annotated(2, "another", {})
+    rules.annotated(3, "another", sight())
+    rules.tampered = True
+    rules.annotated(4, "another", {"revision": "?"})
+    rules.put_right()
+    with pytest.raises(Violation):
+        rules.annotated(5, "another", {})
