@@ -34,6 +34,7 @@ AGENT_RULES: tuple[Mapping[str, list[str]], ...] = (
 )
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ACCESS_DEADLINE_S = 10.0
+REVOCATION_DEADLINE_S = 30.0
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -158,9 +159,23 @@ class Cluster:
         )
 
     async def revoke(self, identity: Identity) -> None:
-        """Delete the identity's pod at once: its token is no longer accepted (401)."""
+        """Delete the identity's pod at once and wait until its token is no longer accepted (401)."""
         path = f"/api/v1/namespaces/{identity.namespace}/pods/{identity.pod}?gracePeriodSeconds=0"
         await self.request("DELETE", path)
+        async with asyncio.timeout(REVOCATION_DEADLINE_S):
+            while await self._is_known(identity):  # noqa: ASYNC110 - another process's state
+                await asyncio.sleep(0.02)
+
+    async def _is_known(self, identity: Identity) -> bool:
+        """Whether the API server accepts the token; it remembers for some seconds that it did."""
+        review = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        try:
+            await self.request("POST", review, body={}, token=identity.token)
+        except ApiError as error:
+            if error.status == 401:
+                return False
+            raise
+        return True
 
     async def deny(self, identity: Identity) -> None:
         """Delete the identity's role binding and wait until its requests are forbidden (403)."""
