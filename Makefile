@@ -111,6 +111,12 @@ bench-http: venv-dev ## Measure /v1/loadbalancer beside a bare aiohttp handler
 bench-memory: venv-dev ## Measure resident memory with annotations on and off (SECONDS=10; needs make binaries)
 	$(BIN)/python -m bench.memory
 
+bench-waiting: venv-dev ## Measure a thousand long polls and streams, idle and at a change (CLIENTS=1000)
+	$(BIN)/python -m bench.waiting
+
+bench-latency: venv-dev ## Measure from a change at the service to a client and to a sidecar's file
+	$(BIN)/python -m bench.latency
+
 bench-startup: venv-dev ## Measure exec to first answer and first annotation (needs make binaries)
 	$(BIN)/python -m bench.startup
 
