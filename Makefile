@@ -20,7 +20,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .NOTPARALLEL:
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
-.PHONY: faults chaos bench-http bench-memory bench-startup manifests chart-docs pictures
+.PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency manifests chart-docs pictures
 .PHONY: fuzz soak audit
 
 help: ## Show this list
