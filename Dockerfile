@@ -1,6 +1,6 @@
 # The image of azure-lb-metadata. Every base with a Python of 3.11 or newer will do that has `venv`
 # (with `ensurepip`) in it: the default, or what --build-arg BASE=… names.
-ARG BASE=docker.io/library/python:3.13-slim-bookworm
+ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS builder
 # Where pip finds packages, for machines that have a mirror or no network; unset, it is as pip has it.

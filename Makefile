@@ -8,7 +8,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-emit-find-links --no-header --python-version 3.11 --exclude-newer "7 days" $(UPGRADE)
 
 IMAGE ?= azure-lb-metadata:dev
-BASE ?= docker.io/library/python:3.13-slim-bookworm
+BASE ?= python:3.13-slim-bookworm
 BUILD_ARGUMENTS = --build-arg BASE=$(BASE) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 	--build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' sidecar/__init__.py) --tag $(IMAGE) $(BUILD_OPTIONS)
 
