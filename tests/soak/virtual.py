@@ -176,7 +176,7 @@ class _Readers:
         """Wait for changes as a long poll does, and give up half of the time."""
         while True:
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     await self.latest.changed(self.latest.value)
             except TimeoutError:
                 continue
@@ -188,7 +188,7 @@ def soak(polls: int, *, seed: int) -> Soaked:
     Raises:
         GrowthError: something grew.
     """
-    with asyncio.Runner(loop_factory=lambda: new_event_loop(start=1000.0)) as runner:
+    with asyncio.Runner(loop_factory=lambda: new_event_loop(start=1000.0, noop_cycles=2)) as runner:
         soaked = runner.run(_soak(polls, random.Random(seed)))
     soaked.judge()
     return soaked
