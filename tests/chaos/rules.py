@@ -54,7 +54,6 @@ class Durations:
 class _Run:
     """What is known of one agent process."""
 
-    started: float
     had: dict[str, float] = field(default_factory=dict)
     """When each list was last seen with entries, by this process or in what it takes up."""
     may_lack: set[str] = field(default_factory=set)
@@ -73,8 +72,8 @@ class Rules:
 
     durations: Durations
     answers: list[tuple[float, Document]] = field(default_factory=list)
-    """What the service handed out."""
-    run: _Run = field(default_factory=lambda: _Run(started=0.0))
+    """What the service handed out to the process that runs now."""
+    run: _Run = field(default_factory=_Run)
     tampered: bool = False
     """Whether somebody else has been at the annotations, and they have not been put right since."""
     _known: dict[str, set[object]] = field(default_factory=lambda: {name: {frozenset()} for name in LISTS})
@@ -94,7 +93,8 @@ class Rules:
 
     def started(self, at: float, *, file: Document | None, node: Document | None) -> None:
         """A process starts, and may find these documents in its file and on its Node."""
-        self.run = _Run(started=at, served=file is not None)
+        self.run = _Run(served=file is not None)
+        self.answers.clear()
         for name in LISTS:
             if file is not None and file[name]:
                 self.run.had[name] = at
@@ -175,8 +175,6 @@ class Rules:
         """When the answers since the start would allow to withdraw a list."""
         first, count = 0.0, 0
         for at, document in self.answers:
-            if at < self.run.started:
-                continue
             if document[name]:
                 count = 0
                 continue
@@ -224,9 +222,10 @@ class Rules:
             if document[name]:
                 self._annotated[name] = at
             elif (last := self._annotated.pop(name, None)) is not None:
-                lacking = self._lacking.get(name, float("-inf"))
+                # The Node may show it before an answer over HTTP does.
+                gone = [self._lacking.get(name, float("-inf")), *self._withdrawals(name)]
                 _require(
-                    lacking >= last - LATE_WRITE_S, f"annotated {name} are gone that were never withdrawn"
+                    max(gone) >= last - LATE_WRITE_S, f"annotated {name} are gone that were never withdrawn"
                 )
 
     def put_right(self) -> None:

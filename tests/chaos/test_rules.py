@@ -112,6 +112,13 @@ def test_withdrawal(rules: Rules) -> None:
     rules.annotated(8, "uid", sight(LACKING))
 
 
+def test_withdrawal_on_the_node_first(rules: Rules) -> None:
+    """The Node may show a withdrawal before an answer over HTTP was seen to."""
+    lacking_at(rules, 16, 17, 22)
+    rules.annotated(22, "uid", sight())
+    rules.annotated(23, "uid", sight(LACKING))
+
+
 @pytest.mark.parametrize("times", [(2, 7), (2, 3, 4)], ids=["two answers", "too soon"])
 def test_early_withdrawal(rules: Rules, times: tuple[float, ...]) -> None:
     """Two answers, or a span shorter than absent-after, do not."""

@@ -157,7 +157,7 @@ async def test_forged(surroundings: Surroundings, forgery: str) -> None:
     found = SOUND | FORGERIES[forgery]
     leave_behind(surroundings, found)
     surroundings.service.simulator.set_fault("unavailable")
-    async with surroundings.annotating(stale_after="10m") as agent:
+    async with surroundings.annotating(stale_after="10m", resync_interval="200ms") as agent:
         await agent.until_requests(2, method="GET")
         assert ((await agent.document()).status, surroundings.writes()) == (503, 0)
         surroundings.service.simulator.clear_fault()
