@@ -22,7 +22,7 @@ pytestmark = pytest.mark.apiserver
             "Put right after the next reading, within the resync interval; a key that"
             " somebody else owns is not fought for."
         ),
-        logged="`published`; one request per resync.",
+        logged="`annotated`; one request per resync.",
         recovery="Within the resync interval and the splay.",
     ),
 )

@@ -159,7 +159,7 @@ def test_wrong_observed_at_keeps_the_document_from_being_served(text: str | None
     Promise(
         served="It is served with age 0.",
         annotated="Put right by the heartbeat or the next write.",
-        logged="Nothing.",
+        logged="`taken-up` with what was found, if it is anything.",
         recovery="With the first answer.",
     ),
 )

@@ -1,6 +1,7 @@
 """The catalogue of faults is what the tests say, and every mark in it is right."""
 
 import asyncio
+import re
 import sys
 
 import pytest
@@ -32,6 +33,15 @@ def test_number_of_faults() -> None:
     """The catalogue has at least 40 faults."""
     headings = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("### ")]
     assert len(headings) >= 40
+
+
+def test_words_of_the_log() -> None:
+    """Every event and metric that the page names is one of the agent's."""
+    source = "".join(path.read_text() for path in sorted((CHECKOUT / "sidecar").rglob("*.py")))
+    page = "\n".join(line for line in DOCUMENT.read_text().splitlines() if "**Logged" in line)
+    names = {*re.findall(r"`([a-z]+(?:-[a-z]+)*)`", page), *re.findall(r"`([a-z_]+)_total", page)}
+    assert {"poll-failed", "attempts"} <= names
+    assert [name for name in sorted(names) if f'"{name}"' not in source] == []
 
 
 def test_tests_of_one_fault_stand_together() -> None:

@@ -137,7 +137,7 @@ async def test_variables_change_only_with_an_address_or_the_status(path: Path) -
 @fault(
     Origin.NODE,
     "Somebody removes, empties or overwrites the file",
-    FILE_FAILS.but(logged="`published`.", recovery="At the next turn of the file."),
+    FILE_FAILS.but(logged="Nothing; `publishes_total`.", recovery="At the next turn of the file."),
 )
 @pytest.mark.parametrize("garbage", [None, b"", b"garbage\xff"])
 async def test_files_that_somebody_changed_are_put_right(path: Path, garbage: bytes | None) -> None:
