@@ -109,7 +109,6 @@ SUITES = (
         command=(*PYTEST, "-m", "e2e"),
         missing=cluster_missing,
         enable=CLUSTER_ENABLE_COMMAND,
-        beside=True,
     ),
     Suite(
         name="wheel",

@@ -61,7 +61,8 @@ class NodePublisher:
         self._nodes = nodes
         self._node = node
         self._schedule = schedule
-        self._previous_prefixes = list(schedule.layout.previous_prefixes)
+        self._leaving: list[str] = []
+        self._leave_at = 0.0
         self._on_found = on_found
         self._clock = runtime.clock
         self._random = runtime.random
@@ -83,6 +84,9 @@ class NodePublisher:
         wrote = False
         try:
             while True:
+                if self._leaving and self._clock().mono < self._leave_at:
+                    return Turn(wrote=wrote, next_at=self._leave_at)
+                await self._leave()
                 match self._next_action(snapshot):
                     case Wait(until):
                         return Turn(wrote=wrote, next_at=until)
@@ -115,20 +119,32 @@ class NodePublisher:
         # A Node that was replaced must be read from the store: the cache may still have the old one.
         node = await self._nodes.get(self._node, cached=self._ledger.live is not None or not self._taken_up)
         self._uid = node.uid
-        await self._leave_previous_prefixes(node.annotations)
+        if not self._taken_up:
+            self._plan_to_leave(node.annotations)
         self._ledger = self._schedule.was_read(
             self._ledger, node.annotations, now=self._clock(), fraction=self._random()
         )
 
-    async def _leave_previous_prefixes(self, annotations: Mapping[str, str]) -> None:
+    def _plan_to_leave(self, annotations: Mapping[str, str]) -> None:
+        """Find the earlier prefixes that have keys; while there are some, nothing is written for a while.
+
+        A release that changes its prefix changes its admission policy with it, which the API servers
+        take some seconds to learn.
+        """
+        prefixes = self._schedule.layout.previous_prefixes
+        self._leaving = [
+            prefix for prefix in prefixes if any(key.startswith(f"{prefix}/") for key in annotations)
+        ]
+        self._leave_at = self._clock().mono + self._schedule.write_splay
+
+    async def _leave(self) -> None:
         """Apply nothing under each earlier field manager, which removes what it owns."""
-        while self._previous_prefixes:
-            prefix = self._previous_prefixes[0]
-            if any(key.startswith(f"{prefix}/") for key in annotations):
-                manager = field_manager(prefix)
-                await self._nodes.apply(self._node, uid=self._uid, annotations={}, field_manager=manager)
-                log(_logger, logging.INFO, "prefix-left", node=self._node, prefix=prefix)
-            del self._previous_prefixes[0]
+        while self._leaving:
+            prefix = self._leaving[0]
+            manager = field_manager(prefix)
+            await self._nodes.apply(self._node, uid=self._uid, annotations={}, field_manager=manager)
+            log(_logger, logging.INFO, "prefix-left", node=self._node, prefix=prefix)
+            del self._leaving[0]
 
     def _take_up(self) -> bool:
         """Report what was found at the first reading; returns whether there was anything."""

@@ -203,6 +203,7 @@ async def test_keys_of_an_earlier_prefix_are_removed_once_at_the_start() -> None
         await new.answered(FULL, until=3600)
     left = [call.field_manager for call in new.nodes.applied if not call.annotations]
     assert left == ["azure-lb-metadata/old.example.com"]
+    assert new.times("apply")[1:3] == [31, 31], "while policies may still be changing, nothing is written"
     assert not [key for key in new.node.annotations if key.startswith("old")]
     assert new.node.annotations["other.example.com/theirs"] == "kept"
     assert new.node.annotations[LAYOUT.key("status")] == "ok"
