@@ -84,8 +84,8 @@ requirements: venv-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=
 fuzz: venv-dev ## Mutated answers to parser and state (N=20000 of small documents, LARGE=200 of 250 rules, SEED=1)
 	$(BIN)/python -m tests.fuzz --small $(or $(N),20000) --large $(or $(LARGE),200) --seed $(or $(SEED),1)
 
-soak: venv-dev ## An agent that runs for very long: nothing may grow (N=100000 polls, REAL=5000 over sockets)
-	$(BIN)/python -m tests.soak --polls $(or $(N),100000) --real-polls $(or $(REAL),5000) --seed $(or $(SEED),1)
+soak: venv-dev ## An agent that runs for very long: nothing may grow (N=100000 polls, REAL=10000 over sockets)
+	$(BIN)/python -m tests.soak --polls $(or $(N),100000) --real-polls $(or $(REAL),10000) --seed $(or $(SEED),1)
 
 audit: venv-dev ## Look the pinned requirements up among the package index's advisories
 	$(BIN)/python -m tests.security.audit

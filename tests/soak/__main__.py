@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Soak as the command line says, and give the exit code."""
     parser = argparse.ArgumentParser(prog="tests.soak", description="Let an agent run for very long.")
     parser.add_argument("--polls", type=int, default=100_000, help="polls in virtual time")
-    parser.add_argument("--real-polls", type=int, default=5_000, help="polls in real time, over sockets")
+    parser.add_argument("--real-polls", type=int, default=10_000, help="polls in real time, over sockets")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     with Path(os.devnull).open("w", encoding="ascii") as log, tempfile.TemporaryDirectory() as directory:

@@ -120,7 +120,7 @@ async def _soak(polls: int, chance: random.Random, directory: Path) -> Served:
         (address,) = (await listening).api
         assert isinstance(address, tuple)
         world = _World(service, kubernetes, "http://{}:{}".format(*address), chance)
-        warm = await _after(polls // 4, world)
+        warm = await _after(polls // 2, world)
         end = await _after(polls, world)
         agent.stopping.request()
         agent.stopping.request()
@@ -147,12 +147,14 @@ def _settings(service: Serving, kubernetes: FakeApiServer, directory: Path) -> d
 
 
 async def _after(polls: int, world: _World) -> Resources:
-    """What is held after so many polls, once the agent knows that its clients have gone."""
+    """What is held after so many polls, once its clients have gone; always of the same document."""
     counters = world.service.simulator.counters
     await counters.reached(_ROUND)
     idle = len(asyncio.all_tasks())
     while counters.requests < polls:
         await world.round()
+    world.service.simulator.set_document("all")
+    await counters.reached(counters.requests + _ROUND)
     await until(_tasks, lambda number: number <= idle + UNDER_WAY)
     return await held()
 
