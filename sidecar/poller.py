@@ -141,7 +141,7 @@ class Poller:
         if before.failure is not None:
             log(_logger, logging.INFO, "poll-recovered", failures=before.failures, was=before.failure.reason)
         if outcome is not before.answer:
-            known = () if before.answer is None else before.answer.dropped
+            known = frozenset(() if before.answer is None else before.answer.dropped)
             self._report_dropped([dropped for dropped in outcome.dropped if dropped not in known])
 
     def _report_withheld(self, before: State, after: State) -> None:
