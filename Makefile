@@ -105,7 +105,7 @@ faults: venv-dev ## Write docs/faults.md from the marks of the tests
 chaos: venv-dev ## Random faults against the rules (SEED=number SECONDS=60; real API server: make binaries)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
-bench-http: venv-dev ## Measure /v1/loadbalancer beside a bare aiohttp handler
+bench-http: venv-dev ## Measure paths of the API beside bare aiohttp handlers
 	$(BIN)/python -m bench.http
 
 bench-memory: venv-dev ## Measure resident memory with annotations on and off (SECONDS=10; needs make binaries)
