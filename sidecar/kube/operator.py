@@ -8,39 +8,28 @@ Lists are read in pages of metadata: https://kubernetes.io/docs/reference/using-
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic_core import from_json
 
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.connection import APPLY, MERGE, METADATA_LIST, Answer, Request
 from sidecar.kube.errors import NodeNotFoundError
-from sidecar.kube.requester import Requester, malformed, requester, successful
+from sidecar.kube.listing import PAGE, Page, pages, parsed
+from sidecar.kube.requester import Requester, requester
 from sidecar.kube.retrying import persistently
 from sidecar.metrics import Metrics
 
 __all__ = ["PAGE", "DaemonSet", "ObjectMetadata", "OperatorClient", "connect_operator"]
 
-PAGE = 500
-"""Objects of one page of a list, as kubectl asks for."""
-
 REQUEST_TIMEOUT = 30.0
 """Seconds that a request may take: a page of Nodes is some megabytes, and an operator may be far away."""
 
-PAGE_LIMIT = 256 * 1024 * 1024
-"""Bytes of a page that are read: a Node has at most 256 KiB of annotations, and some more beside."""
-
 _NODES = "/api/v1/nodes"
-_RESTARTS = 3
-"""How often a list is begun anew because its place in it was lost."""
-
 PRUNE_MANAGER = "azure-lb-metadata-prune"
 """Field manager of removals; what is removed has no owner, so it leaves no trace."""
-
-
-_Parsed = TypeVar("_Parsed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +56,6 @@ class DaemonSet:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    items: list[ObjectMetadata]
-    next: str
-    """The token of the next page; empty on the last."""
 
 
 @asynccontextmanager
@@ -162,77 +144,32 @@ class OperatorClient:
             answer = await self._send(Request(method="GET", path=path))
         except NodeNotFoundError:
             return None
-        return _parsed(answer, _metadata)
+        return parsed(answer, _object)
 
     async def _patch(
         self, name: str, body: dict[str, Any], *, content_type: str, query: list[tuple[str, str]]
     ) -> ObjectMetadata:
         path = f"{_NODES}/{name}"
         request = Request(method="PATCH", path=path, query=query, body=body, content_type=content_type)
-        return _parsed(await self._send(request), _metadata)
+        return parsed(await self._send(request), _object)
 
     async def _send(self, request: Request) -> Answer:
         return await persistently(partial(self._requests.send, request), fraction=self._fraction)
 
-    async def _pages(
-        self, path: str, *, query: Sequence[tuple[str, str]]
-    ) -> AsyncIterator[list[ObjectMetadata]]:
-        """The pages of a list; after 410 Expired it goes on as the answer says, or begins anew."""
-        first = Request(
-            method="GET",
-            path=path,
-            query=[*query, ("limit", str(PAGE))],
-            accept=METADATA_LIST,
-            answer_limit=PAGE_LIMIT,
-        )
-        token = ""
-        restarts = 0
-        while True:
-            request = replace(first, query=[*first.query, ("continue", token)]) if token else first
-            answer = await persistently(partial(self._page, request), fraction=self._fraction)
-            if answer.status == 410 and token and restarts < _RESTARTS:
-                token = _inconsistent_continue(answer)
-                restarts += not token
-                continue
-            page = _parsed(successful(answer), _page)
-            token = page.next
-            yield page.items
-            # Some megabytes each, and the next page needs as much.
-            del answer, page
-            if not token:
-                return
-
-    async def _page(self, request: Request) -> Answer:
-        """A page, or the answer that its place in the list has expired."""
-        answer = await self._requests.exchange(request)
-        return answer if answer.status == 410 else successful(answer)
+    def _pages(self, path: str, *, query: Sequence[tuple[str, str]]) -> AsyncIterator[list[ObjectMetadata]]:
+        first = Request(method="GET", path=path, query=query, accept=METADATA_LIST)
+        return pages(self._requests, first, parse=_page, fraction=self._fraction, size=PAGE)
 
 
-def _inconsistent_continue(answer: Answer) -> str:
-    """The token to go on with from the present state of the list; empty to begin anew."""
-    try:
-        token = from_json(answer.body)["metadata"]["continue"]
-    except (ValueError, TypeError, LookupError):
-        return ""
-    return token if isinstance(token, str) else ""
-
-
-def _parsed(answer: Answer, parse: Callable[[dict[str, Any]], _Parsed]) -> _Parsed:
-    """What an answer's JSON says.
-
-    Raises:
-        MalformedError: something else than was asked for.
-    """
-    try:
-        return parse(from_json(answer.body))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise malformed(answer, "is not what was asked for") from error
-
-
-def _page(value: dict[str, Any]) -> _Page:
+def _page(body: bytes) -> Page[ObjectMetadata]:
+    value = from_json(body)
     # The items of an empty list are null, as kube-apiserver 1.34 answers.
     items = [_metadata(item) for item in value["items"] or ()]
-    return _Page(items, value["metadata"].get("continue") or "")
+    return Page(items, value["metadata"].get("continue") or "")
+
+
+def _object(body: bytes) -> ObjectMetadata:
+    return _metadata(from_json(body))
 
 
 def _metadata(value: dict[str, Any]) -> ObjectMetadata:
