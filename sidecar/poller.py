@@ -153,14 +153,14 @@ class Poller:
     def _report_dropped(self, entries: Sequence[DroppedEntry]) -> None:
         """Count and log wrong entries that the answer before did not have."""
         for dropped in entries:
-            self._metrics.dropped_entries.labels(list=dropped.list_name, cause=dropped.cause).inc()
+            self._metrics.dropped_entries.labels(list=dropped.list_name, cause=dropped.cause).inc(dropped.count)
         if entries:
             first = entries[0]
             log(
                 _logger,
                 logging.WARNING,
                 "entries-dropped",
-                count=len(entries),
+                count=sum(dropped.count for dropped in entries),
                 list=first.list_name,
                 cause=first.cause,
                 entry=first.shown,

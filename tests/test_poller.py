@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from sidecar.core.changes import Change
+from sidecar.core.changes import KINDS
 from sidecar.core.document import EMPTY
 from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason, Status
 from sidecar.core.parsing import DroppedEntry
@@ -476,6 +477,16 @@ class TestLog:
 
         assert len(events(caplog, "entries-dropped")) == 2
 
+    async def test_entries_not_looked_at(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Entries beyond the most that are looked at are counted one by one, and logged with their number."""
+        polling = new_polling(replace(OK, dropped=(DroppedEntry("inboundRules", "too-many", "0", count=7),)))
+        await polling.poller.turn()
+
+        assert events(caplog, "entries-dropped") == [
+            {"count": 7, "list": "inboundRules", "cause": "too-many", "entry": "0"}
+        ]
+        assert polling.count("dropped_entries_total", list="inboundRules", cause="too-many") == 7
+
 
 class TestMetrics:
     """What the poller counts."""
@@ -518,6 +529,8 @@ class TestMetrics:
 
         # The second answer lacks two lists, which stay; so its change is that of the outbound rule.
         assert polling.count("revision_changes_total") == 2
+        kinds = {kind: polling.count("changes_total", kind=kind) for kind in KINDS}
+        assert kinds == {"public": 0, "inbound": 0, "outbound": 2, "rules": 0}
 
 
 def found(*, revision: str = FULL.revision, age: float | None = None) -> Found:

@@ -7,6 +7,7 @@ malformed is told apart from what makes a list empty, since empty means "withdra
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 from pydantic_core import from_json
@@ -29,6 +30,11 @@ _Entry = TypeVar("_Entry")
 
 _PROTOCOL = re.compile(r"[a-z0-9]{1,16}")
 _DIGITS = re.compile(r"[0-9]{1,5}")
+_MOST_ENTRIES = 10_000
+"""Entries of one list that are looked at: forty times the rules of a load balancer.
+
+Each wrong one costs an exception and a place in memory; a hostile answer could hold half a million.
+"""
 _SHOWN_LENGTH = 200
 """How much of a dropped entry is kept for the log, in characters."""
 
@@ -39,14 +45,16 @@ class MalformedError(Error):
 
 @dataclass(frozen=True, slots=True)
 class DroppedEntry:
-    """An entry that was left out because it is wrong."""
+    """What was left out of a list: a wrong entry, or all those beyond the most that are looked at."""
 
     list_name: str
     """The list as the metadata service calls it."""
     cause: str
-    """The member that is wrong, or ``entry`` when it is not an object at all."""
+    """The member that is wrong, ``entry`` when it is not an object at all, or ``too-many``."""
     shown: str
     """The beginning of the entry, safe to print."""
+    count: int = 1
+    """How many entries: more than one where none of them was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +138,22 @@ def _entries(
     if not isinstance(values, list):
         raise MalformedError(f"{name!r} is not a list")
     entries: list[_Entry] = []
-    for value in values:
+    for value in islice(values, _MOST_ENTRIES):
         try:
             entries.append(parse(value if isinstance(value, dict) else _wrong("entry")))
         except _WrongEntryError as error:
-            shown = ascii(value)[:_SHOWN_LENGTH]
-            dropped.append(DroppedEntry(list_name=name, cause=str(error), shown=shown))
+            dropped.append(DroppedEntry(list_name=name, cause=str(error), shown=_shown(value)))
     if values and not entries:
         raise MalformedError(f"no entry of {name!r} is usable, for example {dropped[-1].shown}")
+    rest = len(values) - _MOST_ENTRIES
+    if rest > 0:
+        shown = _shown(values[_MOST_ENTRIES])
+        dropped.append(DroppedEntry(list_name=name, cause="too-many", shown=shown, count=rest))
     return entries
+
+
+def _shown(value: object) -> str:
+    return ascii(value)[:_SHOWN_LENGTH]
 
 
 def _public_ip_address(entry: dict[str, Any]) -> PublicIPAddress:

@@ -405,6 +405,21 @@ def test_deepest_json_that_is_read_can_be_dropped() -> None:
     assert causes(parse_response(body.encode())) == [("publicIpAddresses", "entry")]
 
 
+@pytest.mark.parametrize("name", LISTS)
+def test_most_entries(name: str) -> None:
+    """Of a list 10,000 entries are looked at; the others are one dropped entry with their number."""
+    right = wire_inbound() if name == "inboundRules" else wire_public()
+    wrong: list[object] = [0] * 9_999
+    parsed = parse(**{name: [*wrong, right, right, right]})
+    assert parsed.document.entries == 1
+    assert causes(parsed) == [(name, "entry")] * 9_999 + [(name, "too-many")]
+    rest = parsed.dropped[-1]
+    assert (rest.count, rest.shown) == (2, ascii(right))
+    assert causes(parse(**{name: [*wrong, right]})) == [(name, "entry")] * 9_999
+    with pytest.raises(MalformedError, match="no entry"):
+        parse(**{name: [*wrong, 0, right]})
+
+
 # For any input
 
 json_values = st.recursive(

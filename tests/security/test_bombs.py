@@ -9,12 +9,15 @@ import pytest
 import yaml
 
 from sidecar import clock
-from sidecar.core.outcome import Failure, Reason
+from sidecar.core.outcome import Answer, Failure, Outcome, Reason
+from sidecar.core.reply import interpret
 from sidecar.kube import KubernetesError, connect
 from sidecar.metrics import Metrics
 from sidecar.sources.imds import IMDSSource
 from sidecar.sources.upstream import UpstreamSource
+from tests.fuzz.cost import calls_counted, memory_measured
 from tests.security.hostile import BOMB
+from tests.support.faults import Origin, fault, outage
 from tests.support.raw_server import RawServer, raw_server, response
 
 PEAK = 32 * 1024 * 1024
@@ -85,3 +88,61 @@ async def test_api_server(tmp_path: Path) -> None:
                     await nodes.get("node-1", cached=False)
 
             assert await peak(read) < PEAK
+
+
+TINY = {
+    "numbers": b"0",
+    "objects": b"{}",
+    "lists": b"[]",
+    "lists in lists": b"[[]]",
+    "objects in objects": b'{"a":{}}',
+    "members": b'{"":0}',
+}
+
+FIRST = b'{"frontendIpAddress":"20.1.2.3","privateIpAddress":"10.240.0.4"}'
+
+LONGEST = 1024 * 1024
+"""Bytes of a body that are read."""
+
+
+def of_many(entry: bytes, first: bytes) -> bytes:
+    """The longest answer of nothing but such entries, after the first one."""
+    head, tail = b'{"loadbalancer":{"publicIpAddresses":[' + first, b"]}}"
+    return head + (b"," + entry) * ((LONGEST - len(head + tail)) // len(b"," + entry)) + tail
+
+
+@fault(
+    Origin.SERVICE,
+    "A MiB of tiny wrong entries",
+    outage("malformed").but(
+        served=(
+            "The last good data, if not one of the first 10,000 entries is right, else what is right among"
+            " them; some 30 MiB of memory for as long as it is read."
+        ),
+        logged=(
+            "`poll-failed`, or `entries-dropped` once with their number; those beyond 10,000 are not"
+            ' looked at: `dropped_entries_total{cause="too-many"}`.'
+        ),
+    ),
+)
+@pytest.mark.parametrize("entry", TINY.values(), ids=TINY)
+@pytest.mark.parametrize("first", [b"0", FIRST], ids=["none-right", "one-right"])
+def test_tiny_entries(entry: bytes, first: bytes) -> None:
+    """An answer of hundreds of thousands of wrong entries costs no more memory than an agent has to spare."""
+    body = of_many(entry, first)
+    outcomes: list[Outcome] = []
+    with memory_measured() as memory:
+        outcomes.append(interpret(200, body))
+    with calls_counted() as calls:
+        outcomes.append(interpret(200, body))
+
+    for outcome in outcomes:
+        if first == b"0":
+            assert isinstance(outcome, Failure)
+            assert outcome.reason is Reason.MALFORMED
+        else:
+            assert isinstance(outcome, Answer)
+            assert outcome.document.entries == 1
+            assert sum(dropped.count for dropped in outcome.dropped) == body.count(b"," + entry)
+    assert memory.amount < 40 * 1024 * 1024
+    assert calls.amount < 500_000
