@@ -61,7 +61,7 @@ class Agent:
         self._policy = Policy(stale_after=settings.stale_after, absent_after=settings.absent_after)
         now = self._runtime.clock()
         self.latest = Latest(Snapshot.of(State(started=now), now, self._policy))
-        self._runtime.metrics.watch(self.latest, self._runtime.clock)
+        self._runtime.metrics.watch(self.latest, self._runtime.clock, addresses=settings.metrics_addresses)
         self.stopping = Stopping()
         self._files: list[Frame] = []
         self._application = Application(self._configuration())

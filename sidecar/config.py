@@ -221,6 +221,8 @@ class Settings(BaseSettings):
     """How often `observed-at` is refreshed when nothing else is written, give or take 20 %; 0 is off."""
     file: Path | None = None
     """Also write the document as JSON there, and KEY=value lines to the same path + .env."""
+    metrics_addresses: bool = False
+    """Name the addresses in a metric, address_info: one sample for each."""
     log_format: Annotated[Literal["json", "text"], BeforeValidator(_lower)] | None = None
     """Format of log lines; text on a terminal and json elsewhere, if not set."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"

@@ -1,21 +1,48 @@
-"""The metrics of the agent, in a registry of their own, with few labels and none per node, IP or rule."""
+"""The metrics of the agent, in a registry of their own, with few labels and none per node, IP or rule.
 
+``docs/metrics.md`` is made from the declarations here; names, types, labels and help are pinned by
+``tests/assets/metrics.txt``.
+"""
+
+import math
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 import sidecar
 from sidecar.clock import Clock
+from sidecar.core import views
+from sidecar.core.changes import KINDS
+from sidecar.core.document import Document
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import Snapshot
 from sidecar.latest import Latest
 
-__all__ = ["Metrics"]
+__all__ = ["PREFIX", "PUBLISH_RESULTS", "Metrics"]
 
-_PREFIX = "azure_lb_metadata"
-_DOCUMENT_LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
+PREFIX = "azure_lb_metadata"
+PUBLISH_RESULTS = ("written", "skipped", "failed")
+
+_ENTRIES: Mapping[str, Callable[[Document], Sequence[object]]] = {
+    "public": lambda document: document.public_ip_addresses,
+    "inbound": lambda document: document.inbound_rules,
+    "outbound": lambda document: document.outbound_rules,
+}
+_ADDRESSES: Mapping[str, Callable[[Document], Iterable[object]]] = {
+    "public": views.public_ips,
+    "inbound": views.inbound_ips,
+    "outbound": views.outbound_ips,
+    "egress": views.egress_ips,
+}
+
+_Made = TypeVar("_Made", Counter, Gauge, Histogram)
 
 
 class Metrics:
@@ -27,116 +54,178 @@ class Metrics:
     def __init__(self) -> None:
         # A second sample per counter for its creation time, which nobody here asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        GCCollector(registry=registry)
-        self.attempts = Counter(
+        self.registry = CollectorRegistry()
+        self.label_values: dict[str, Mapping[str, Sequence[str]]] = {}
+        """By name without prefix and suffix: labels and their values, none where there is no fixed set."""
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._make_build()
+        self._declare_reading()
+        self._declare_publishing()
+        self._declare_serving()
+
+    def _declare_reading(self) -> None:
+        make = self._make
+        self.attempts = make(
+            Counter,
             "attempts",
             "Attempts to read the load balancer document, by outcome: ok or a reason.",
-            ["outcome"],
-            namespace=_PREFIX,
-            registry=registry,
+            outcome=("ok", *Reason),
         )
-        self.attempt_seconds = Histogram(
+        self.attempt_seconds = make(
+            Histogram,
             "attempt_duration_seconds",
             "Time that an attempt to read the load balancer document took.",
-            namespace=_PREFIX,
-            registry=registry,
         )
-        self.dropped_entries = Counter(
+        self.dropped_entries = make(
+            Counter,
             "dropped_entries",
             "Entries left out of a new document because they are wrong, by list and wrong member.",
-            ["list", "cause"],
-            namespace=_PREFIX,
-            registry=registry,
+            list=("publicIpAddresses", "inboundRules", "outboundRules"),
+            cause=(),
         )
-        self.revision_changes = Counter(
-            "revision_changes",
-            "Changes of the published document.",
-            namespace=_PREFIX,
-            registry=registry,
+        self.revision_changes = make(Counter, "revision_changes", "Changes of the published document.")
+        self.changes = make(
+            Counter,
+            "changes",
+            "Changes of the published document, by what changed: public IPs, frontends of inbound rules, "
+            "outbound IPs, or nothing but other members of rules.",
+            kind=KINDS,
         )
-        self.publishes = Counter(
+
+    def _declare_publishing(self) -> None:
+        make = self._make
+        self.publishes = make(
+            Counter,
             "publishes",
-            "Turns of a publisher, by publisher and result: written, skipped (nothing to do) or failed.",
-            ["publisher", "result"],
-            namespace=_PREFIX,
-            registry=registry,
+            "Turns of a publisher (node, file, events), by publisher and result: "
+            "written, skipped (nothing to do) or failed.",
+            publisher=(),
+            result=PUBLISH_RESULTS,
         )
-        self.publish_seconds = Histogram(
-            "publish_duration_seconds",
-            "Time that a turn of a publisher took.",
-            ["publisher"],
-            namespace=_PREFIX,
-            registry=registry,
+        self.publish_seconds = make(
+            Histogram, "publish_duration_seconds", "Time that a turn of a publisher took.", publisher=()
         )
-        self.kubernetes_requests = Counter(
+        self.publish_lag = make(
+            Gauge,
+            "publish_lag_seconds",
+            "How long a publisher has been behind: there is something to write that it has not written, "
+            "or it fails. 0 when it is not.",
+            publisher=(),
+        )
+        self.annotation_bytes = make(
+            Gauge, "annotation_bytes", "Bytes of keys and values of our annotations of the Node."
+        )
+        self.annotation_budget = make(
+            Gauge, "annotation_budget_bytes", "Most bytes that those annotations may have; 0 without any."
+        )
+        self.omitted_annotations = make(
+            Gauge, "omitted_annotations", "Annotations left out of the Node because of the budget."
+        )
+        self.kubernetes_requests = make(
+            Counter,
             "kubernetes_requests",
-            "Requests to the Kubernetes API server, by method and status code or error.",
-            ["method", "code"],
-            namespace=_PREFIX,
-            registry=registry,
+            "Requests to the Kubernetes API server, by method and status code, timeout or error.",
+            method=(),
+            code=(),
         )
-        self.clients = Gauge(
-            "http_clients",
-            "Connections that the HTTP API serves at the moment.",
-            namespace=_PREFIX,
-            registry=registry,
-        )
-        self.refused_clients = Counter(
+
+    def _declare_serving(self) -> None:
+        make = self._make
+        self.clients = make(Gauge, "http_clients", "Connections that the HTTP API serves at the moment.")
+        self.refused_clients = make(
+            Counter,
             "http_refused_clients",
             "Connections and requests refused, by cause.",
-            ["cause"],
-            namespace=_PREFIX,
-            registry=registry,
+            cause=("allow-from", "max-clients", "max-waiting", "forwarded"),
         )
-        self.waiting_clients = Gauge(
-            "http_waiting_clients",
-            "Requests that wait for a change at the moment.",
-            namespace=_PREFIX,
-            registry=registry,
+        self.waiting_clients = make(
+            Gauge, "http_waiting_clients", "Requests that wait for a change at the moment."
         )
-        self.event_clients = Gauge(
-            "http_event_clients",
-            "Streams of events that are open at the moment.",
-            namespace=_PREFIX,
-            registry=registry,
+        self.event_clients = make(
+            Gauge, "http_event_clients", "Streams of events that are open at the moment."
         )
-        build = Gauge("build", "Version of the agent.", ["version"], namespace=_PREFIX, registry=registry)
-        build.labels(version=sidecar.__version__).set(1)
-        for outcome in ("ok", *Reason):
-            self.attempts.labels(outcome=outcome)
 
-    def watch(self, latest: Latest[Snapshot], clock: Clock) -> None:
+    def watch(self, latest: Latest[Snapshot], clock: Clock, *, addresses: bool = False) -> None:
         """Derive the gauges of the state from the newest snapshot at every scrape.
 
-        ``clock`` is called within the event loop.
+        Args:
+            latest: Where the newest snapshot is.
+            clock: Called within the event loop.
+            addresses: Whether there is a metric that names the addresses.
         """
-        status = Gauge(
-            "status",
-            "1 for the present status, 0 for the others.",
-            ["status"],
-            namespace=_PREFIX,
-            registry=self.registry,
-        )
-        for name in Status:
-            status.labels(status=name).set_function(partial(_is_status, latest, name))
-        age = Gauge(
-            "data_age_seconds",
-            "Age of the last good answer; NaN before the first.",
-            namespace=_PREFIX,
-            registry=self.registry,
-        )
-        age.set_function(partial(_age, latest, clock))
-        entries = Gauge(
+        make = self._make
+        status = make(Gauge, "status", "1 for the present status, 0 for the others.", status=tuple(Status))
+        age = make(Gauge, "data_age_seconds", "Age of the last good answer; NaN before the first.")
+        entries = make(
+            Gauge,
             "entries",
-            "Entries of the published document, by list.",
-            ["list"],
-            namespace=_PREFIX,
-            registry=self.registry,
+            "Entries of the published document, by list: public IPs, rules.",
+            kind=tuple(_ENTRIES),
         )
-        for index, list_name in enumerate(_DOCUMENT_LISTS):
-            entries.labels(list=list_name).set_function(partial(_entries, latest, index))
+        last_change = make(
+            Gauge,
+            "last_change_timestamp_seconds",
+            "Unix time of the last change of that kind, also one that an earlier run saw if it is among "
+            "the changes remembered; NaN before the first.",
+            kind=KINDS,
+        )
+        size = make(Gauge, "document_bytes", "Bytes of the canonical document; 0 while there is none.")
+        for word in Status:
+            status.labels(status=word).set_function(partial(_is_status, latest, word))
+        age.set_function(partial(_age, latest, clock))
+        for kind, entries_of in _ENTRIES.items():
+            entries.labels(kind=kind).set_function(partial(_count, latest, entries_of))
+        for kind in KINDS:
+            last_change.labels(kind=kind).set_function(partial(_last_change, latest, kind))
+        size.set_function(partial(_size, latest))
+        if addresses:
+            self.registry.register(_AddressInfo(latest))
+            self.label_values["address_info"] = {"kind": tuple(_ADDRESSES), "address": ()}
+
+    def _make(self, kind: type[_Made], name: str, text: str, /, **labels: Sequence[str]) -> _Made:
+        """Declare a metric; where the values of all labels are known, every sample is there from the start.
+
+        So a first occurrence is an increase.
+        """
+        metric = kind(name, text, list(labels), namespace=PREFIX, registry=self.registry)
+        self.label_values[name] = labels
+        if len(labels) == 1:
+            ((label, values),) = labels.items()
+            for value in values:
+                metric.labels(**{label: value})
+        return metric
+
+    def _make_build(self) -> None:
+        build = Info(
+            "build", "Versions of the agent and of Python.", namespace=PREFIX, registry=self.registry
+        )
+        build.info({"version": sidecar.__version__, "python": platform.python_version()})
+        self.label_values["build"] = {"version": (), "python": ()}
+
+
+class _AddressInfo(Collector):
+    """One sample for each address of the published document."""
+
+    def __init__(self, latest: Latest[Snapshot]) -> None:
+        self._latest = latest
+
+    def describe(self) -> Iterator[Metric]:
+        yield self._family()
+
+    def collect(self) -> Iterator[Metric]:
+        family = self._family()
+        document = self._latest.value.state.document
+        if document is not None:
+            for kind, addresses_of in _ADDRESSES.items():
+                for address in addresses_of(document):
+                    family.add_metric([kind, str(address)], 1)
+        yield family
+
+    @staticmethod
+    def _family() -> GaugeMetricFamily:
+        text = "1 for each address of the published document, by what it is. Off unless --metrics-addresses."
+        return GaugeMetricFamily(f"{PREFIX}_address_info", text, labels=["kind", "address"])
 
 
 def _is_status(latest: Latest[Snapshot], status: Status) -> float:
@@ -145,12 +234,19 @@ def _is_status(latest: Latest[Snapshot], status: Status) -> float:
 
 def _age(latest: Latest[Snapshot], clock: Clock) -> float:
     observed = latest.value.state.observed
-    return float("nan") if observed is None else observed.age(clock())
+    return math.nan if observed is None else observed.age(clock())
 
 
-def _entries(latest: Latest[Snapshot], index: int) -> float:
+def _count(latest: Latest[Snapshot], entries_of: Callable[[Document], Sequence[object]]) -> float:
     document = latest.value.state.document
-    if document is None:
-        return 0.0
-    lists = (document.public_ip_addresses, document.inbound_rules, document.outbound_rules)
-    return float(len(lists[index]))
+    return 0.0 if document is None else float(len(entries_of(document)))
+
+
+def _last_change(latest: Latest[Snapshot], kind: str) -> float:
+    times = (change.at.timestamp() for change in latest.value.state.changes if kind in change.kinds)
+    return max(times, default=math.nan)
+
+
+def _size(latest: Latest[Snapshot]) -> float:
+    document = latest.value.state.document
+    return 0.0 if document is None else float(len(document.canonical))

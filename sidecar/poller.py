@@ -121,7 +121,10 @@ class Poller:
         items: tuple[str, ...] = ()
         if before.document is not None:
             self._metrics.revision_changes.inc()
-            items = changes.between(before.document, after.document, at=self._clock().utc).items
+            change = changes.between(before.document, after.document, at=self._clock().utc)
+            for kind in change.kinds:
+                self._metrics.changes.labels(kind=kind).inc()
+            items = change.items
         log(
             _logger,
             logging.INFO,
@@ -153,7 +156,9 @@ class Poller:
     def _report_dropped(self, entries: Sequence[DroppedEntry]) -> None:
         """Count and log wrong entries that the answer before did not have."""
         for dropped in entries:
-            self._metrics.dropped_entries.labels(list=dropped.list_name, cause=dropped.cause).inc(dropped.count)
+            self._metrics.dropped_entries.labels(list=dropped.list_name, cause=dropped.cause).inc(
+                dropped.count
+            )
         if entries:
             first = entries[0]
             log(

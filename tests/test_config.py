@@ -126,7 +126,7 @@ SETTINGS = [
 ]
 """Every setting that takes a value; defaults are those of a direct sidecar."""
 
-SWITCHES = ("annotations", "allow_forwarded")
+SWITCHES = ("annotations", "allow_forwarded", "metrics_addresses")
 
 each_setting = pytest.mark.parametrize("setting", SETTINGS, ids=str)
 

@@ -1,7 +1,9 @@
 """The metrics and what they are read from."""
 
 import math
+import platform
 
+import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,7 +13,9 @@ from sidecar.core.outcome import NONE, Outcome, Reason
 from sidecar.core.state import Policy, Snapshot, State, observe
 from sidecar.latest import Latest
 from sidecar.metrics import Metrics
-from tests.core.examples import FULL, answer, at, failure, outbound
+from tests.core.examples import FULL, answer, at, failure, inbound, outbound, utc
+from tests.monitoring import metrics_page
+from tests.publish.publishing import MOVED
 
 POLICY = Policy(stale_after=300, absent_after=300)
 PREFIX = "azure_lb_metadata_"
@@ -20,12 +24,12 @@ PREFIX = "azure_lb_metadata_"
 class Watched:
     """Metrics that watch a state, at a time that the test decides."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, addresses: bool = False) -> None:
         self.seconds = 0.0
         self.state = State(started=at(0))
         self.latest = Latest(Snapshot.of(self.state, at(0), POLICY))
         self.metrics = Metrics()
-        self.metrics.watch(self.latest, lambda: at(self.seconds))
+        self.metrics.watch(self.latest, lambda: at(self.seconds), addresses=addresses)
 
     def see(self, *outcomes: Outcome) -> None:
         """Observe these outcomes now."""
@@ -43,7 +47,7 @@ class Watched:
 
     def entries(self) -> dict[str, float]:
         """The gauge of every list."""
-        return {labels["list"]: value for labels, value in samples(self.metrics, "entries")}
+        return {labels["kind"]: value for labels, value in samples(self.metrics, "entries")}
 
 
 def samples(metrics: Metrics, name: str) -> list[tuple[dict[str, str], float]]:
@@ -66,14 +70,14 @@ def test_before_the_first_answer() -> None:
 
 
 def test_document_is_counted_by_list() -> None:
-    """After a document the status is ok, and entries are counted under the service's own list names."""
+    """After a document the status is ok, and entries are counted by list."""
     watched = Watched()
     document = Document.of(
         inbound_rules=FULL.inbound_rules, outbound_rules=[outbound("52.1.1.1"), outbound("52.2.2.2")]
     )
     watched.see(answer(document))
     assert watched.status() == {"starting": 0, "ok": 1, "stale": 0, "no-metadata": 0}
-    assert watched.entries() == {"publicIpAddresses": 0, "inboundRules": 1, "outboundRules": 2}
+    assert watched.entries() == {"public": 0, "inbound": 1, "outbound": 2}
 
 
 def test_age_is_read_at_the_scrape() -> None:
@@ -106,8 +110,9 @@ def test_every_outcome_is_there_from_the_start() -> None:
 
 
 def test_version_is_a_label() -> None:
-    """The build metric is 1 and carries the version."""
-    assert samples(Metrics(), "build") == [({"version": sidecar.__version__}, 1)]
+    """The build metric is 1 and carries the versions of the agent and of Python."""
+    versions = {"version": sidecar.__version__, "python": platform.python_version()}
+    assert samples(Metrics(), "build_info") == [(versions, 1)]
 
 
 def test_each_has_a_registry_of_its_own() -> None:
@@ -118,37 +123,69 @@ def test_each_has_a_registry_of_its_own() -> None:
     assert samples(other, "revision_changes_total") == [({}, 0)]
 
 
-def test_names_and_labels_are_the_contract() -> None:
-    """Names, with our prefix or that of the Python process, and labels are what dashboards rely on."""
+def test_changes_are_counted_by_kind() -> None:
+    """The last change of a kind is its Unix time, among those remembered, and NaN before there was one."""
     watched = Watched()
-    metrics = watched.metrics
-    metrics.dropped_entries.labels(list="inboundRules", cause="protocol").inc()
-    metrics.publishes.labels(publisher="node", result="written").inc()
-    metrics.publish_seconds.labels(publisher="node").observe(0.1)
-    metrics.kubernetes_requests.labels(method="PATCH", code="200").inc()
-    metrics.refused_clients.labels(cause="full").inc()
-    labels: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
-        if family.name.startswith(("process_", "python_")):
-            continue
-        assert family.documentation.endswith("."), family.name
-        assert family.name.startswith(PREFIX)
-        name = family.name.removeprefix(PREFIX)
-        labels[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
-    assert {name: found for name, found in labels.items() if not name.endswith("_created")} == {
-        "attempts": {"outcome"},
-        "attempt_duration_seconds": set(),
-        "dropped_entries": {"list", "cause"},
-        "revision_changes": set(),
-        "publishes": {"publisher", "result"},
-        "publish_duration_seconds": {"publisher"},
-        "kubernetes_requests": {"method", "code"},
-        "http_clients": set(),
-        "http_waiting_clients": set(),
-        "http_event_clients": set(),
-        "http_refused_clients": {"cause"},
-        "build": {"version"},
-        "status": {"status"},
-        "data_age_seconds": set(),
-        "entries": {"list"},
-    }
+    watched.see(answer(FULL))
+    assert math.isnan(watched.value("last_change_timestamp_seconds", kind="outbound") or 0)
+    watched.seconds = 60
+    watched.see(answer(MOVED))
+    watched.seconds = 90
+    watched.see(answer(Document.of(inbound_rules=[inbound("20.2.2.2")], outbound_rules=MOVED.outbound_rules)))
+    assert watched.value("last_change_timestamp_seconds", kind="outbound") == utc(60).timestamp()
+    assert watched.value("last_change_timestamp_seconds", kind="inbound") == utc(90).timestamp()
+    assert math.isnan(watched.value("last_change_timestamp_seconds", kind="rules") or 0)
+
+
+def test_size_of_the_document() -> None:
+    """The size is that of the canonical bytes, and 0 without a document."""
+    watched = Watched()
+    assert watched.value("document_bytes") == 0
+    watched.see(answer(FULL))
+    assert watched.value("document_bytes") == len(FULL.canonical)
+
+
+def test_addresses_are_named_only_if_asked_for() -> None:
+    """One sample for each address by what it is, with the option; without it no such metric."""
+    assert samples(Watched().metrics, "address_info") == []
+    watched = Watched(addresses=True)
+    assert samples(watched.metrics, "address_info") == []
+    watched.see(answer(FULL))
+    found = [(labels["kind"], labels["address"]) for labels, _ in samples(watched.metrics, "address_info")]
+    assert sorted(found) == [
+        ("egress", "20.1.2.3"),
+        ("inbound", "20.20.20.20"),
+        ("outbound", "52.1.1.1"),
+        ("public", "20.1.2.3"),
+    ]
+
+
+def test_series_do_not_grow_with_the_document() -> None:
+    """A document of 250 rules has as many series as one of three: no label is per node, address or rule."""
+    counts = []
+    for rules in (1, 250):
+        watched = Watched()
+        watched.see(
+            answer(Document.of(inbound_rules=[inbound("20.2.2.2", port=port + 1) for port in range(rules)]))
+        )
+        counts.append(sum(len(family.samples) for family in watched.metrics.registry.collect()))
+    assert counts[0] == counts[1]
+
+
+def test_names_types_labels_and_help_are_the_contract() -> None:
+    """What dashboards rely on is that of the golden file; a change of it is seen in review."""
+    assert metrics_page.GOLDEN.read_text() == metrics_page.golden(), "make metrics-docs"
+
+
+def test_page_is_up_to_date() -> None:
+    """docs/metrics.md is what the program makes of its metrics."""
+    assert metrics_page.PAGE.read_text() == metrics_page.page(), "make metrics-docs"
+
+
+@pytest.mark.parametrize("metric", metrics_page.described(), ids=lambda metric: metric.name)
+def test_name_follows_the_conventions(metric: metrics_page.Described) -> None:
+    """Ours have our prefix, a unit at the end where they have one, and a sentence of help."""
+    if metric.ours:
+        assert metric.text.endswith(".")
+        assert (metric.kind == "counter") is metric.name.endswith("_total")
+        assert "node" not in metric.labels

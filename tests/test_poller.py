@@ -9,8 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from sidecar.core.changes import Change
-from sidecar.core.changes import KINDS
+from sidecar.core.changes import KINDS, Change
 from sidecar.core.document import EMPTY
 from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason, Status
 from sidecar.core.parsing import DroppedEntry

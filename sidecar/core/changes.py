@@ -9,7 +9,7 @@ from sidecar.core import views
 from sidecar.core.document import Document
 from sidecar.core.instant import parse_rfc3339, rfc3339
 
-__all__ = ["HISTORY_LENGTH", "OTHER", "Change", "between", "parse_changes", "print_changes"]
+__all__ = ["HISTORY_LENGTH", "KINDS", "OTHER", "Change", "between", "parse_changes", "print_changes"]
 
 HISTORY_LENGTH = 50
 """How many changes an agent remembers."""
@@ -18,6 +18,8 @@ _PRINTED_CHANGES = 5
 _PRINTED_BYTES = 1024
 OTHER = "~rules"
 """Stands for changes that are not spelled out."""
+KINDS = ("public", "inbound", "outbound", "rules")
+"""What can change: the words of the items; ``rules`` where nothing is spelled out."""
 _ITEM = re.compile(r"[+-](public|outbound) [0-9a-f.:]+|[+-]inbound [a-z0-9]{1,16}/[0-9a-f.:\[\]]+|~rules")
 
 
@@ -31,6 +33,11 @@ class Change:
     before: str | None = None
     """The revision before, or ``None`` where only the annotation tells of this change."""
     after: str | None = None
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Those of ``KINDS`` that changed."""
+        return frozenset(item.lstrip("+-~").partition(" ")[0] for item in self.items)
 
 
 def between(before: Document, after: Document, *, at: datetime) -> Change:

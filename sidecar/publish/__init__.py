@@ -29,6 +29,8 @@ class Turn:
     wrote: bool
     next_at: float | None
     """Monotonic time of the next turn if the state does not change before; ``None``: only then."""
+    settled: bool = True
+    """Whether the world matches the state now, and nothing waits to be written."""
 
 
 class Publisher(Protocol):

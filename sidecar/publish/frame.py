@@ -3,9 +3,11 @@
 import asyncio
 import logging
 
+from sidecar.core.document import Document
 from sidecar.core.state import Snapshot
 from sidecar.latest import Latest
 from sidecar.logs import log
+from sidecar.metrics import PUBLISH_RESULTS
 from sidecar.publish import Publisher, PublishError, Turn
 from sidecar.runtime import Runtime
 
@@ -30,6 +32,10 @@ class Frame:
         self._reported = ""
         self.published = False
         """Whether the world has matched a document, if perhaps an older one than the newest."""
+        self._matched: Document | None = None
+        """The document that the world was last known to match."""
+        self._behind_since: float | None = None
+        self._watch_lag(publisher.name)
 
     async def run(self) -> None:
         """Let the publisher turn whenever the state changes or it asked to."""
@@ -59,6 +65,7 @@ class Frame:
         finally:
             self._metrics.publish_seconds.labels(publisher=name).observe(started.age(self._clock()))
         self._metrics.publishes.labels(publisher=name, result="written" if turn.wrote else "skipped").inc()
+        self._note_turn(snapshot, settled=turn.settled)
         if self._failures:
             log(_logger, logging.INFO, "publish-recovered", publisher=name, failures=self._failures)
         self._failures = 0
@@ -69,6 +76,7 @@ class Frame:
         """Count a failure; log it when it is another one, and then at rising intervals."""
         name = self._publisher.name
         self._failures += 1
+        self._falls_behind()
         self._metrics.publishes.labels(publisher=name, result="failed").inc()
         power_of_two = self._failures & (self._failures - 1) == 0
         if str(error) != self._reported or power_of_two:
@@ -81,6 +89,30 @@ class Frame:
                 error=error,
             )
         self._reported = str(error)
+
+    def _watch_lag(self, name: str) -> None:
+        for result in PUBLISH_RESULTS:
+            self._metrics.publishes.labels(publisher=name, result=result)
+        self._metrics.publish_lag.labels(publisher=name).set_function(self._lag)
+        self._latest.follow(self._note_state)
+
+    def _note_state(self, snapshot: Snapshot) -> None:
+        if snapshot.state.document is not self._matched:
+            self._falls_behind()
+
+    def _note_turn(self, snapshot: Snapshot, *, settled: bool) -> None:
+        if settled:
+            self._matched, self._behind_since = snapshot.state.document, None
+            self._note_state(self._latest.value)  # which may have changed during the turn
+        else:
+            self._falls_behind()
+
+    def _falls_behind(self) -> None:
+        if self._behind_since is None:
+            self._behind_since = self._clock().mono
+
+    def _lag(self) -> float:
+        return 0.0 if self._behind_since is None else max(0.0, self._clock().mono - self._behind_since)
 
     def _retry_at(self, error: PublishError) -> float:
         """Spread retries at random, so that all agents do not come back at once after an outage."""

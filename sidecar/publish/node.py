@@ -66,6 +66,8 @@ class NodePublisher:
         self._on_found = on_found
         self._clock = runtime.clock
         self._random = runtime.random
+        self._metrics = runtime.metrics
+        self._metrics.annotation_budget.set(schedule.layout.budget)
         self._ledger = Ledger()
         self._uid = ""
         self._taken_up = False
@@ -85,11 +87,11 @@ class NodePublisher:
         try:
             while True:
                 if self._leaving and self._clock().mono < self._leave_at:
-                    return Turn(wrote=wrote, next_at=self._leave_at)
+                    return Turn(wrote=wrote, next_at=self._leave_at, settled=False)
                 await self._leave()
                 match self._next_action(snapshot):
                     case Wait(until):
-                        return Turn(wrote=wrote, next_at=until)
+                        return Turn(wrote=wrote, next_at=until, settled=self._ledger.due_at is None)
                     case Write(values):
                         await self._write(values)
                         wrote = True
@@ -97,7 +99,7 @@ class NodePublisher:
                         await self._read()
                         if self._take_up():
                             # What was found is a new state, which is on its way here.
-                            return Turn(wrote=wrote, next_at=self._clock().mono)
+                            return Turn(wrote=wrote, next_at=self._clock().mono, settled=False)
         except NodeReplacedError as error:
             self._ledger = replace(self._ledger, live=None)
             raise PublishError(str(error), retry_after=error.retry_after) from error
@@ -124,6 +126,15 @@ class NodePublisher:
         self._ledger = self._schedule.was_read(
             self._ledger, node.annotations, now=self._clock(), fraction=self._random()
         )
+        self._measure(self._ledger.live or {})
+
+    def _measure(self, values: Mapping[str, str]) -> int:
+        """Take the size of what stands on the Node, in bytes, and count what is missing there."""
+        size = sum(map(len, (*values, *values.values())))
+        omitted = values.get(self._schedule.layout.key("omitted"), "")
+        self._metrics.annotation_bytes.set(size)
+        self._metrics.omitted_annotations.set(omitted.count("="))
+        return size
 
     def _plan_to_leave(self, annotations: Mapping[str, str]) -> None:
         """Find the earlier prefixes that have keys; while there are some, nothing is written for a while.
@@ -170,7 +181,7 @@ class NodePublisher:
             "annotated",
             node=self._node,
             keys=len(values),
-            bytes=sum(map(len, (*values, *values.values()))),
+            bytes=self._measure(values),
             status=values.get(layout.key("status")),
             omitted=values.get(layout.key("omitted")),
             resource_version=node.resource_version,

@@ -22,6 +22,7 @@ NOT_VALUES = {
 
 EVERY_SETTING: dict[str, Value] = {
     "api.allowForwarded": True,
+    "metrics.addresses": True,
     "api.allowFrom": ["10.0.0.0/8", "fd00::/8"],
 } | {
     "file": "/data/loadbalancer.json",

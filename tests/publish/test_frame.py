@@ -7,9 +7,11 @@ import pytest
 
 from sidecar.core.outcome import NONE
 from sidecar.publish import PublishError, Turn
+from tests.core.examples import FULL
 from tests.publish.support import (
     Agent,
     ScriptedPublisher,
+    answer,
     count,
     driven,
     failed,
@@ -23,6 +25,8 @@ from tests.support.states import EPOCH
 pytestmark = in_virtual_time
 
 WROTE = Turn(wrote=True, next_at=None)
+UNSETTLED = Turn(wrote=False, next_at=EPOCH.mono + 100, settled=False)
+"""A write is to come, 100 seconds after the start."""
 
 
 def due(seconds: float) -> Turn:
@@ -193,6 +197,56 @@ async def test_turns_are_counted_and_timed() -> None:
     registry = agent.runtime.metrics.registry
     labels = {"publisher": "scripted"}
     assert registry.get_sample_value("azure_lb_metadata_publish_duration_seconds_sum", labels) == 8
+
+
+def lag(agent: Agent) -> float | None:
+    """How long the publisher has been behind, in whole seconds."""
+    labels = {"publisher": "scripted"}
+    value = agent.runtime.metrics.registry.get_sample_value("azure_lb_metadata_publish_lag_seconds", labels)
+    return None if value is None else round(value)
+
+
+async def test_results_are_there_from_the_start() -> None:
+    """Every result is a sample of 0 before the first turn, so that a first one is an increase."""
+    agent = Agent()
+    agent.frame(ScriptedPublisher())
+    samples = agent.runtime.metrics.publishes.collect()
+    found = {sample.labels["result"]: sample.value for family in samples for sample in family.samples}
+    assert found == {"written": 0, "skipped": 0, "failed": 0}
+
+
+async def test_lag_lasts_while_something_waits_to_be_written() -> None:
+    """The lag begins with the change, lasts while the publisher holds the write back, and ends with it."""
+    agent = Agent()
+    publisher = ScriptedPublisher([Turn(wrote=False, next_at=None), UNSETTLED, WROTE])
+    async with driven(agent.frame(publisher)):
+        await asyncio.sleep(10)
+        before = lag(agent)
+        agent.see(answer(FULL))
+        await asyncio.sleep(20)
+        during = lag(agent)
+        await asyncio.sleep(80)
+        assert (before, during, lag(agent)) == (0, 20, 0)
+
+
+async def test_lag_lasts_while_the_publisher_fails() -> None:
+    """A publisher that fails is behind from the first failure on, whatever it would have written."""
+    agent = Agent()
+    async with driven(agent.frame(ScriptedPublisher([failed(), failed(), failed(), WROTE]))):
+        await asyncio.sleep(40)
+        during = lag(agent)
+        await asyncio.sleep(200)
+        assert (during, lag(agent)) == (40, 0)
+
+
+async def test_change_during_a_turn_is_lag() -> None:
+    """A document that comes while a turn is under way is not yet published by it."""
+    agent, publisher = Agent(), ScriptedPublisher([WROTE, UNSETTLED], duration=10)
+    async with driven(agent.frame(publisher)):
+        await asyncio.sleep(5)
+        agent.see(answer(FULL))
+        await asyncio.sleep(25)
+        assert lag(agent) == 20
 
 
 async def test_liveness_expects_the_turn_asked_for() -> None:

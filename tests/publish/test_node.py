@@ -186,6 +186,33 @@ async def test_write_is_logged_with_what_it_cost(caplog: pytest.LogCaptureFixtur
     assert line["resource_version"] == str(node.version)
 
 
+async def test_size_and_budget_are_measured() -> None:
+    """Metrics say how many bytes stand on the Node, how many may, and how many keys had to be left out."""
+    publishing = Publishing(layout=Layout(budget=500))
+    publishing.nodes.add(NODE)
+    publishing.agent.see(answer(FULL))
+    async with driven(publishing.frame):
+        await publishing.wait(1)
+    value = publishing.agent.runtime.metrics.registry.get_sample_value
+    size = sum(len(key) + len(text) for key, text in publishing.node.annotations.items())
+    assert value("azure_lb_metadata_annotation_bytes") == size <= 500
+    assert value("azure_lb_metadata_annotation_budget_bytes") == 500
+    omitted = publishing.node.annotations[LAYOUT.key("omitted")]
+    assert value("azure_lb_metadata_omitted_annotations") == len(omitted.split(",")) > 0
+
+
+async def test_size_of_what_was_found_is_measured() -> None:
+    """After a restart the size is known from the first reading, though nothing has to be written."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE, left_by_an_earlier_run())
+    async with driven(publishing.frame):
+        await publishing.wait(1)
+    size = sum(len(key) + len(text) for key, text in publishing.node.annotations.items())
+    registry = publishing.agent.runtime.metrics.registry
+    assert registry.get_sample_value("azure_lb_metadata_annotation_bytes") == size
+    assert publishing.nodes.applied == []
+
+
 # Earlier prefixes
 
 

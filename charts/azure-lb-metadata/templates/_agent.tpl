@@ -55,6 +55,9 @@ http://{{ include "azure-lb-metadata.fullname" . }}-simulator.{{ .Release.Namesp
 {{- with .Values.file }}
 - --file={{ . }}
 {{- end }}
+{{- if .Values.metrics.addresses }}
+- --metrics-addresses
+{{- end }}
 - --log-format={{ .Values.log.format }}
 - --log-level={{ .Values.log.level }}
 {{- with .Values.extraArgs }}

@@ -59,7 +59,7 @@ by values.schema.json. */}}
 {{- $reserved := list "--listen" "--admin-listen" "--max-clients" "--max-header-size" "--idle-timeout" "--allow-forwarded" "--no-allow-forwarded"
   "--allow-from" "--imds-endpoint" "--imds-api-version" "--poll-interval" "--imds-timeout" "--stale-after"
   "--absent-after" "--annotate" "--annotation-prefix" "--annotation-budget" "--write-splay" "--resync-interval"
-  "--heartbeat-interval" "--annotations" "--no-annotations" "--file" "--log-format" "--log-level" -}}
+  "--heartbeat-interval" "--annotations" "--no-annotations" "--file" "--metrics-addresses" "--no-metrics-addresses" "--log-format" "--log-level" -}}
 {{- range .Values.extraArgs -}}
 {{- $flag := regexFind "^--[a-z-]+" . -}}
 {{- if has $flag $reserved -}}

@@ -1,0 +1,1 @@
+"""What operators watch the agent by: metrics, log lines, alerts, the dashboard, and the pages about them."""
