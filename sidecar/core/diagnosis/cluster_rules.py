@@ -1,0 +1,151 @@
+"""From what the API server says, and the agent's requests to it, to the causes that lie there."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from sidecar.core.diagnosis.cause import Diagnosis, Sureness
+from sidecar.core.diagnosis.evidence import AgentEvidence, ClusterEvidence, Findings, Problem, ProblemKind
+from sidecar.core.diagnosis.service_rules import found
+from sidecar.core.instant import parse_rfc3339
+from sidecar.core.outcome import Status
+
+__all__ = ["cluster_diagnoses"]
+
+_OUTDATED_AFTER = timedelta(hours=3)
+"""Age of ``observed-at`` that no heartbeat explains: it comes every hour, give or take 20 %."""
+
+_CAUSES = {
+    ProblemKind.CONFIGURATION: "no-cluster-credentials",
+    ProblemKind.CREDENTIALS: "no-cluster-credentials",
+    ProblemKind.NO_ANSWER: "api-server-unreachable",
+    ProblemKind.UNAUTHORIZED: "token-refused",
+    ProblemKind.FORBIDDEN: "rbac-missing",
+    ProblemKind.NOT_FOUND: "node-name-wrong",
+    ProblemKind.REJECTED: "policy-denies",
+    ProblemKind.THROTTLED: "api-server-failing",
+    ProblemKind.SERVER: "api-server-failing",
+    ProblemKind.MALFORMED: "api-server-failing",
+}
+_BY_CODE = {"401": "token-refused", "403": "rbac-missing", "404": "node-name-wrong", "422": "policy-denies"}
+"""What an answer means to the agent's writes; other codes pass by themselves."""
+
+
+def cluster_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
+    """The causes between the agent and its Node."""
+    cluster = findings.cluster
+    if cluster is None:
+        return
+    yield from _of_pod(cluster)
+    yield from _of_name(cluster, findings)
+    if cluster.problem is not None:
+        yield _of_problem(cluster.problem, cluster)
+        return
+    if cluster.node_ready is False:
+        yield found("kubelet-down", Sureness.CERTAIN, f"the Node {cluster.node_name} is not Ready")
+    yield from _of_rights(cluster)
+    if cluster.dry_run is not None:
+        yield _of_problem(cluster.dry_run, cluster)
+    yield from _of_annotations(cluster, findings)
+
+
+def _of_pod(cluster: ClusterEvidence) -> Iterator[Diagnosis]:
+    if cluster.pod_missing:
+        yield found("no-agent", Sureness.CERTAIN, f"the node {cluster.node_name} has no pod of the agent")
+    elif cluster.pod is not None and not cluster.pod.ready:
+        trouble = cluster.pod.trouble and f"it says {cluster.pod.trouble}"
+        yield found("agent-not-ready", Sureness.CERTAIN, f"the pod {cluster.pod.name} is not ready", trouble)
+
+
+def _of_name(cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
+    """Whether those who know the node's name agree."""
+    name, claims, agent = cluster.node_name, cluster.claims, findings.agent
+    if claims is not None and claims.node and claims.node != name:
+        told = f"the pod's token is of a pod on node {claims.node}, and the name given is {name}"
+        yield found("node-name-wrong", Sureness.CERTAIN, told)
+    elif cluster.pod is not None and agent is not None and agent.node not in {None, name}:
+        told = (
+            f"the agent in pod {cluster.pod.name} says that its node is {agent.node}, and it runs on {name}"
+        )
+        yield found("node-name-wrong", Sureness.CERTAIN, told)
+
+
+def _of_problem(problem: Problem, cluster: ClusterEvidence) -> Diagnosis:
+    cause = _CAUSES[problem.kind]
+    if problem.kind is ProblemKind.FORBIDDEN and "denied the request" in problem.text:
+        cause = "policy-denies"  # a webhook's word, with the status of missing rights
+    if problem.kind is ProblemKind.NOT_FOUND:
+        return found(cause, Sureness.CERTAIN, problem.text, f"there is no Node {cluster.node_name}")
+    sure = Sureness.CERTAIN if problem.kind is not ProblemKind.REJECTED else _sure_of_denial(problem)
+    return found(cause, sure, problem.text, _validity(cluster) if cause == "token-refused" else "")
+
+
+def _sure_of_denial(problem: Problem) -> Sureness:
+    return Sureness.CERTAIN if "denied" in problem.text else Sureness.LIKELY
+
+
+def _validity(cluster: ClusterEvidence) -> str:
+    claims = cluster.claims
+    if claims is None or claims.expires is None:
+        return ""
+    whose = (
+        f" of service account {claims.namespace}/{claims.service_account}" if claims.service_account else ""
+    )
+    return f"the token{whose} is valid until {claims.expires:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _of_rights(cluster: ClusterEvidence) -> Iterator[Diagnosis]:
+    missing = [verb for verb, allowed in cluster.rights.items() if not allowed]
+    if missing:
+        who = cluster.identity or "this identity"
+        text = f"{who} may not {' or '.join(missing)} the Node {cluster.node_name}"
+        yield found("rbac-missing", Sureness.CERTAIN, text)
+
+
+def _of_annotations(cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
+    """Whether the Node has what it should have."""
+    agent = findings.agent
+    if agent is not None and agent.reached and agent.annotates and agent.revision is not None:
+        yield from _behind(agent, cluster, findings)
+    if agent is None or not agent.reached:
+        yield from _outdated(cluster, findings)
+    if omitted := cluster.annotations.get("omitted"):
+        yield found("annotation-budget", Sureness.CERTAIN, f"the annotation omitted says {omitted}")
+
+
+def _behind(agent: AgentEvidence, cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
+    there = cluster.annotations.get("revision")
+    if there == agent.revision:
+        return
+    text = f"the agent has revision {agent.revision}, the Node {there or 'none'}"
+    requests = "azure_lb_metadata_kubernetes_requests_total"
+    for code, cause in _BY_CODE.items():
+        count = sum(
+            agent.samples.get(f'{requests}{{code="{code}",method="{verb}"}}', 0.0)
+            for verb in ("GET", "PATCH")
+        )
+        if count:
+            yield found(
+                cause, Sureness.LIKELY, text, f"{int(count)} of the agent's requests were answered {code}"
+            )
+            return
+    if (
+        agent.changed_at is None
+        or (findings.now - agent.changed_at).total_seconds() < findings.surroundings.settle
+    ):
+        return
+    yield found(
+        "annotations-behind", Sureness.CERTAIN, f"{text}, since {agent.changed_at:%Y-%m-%dT%H:%M:%SZ}"
+    )
+
+
+def _outdated(cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
+    """Where the annotations are all there is: whether they are still the agent's word."""
+    status = cluster.annotations.get("status")
+    if status in {Status.STARTING, Status.STALE}:
+        yield found("annotations-outdated", Sureness.CERTAIN, f"the annotation status says {status}")
+        return
+    observed = parse_rfc3339(cluster.annotations.get("observed-at", ""))
+    if observed is not None and findings.now - observed > _OUTDATED_AFTER:
+        yield found(
+            "annotations-outdated", Sureness.CERTAIN, f"observed-at is {cluster.annotations['observed-at']}"
+        )

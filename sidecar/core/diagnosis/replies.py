@@ -1,0 +1,283 @@
+"""Which cause a failed request to the metadata service points to, by what came back.
+
+Statuses and texts: MicrosoftDocs/azure-docs articles/load-balancer/troubleshoot-load-balancer-imds.md and
+MicrosoftDocs/azure-compute-docs articles/virtual-machines/instance-metadata-service.md. Texts are matched
+by a few words, since their wording differs between hosts.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from sidecar.core.diagnosis.cause import Sureness
+from sidecar.core.diagnosis.evidence import AgentAttempt, Surroundings, Trouble, Try
+from sidecar.core.outcome import Reason
+
+__all__ = ["VENDOR_ERRORS", "Verdict", "VendorError", "judge", "of_agent", "trouble_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class VendorError:
+    """One row of the vendor's troubleshooting page."""
+
+    status: int
+    words: tuple[str, ...]
+    """Lower case; any of them in the error's text tells it from others of the same status."""
+    message: str
+    """What it says, shortened."""
+    cause: str
+    mitigation: str
+
+
+VENDOR_ERRORS = (
+    VendorError(
+        400,
+        ("metadata header",),
+        "Required metadata header not specified",
+        "metadata-header-missing",
+        "send `Metadata: true`; the agent does, so find what removes it",
+    ),
+    VendorError(
+        400,
+        ("maxbodylength",),
+        "Request body is larger than MaxBodyLength",
+        "request-too-long",
+        "the agent sends no body: find what adds one",
+    ),
+    VendorError(
+        400,
+        ("maxparameterkeylength",),
+        "Parameter key length is larger than MaxParameterKeyLength",
+        "request-too-long",
+        "shorten the parameter's name: find what adds it",
+    ),
+    VendorError(
+        400,
+        ("maxparametervaluelength",),
+        "Parameter value length is larger than MaxParameterValueLength",
+        "request-too-long",
+        "shorten the parameter's value: see `--imds-api-version`",
+    ),
+    VendorError(
+        400,
+        ("maxheadervaluelength",),
+        "Parameter header value length is larger than MaxHeaderValueLength",
+        "request-too-long",
+        "shorten the header's value: find what adds it",
+    ),
+    VendorError(
+        400,
+        ("api-version",),
+        "a text about api-version, or a list of the newest versions",
+        "api-version-refused",
+        "use a version that the service lists: remove `--imds-api-version`",
+    ),
+    VendorError(
+        400,
+        ("missing required parameter",),
+        "Missing required parameter",
+        "request-refused",
+        "add the parameter: find what removes it",
+    ),
+    VendorError(
+        400,
+        ("not allowed",),
+        "Parameter value is not allowed",
+        "request-refused",
+        "correct the request: see `--imds-api-version`",
+    ),
+    VendorError(
+        400,
+        ("unexpected request",),
+        "Unexpected request",
+        "request-refused",
+        "correct the query parameters: find what changes them",
+    ),
+    VendorError(
+        404,
+        ("no load balancer metadata",),
+        "No load balancer metadata is found",
+        "no-standard-load-balancer",
+        "use a Standard SKU load balancer or public IP address, and ask again later",
+    ),
+    VendorError(
+        404,
+        ("api is not found", "not found"),
+        "API is not found: Path = …, Method = …",
+        "api-not-found",
+        "correct the path: find what rewrites it",
+    ),
+    VendorError(
+        404,
+        ("not available", "not currently available", "isn't available", "isn't currently available"),
+        "Load Balancer metadata API is not available right now",
+        "load-balancer-api-not-ready",
+        "wait while it is provisioned, and ask again later",
+    ),
+    VendorError(
+        404,
+        ("not currently available", "isn't currently available"),
+        "/metadata/loadbalancer is not currently available",
+        "load-balancer-api-not-ready",
+        "wait while it is enabled, and ask again later",
+    ),
+    VendorError(405, (), "Http method is not allowed", "method-not-allowed", "use GET"),
+    VendorError(
+        410, (), "Gone", "host-update", "ask again for at least 70 seconds; the host is being updated"
+    ),
+    VendorError(
+        429, (), "Too many requests", "throttled", "ask less often: 5 requests a second for the machine"
+    ),
+    VendorError(
+        500, (), "Internal server error", "metadata-service-unavailable", "ask again after some time"
+    ),
+    VendorError(
+        503,
+        (),
+        "Internal service unavailable",
+        "metadata-service-unavailable",
+        "it is temporary: ask again later",
+    ),
+)
+"""The rows of the vendor's page for this endpoint, and those of its page for the whole service."""
+
+_PROXY_HEADERS = ("via", "x-cache", "x-squid-error", "proxy-authenticate", "x-envoy-upstream-service-time")
+_PROXY_SERVERS = ("squid", "envoy", "zscaler", "bluecoat", "tinyproxy", "privoxy", "mitmproxy", "varnish")
+_SERVICE_SERVERS = ("imds", "microsoft-iis", "microsoft-httpapi")
+"""What the service calls itself, as captures have it; other hosts may leave the header out."""
+
+_GUEST_PROXY_HEADER = "x-ms-azure-host-authorization"
+_GUEST_PROXY_STATUSES = {401, 403, 421}
+_HTTP_STATUS = re.compile(r"HTTP ([0-9]{3})\b")
+_TROUBLES = (
+    ("no connection within", Trouble.NO_CONNECTION),
+    ("no complete answer within", Trouble.NO_ANSWER),
+    ("refused", Trouble.REFUSED),
+    ("route to host", Trouble.NO_ROUTE),
+    ("unreachable", Trouble.NO_ROUTE),
+    ("not known", Trouble.UNKNOWN_NAME),
+    ("name resolution", Trouble.UNKNOWN_NAME),
+    ("no address associated", Trouble.UNKNOWN_NAME),
+    ("timeout while contacting dns", Trouble.UNKNOWN_NAME),
+    ("timed out", Trouble.NO_CONNECTION),
+)
+"""By words of :func:`sidecar.sources.reading.failure` and of the system, lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The cause that a request points to, and why."""
+
+    cause: str
+    sure: Sureness
+    because: str
+    """A clause that may stand after the request's own description; may be empty."""
+
+
+def trouble_of(reason: Reason, detail: str, *, status: int | None) -> Trouble | None:
+    """How an attempt ended that brought no answer; ``None`` if there was one."""
+    if status is not None:
+        return None
+    if reason is Reason.MALFORMED:
+        return Trouble.BROKEN
+    words = detail.lower()
+    return next((trouble for fragment, trouble in _TROUBLES if fragment in words), Trouble.RESET)
+
+
+def of_agent(attempt: AgentAttempt, *, now: datetime) -> Try | None:
+    """An attempt of the agent as if it were our own; ``None`` if it brought an answer."""
+    if attempt.outcome not in set(Reason) - {Reason.NO_METADATA}:
+        return None
+    reason = Reason(attempt.outcome)
+    found = _HTTP_STATUS.match(attempt.detail)
+    status = int(found[1]) if found else None
+    if reason is Reason.MALFORMED and not attempt.detail.startswith("broken response"):
+        status = status or 200
+    trouble = trouble_of(reason, attempt.detail, status=status)
+    return Try(at=now, seconds=0.0, trouble=trouble, detail=attempt.detail, status=status, reason=reason)
+
+
+def judge(failed: Try, surroundings: Surroundings) -> Verdict:
+    """The cause that a failed request points to."""
+    if failed.trouble is not None:
+        return _judge_trouble(failed.trouble, surroundings)
+    status = failed.status or 0
+    if _GUEST_PROXY_HEADER in failed.headers:
+        because = f"the answer has the header {_GUEST_PROXY_HEADER}"
+        return Verdict("metadata-security-protocol", Sureness.CERTAIN, because)
+    if because := _proxy(failed):
+        return Verdict("proxy-in-the-way", Sureness.CERTAIN, because)
+    if status in _GUEST_PROXY_STATUSES:
+        return Verdict(
+            "metadata-security-protocol", Sureness.LIKELY, "the service itself documents no such status"
+        )
+    if because := _foreign(failed):
+        cause = "proxy-in-the-way" if surroundings.default_endpoint else "wrong-endpoint"
+        return Verdict(cause, Sureness.LIKELY, because)
+    return _judge_status(failed, status)
+
+
+def _judge_trouble(trouble: Trouble, surroundings: Surroundings) -> Verdict:
+    match trouble:
+        case Trouble.NO_CONNECTION if surroundings.host_network is not True:
+            sure = Sureness.LIKELY if surroundings.default_endpoint else Sureness.POSSIBLE
+            return Verdict("imds-restriction", sure, "this is a pod outside the node's network")
+        case Trouble.NO_ANSWER:
+            return Verdict("metadata-service-silent", Sureness.LIKELY, "the connection was accepted")
+        case Trouble.BROKEN:
+            return Verdict("answer-malformed", Sureness.CERTAIN, "")
+        case Trouble.UNKNOWN_NAME:
+            return Verdict("wrong-endpoint", Sureness.CERTAIN, "the name of the endpoint is unknown")
+        case Trouble.REFUSED | Trouble.NO_ROUTE | Trouble.NO_CONNECTION if not surroundings.default_endpoint:
+            because = f"{surroundings.endpoint} is not the well-known address"
+            return Verdict("wrong-endpoint", Sureness.LIKELY, because)
+        case _:
+            return Verdict("metadata-service-unreachable", Sureness.CERTAIN, "")
+
+
+def _proxy(failed: Try) -> str:
+    """What shows that a proxy answered; empty if nothing does."""
+    if failed.status == 407:
+        return "only proxies ask for authentication with 407"
+    for name in _PROXY_HEADERS:
+        if name in failed.headers:
+            return f"the answer has the header {name}: {failed.headers[name]}"
+    server = failed.headers.get("server", "")
+    if any(proxy in server.lower() for proxy in _PROXY_SERVERS):
+        return f"the answer is from {server}"
+    return ""
+
+
+def _foreign(failed: Try) -> str:
+    """What shows that the service itself did not answer; empty if nothing does."""
+    if 300 <= (failed.status or 0) < 400:
+        return "the service never redirects"
+    if failed.body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        return "the answer is an HTML page"
+    server = failed.headers.get("server", "")
+    if server and not server.lower().startswith(_SERVICE_SERVERS):
+        return f"the answer is from {server}"
+    return ""
+
+
+def _judge_status(failed: Try, status: int) -> Verdict:
+    words = failed.detail.lower()
+    newest = b"newest-versions" in failed.body
+    for row in VENDOR_ERRORS:
+        if row.status == status and (not row.words or any(each in words for each in row.words)):
+            return Verdict(row.cause, Sureness.CERTAIN, "")
+        if row.cause == "api-version-refused" and newest and status == 400:
+            return Verdict(row.cause, Sureness.CERTAIN, "")
+    match status:
+        case 400:
+            return Verdict("request-refused", Sureness.LIKELY, "")
+        case 404:
+            return Verdict(
+                "load-balancer-api-not-ready", Sureness.POSSIBLE, "the text is none that is documented"
+            )
+        case 408 | 500 | 502 | 503 | 504:
+            return Verdict("metadata-service-unavailable", Sureness.CERTAIN, "")
+        case _ if 500 <= status < 600:
+            return Verdict("metadata-service-unavailable", Sureness.LIKELY, "")
+        case _:
+            return Verdict("answer-malformed", Sureness.CERTAIN, "")
