@@ -187,7 +187,7 @@ DATA_CAUSES = (
     ),
     Cause(
         name="nat-gateway-or-route-table",
-        summary="The node leaves by a NAT gateway or a route table, which the metadata service does not list.",
+        summary="The node leaves by a NAT gateway or a route table, which are not listed.",
         seen=(
             "There is neither an outbound rule nor an instance-level public IP address; or connections were "
             "seen to come from an address that is not listed (`--seen-from`)."

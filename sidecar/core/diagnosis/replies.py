@@ -13,7 +13,7 @@ from sidecar.core.diagnosis.cause import Sureness
 from sidecar.core.diagnosis.evidence import AgentAttempt, Surroundings, Trouble, Try
 from sidecar.core.outcome import Reason
 
-__all__ = ["VENDOR_ERRORS", "Verdict", "VendorError", "judge", "of_agent", "trouble_of"]
+__all__ = ["VENDOR_ERRORS", "VendorError", "Verdict", "judge", "of_agent", "trouble_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,15 @@ class Verdict:
     """A clause that may stand after the request's own description; may be empty."""
 
 
+_UNKNOWN_TEXT = "the text is none that is documented"
+_UNDOCUMENTED = {
+    400: Verdict("request-refused", Sureness.LIKELY, _UNKNOWN_TEXT),
+    404: Verdict("load-balancer-api-not-ready", Sureness.POSSIBLE, _UNKNOWN_TEXT),
+    408: Verdict("metadata-service-unavailable", Sureness.CERTAIN, ""),
+}
+"""Statuses that the page for this endpoint has not, or not with such a text."""
+
+
 def trouble_of(reason: Reason, detail: str, *, status: int | None) -> Trouble | None:
     """How an attempt ended that brought no answer; ``None`` if there was one."""
     if status is not None:
@@ -261,23 +270,12 @@ def _foreign(failed: Try) -> str:
 
 
 def _judge_status(failed: Try, status: int) -> Verdict:
+    if status == 400 and b"newest-versions" in failed.body:
+        return Verdict("api-version-refused", Sureness.CERTAIN, "")
     words = failed.detail.lower()
-    newest = b"newest-versions" in failed.body
     for row in VENDOR_ERRORS:
         if row.status == status and (not row.words or any(each in words for each in row.words)):
             return Verdict(row.cause, Sureness.CERTAIN, "")
-        if row.cause == "api-version-refused" and newest and status == 400:
-            return Verdict(row.cause, Sureness.CERTAIN, "")
-    match status:
-        case 400:
-            return Verdict("request-refused", Sureness.LIKELY, "")
-        case 404:
-            return Verdict(
-                "load-balancer-api-not-ready", Sureness.POSSIBLE, "the text is none that is documented"
-            )
-        case 408 | 500 | 502 | 503 | 504:
-            return Verdict("metadata-service-unavailable", Sureness.CERTAIN, "")
-        case _ if 500 <= status < 600:
-            return Verdict("metadata-service-unavailable", Sureness.LIKELY, "")
-        case _:
-            return Verdict("answer-malformed", Sureness.CERTAIN, "")
+    if 500 <= status < 600:
+        return Verdict("metadata-service-unavailable", Sureness.CERTAIN, "")
+    return _UNDOCUMENTED.get(status, Verdict("answer-malformed", Sureness.CERTAIN, ""))
