@@ -119,6 +119,20 @@ PROGRAMS = (
         version_stamps=("helm.sh/helm/v4/internal/version.version=v{version}",),
     ),
     Program(
+        name="helm3",
+        package="helm.sh/helm/v3/cmd/helm",
+        module="helm.sh/helm/v3",
+        suites=frozenset({"chart", "e2e"}),
+        folder="helm3",
+        version_arguments=("version", "--short"),
+        version_stamps=(
+            "helm.sh/helm/v3/internal/version.version=v{version}",
+            # What it takes a cluster for that it does not know: as released, the Kubernetes of its client-go.
+            "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1",
+            "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=31",
+        ),
+    ),
+    Program(
         name="helm-docs",
         package="github.com/norwoodj/helm-docs/cmd/helm-docs",
         module="github.com/norwoodj/helm-docs",

@@ -23,9 +23,9 @@ def found(name: str) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def helm_program() -> Path:
-    """The path of Helm."""
-    return found("helm")
+def helm_programs() -> list[Path]:
+    """The paths of both Helms."""
+    return [found(name) for name in helm.HELMS]
 
 
 @pytest.fixture(scope="session")

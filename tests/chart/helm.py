@@ -15,6 +15,7 @@ __all__ = [
     "CHART",
     "CHECKOUT",
     "DEADLINE_S",
+    "HELMS",
     "NAMESPACE",
     "RELEASE",
     "Rendered",
@@ -32,12 +33,15 @@ CHART = CHECKOUT / "charts" / "azure-lb-metadata"
 RELEASE = NAMESPACE = "azure-lb-metadata"
 DEADLINE_S = 60
 
+HELMS = ("helm", "helm3")
+"""Helm 4, which the tests use unless they say otherwise, and the oldest Helm 3 that the chart is for."""
+
 Value = object
 """Anything that JSON can say."""
 
 
 def program(name: str = "helm") -> Path:
-    """The path of Helm or helm-docs: what the variable ``HELM`` or ``HELM_DOCS`` names, else the built one.
+    """The path of a Helm or helm-docs: what ``HELM``, ``HELM3`` or ``HELM_DOCS`` names, else the built one.
 
     Raises:
         BinariesMissingError: there is none.
@@ -46,16 +50,23 @@ def program(name: str = "helm") -> Path:
     return Path(given) if given else locate(name)
 
 
-def run(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run Helm to its end; its code is for the caller to judge."""
+def run(
+    *arguments: str, environment: Mapping[str, str] | None = None, by: str = "helm"
+) -> subprocess.CompletedProcess[str]:
+    """Run Helm, or the one of `HELMS` that `by` names, to its end; its code is for the caller to judge."""
     return subprocess.run(
-        [program(), *arguments],
+        [program(by), *arguments],
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,
         check=False,
         # No cluster of the person who runs this.
-        env={"PATH": os.defpath, "HOME": "/nonexistent", "KUBECONFIG": "/dev/null", **(environment or {})},
+        env={
+            "PATH": os.defpath,
+            "HOME": "/nonexistent",
+            "KUBECONFIG": "/nonexistent/config",
+            **(environment or {}),
+        },
     )
 
 
@@ -118,24 +129,29 @@ def values_arguments(values: Mapping[str, Value]) -> Iterable[str]:
 
 
 def template(
-    values: Mapping[str, Value], options: Sequence[str] = (), *, release: str = RELEASE
+    values: Mapping[str, Value], options: Sequence[str] = (), *, release: str = RELEASE, by: str = "helm"
 ) -> subprocess.CompletedProcess[str]:
     """Run ``helm template``."""
-    return run("template", release, str(CHART), "--namespace", NAMESPACE, *values_arguments(values), *options)
+    arguments = [release, str(CHART), "--namespace", NAMESPACE, *values_arguments(values), *options]
+    return run("template", *arguments, by=by)
 
 
 def render(
-    values: Mapping[str, Value] | None = None, *, options: Sequence[str] = (), release: str = RELEASE
+    values: Mapping[str, Value] | None = None,
+    *,
+    options: Sequence[str] = (),
+    release: str = RELEASE,
+    by: str = "helm",
 ) -> Rendered:
     """The objects of the chart with these values; it must render."""
-    done = template(values or {}, options, release=release)
+    done = template(values or {}, options, release=release, by=by)
     assert done.returncode == 0, done.stderr
     return Rendered(done.stdout)
 
 
-def refusal(values: Mapping[str, Value], *, options: Sequence[str] = ()) -> str:
+def refusal(values: Mapping[str, Value], *, options: Sequence[str] = (), by: str = "helm") -> str:
     """What Helm says to values that must be refused."""
-    done = template(values, options)
+    done = template(values, options, by=by)
     assert done.returncode != 0, "these values were not refused"
     return done.stderr
 

@@ -23,6 +23,8 @@ class Release:
     cluster: Cluster
     namespace: str
     config: Path
+    by: str = "helm"
+    """Which of `helm.HELMS` it is in the hands of."""
 
     async def run(self, *arguments: str) -> str:
         """Run Helm, and give what it says.
@@ -32,7 +34,7 @@ class Release:
         """
         options = ("--namespace", self.namespace, "--kubeconfig", str(self.config))
         home = {"HOME": str(self.config.parent)}
-        done = await asyncio.to_thread(helm.run, *arguments, *options, environment=home)
+        done = await asyncio.to_thread(helm.run, *arguments, *options, environment=home, by=self.by)
         if done.returncode:
             raise HelmError(done.stderr)
         return done.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart.helm import HELMS
 from tests.chart.release import HelmError, Release
 from tests.support.apiserver import kubeconfig
 from tests.support.cluster import RBAC, Cluster, NodeMetadata
@@ -19,12 +20,22 @@ NAME = "azure-lb-metadata"
 A, B, C = "a.example.com", "b.example.com", "c.example.com"
 
 
+by_both_helms = pytest.mark.parametrize("helm", HELMS, indirect=True)
+
+
 @pytest.fixture
-async def release(cluster: Cluster) -> Release:
+def helm(request: pytest.FixtureRequest) -> str:
+    """The Helm that installs: Helm 4 unless a test asks for both."""
+    return str(getattr(request, "param", HELMS[0]))
+
+
+@pytest.fixture
+async def release(cluster: Cluster, helm: str) -> Release:
     """A release that is not installed yet, as the admin sees it."""
-    return Release(cluster, f"chart-{uuid.uuid4().hex[:8]}", cluster.server.admin_kubeconfig)
+    return Release(cluster, f"chart-{uuid.uuid4().hex[:8]}", cluster.server.admin_kubeconfig, helm)
 
 
+@by_both_helms
 async def test_install(release: Release) -> None:
     """The API server takes everything that the chart makes."""
     notes = await release.upgrade()
@@ -37,6 +48,7 @@ async def test_install(release: Release) -> None:
     await release.uninstall()
 
 
+@by_both_helms
 async def test_taken_down(release: Release) -> None:
     """Nothing of the cluster is left behind, the record of prefixes included."""
     await release.upgrade(annotations__prefix=A)
@@ -55,6 +67,7 @@ async def test_taken_down(release: Release) -> None:
     assert await release.recorded() is None
 
 
+@by_both_helms
 async def test_changed_prefix(release: Release) -> None:
     """A prefix that changes without the old one being named is refused, and nothing changes."""
     await release.upgrade(annotations__prefix=A)
@@ -64,6 +77,7 @@ async def test_changed_prefix(release: Release) -> None:
     await release.uninstall()
 
 
+@by_both_helms
 async def test_rollback(release: Release) -> None:
     """After a rollback the record still names the prefix that was left, and the right to remove its keys."""
     await release.upgrade(annotations__prefix=A)
