@@ -21,7 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency manifests chart-docs pictures
-.PHONY: fuzz soak audit metrics-docs
+.PHONY: fuzz soak audit metrics-docs logs-docs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -98,6 +98,9 @@ chart-docs: venv-dev ## Write the chart's README.md from values.yaml (needs helm
 
 metrics-docs: venv-dev ## Write docs/metrics.md and the golden file of the metrics
 	$(BIN)/python -m tests.monitoring.metrics_page
+
+logs-docs: venv-dev ## Write docs/logs.md from the catalogue of log lines
+	$(BIN)/python -m tests.monitoring.logs_page
 
 pictures: venv-dev ## Take the pictures of the status page in docs/images/ anew (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 
 from sidecar.core import changes
@@ -41,6 +42,8 @@ class Poller:
         self._runtime = runtime
         self._clock = runtime.clock
         self._metrics = runtime.metrics
+        self._reminders = 0
+        """How often the fault that lasts has been logged again."""
 
     async def run(self) -> None:
         """Poll for ever."""
@@ -59,6 +62,7 @@ class Poller:
         state = observe(before.state, outcome, self._clock(), self._policy)
         self._set(state)
         self._report(before.state, outcome)
+        self._report_lasting(state)
         self._report_withheld(before.state, state)
         return next_poll_delay(
             outcome,
@@ -146,6 +150,23 @@ class Poller:
         if outcome is not before.answer:
             known = frozenset(() if before.answer is None else before.answer.dropped)
             self._report_dropped([dropped for dropped in outcome.dropped if dropped not in known])
+
+    def _report_lasting(self, state: State) -> None:
+        """Log a fault again at rising intervals: when it is 2, 4, 8 and so on times stale-after old."""
+        since = state.failing_since
+        age = 0.0 if since is None else since.age(self._clock())
+        reminders = max(0, math.floor(math.log2(max(1.0, age / self._policy.stale_after))))
+        if state.failure is not None and reminders > self._reminders:
+            log(
+                _logger,
+                logging.WARNING,
+                "poll-still-failing",
+                reason=state.failure.reason,
+                detail=state.failure.detail,
+                failures=state.failures,
+                seconds=round(age),
+            )
+        self._reminders = reminders
 
     def _report_withheld(self, before: State, after: State) -> None:
         """Log when lists begin to be missing from the answers, though they are still published."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sidecar.core.outcome import Reason
-from sidecar.logs import LogFormat, configure, log
+from sidecar.logs import LogFormat, Recurring, configure, log
 
 logger = logging.getLogger("tests.logs")
 NOISY = ("aiohttp", "asyncio", "kubernetes", "urllib3")
@@ -194,3 +194,11 @@ def test_event_of_a_library_needs_no_fields(log_format: LogFormat) -> None:
     logging.getLogger("elsewhere").warning("retrying %s times", 3)
     assert "retrying 3 times" in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
+
+
+def test_recurring_fault_is_worth_ever_fewer_lines() -> None:
+    """Of a kind the 1st, 2nd, 4th, 8th and so on time is to be logged, whatever other kinds do."""
+    recurring = Recurring()
+    counts = [recurring.count("one") for _ in range(20)]
+    assert [count for count in counts if count] == [1, 2, 4, 8, 16]
+    assert recurring.count("other") == 1

@@ -405,17 +405,32 @@ class TestLog:
         assert caplog.records == []
 
     async def test_an_hour_of_a_fault(self, caplog: pytest.LogCaptureFixture) -> None:
-        """An hour of one fault is two lines: the failure, and the status when it becomes stale."""
+        """An hour of one fault is the failure, the status when it becomes stale, and ever rarer reminders."""
         polling = new_polling(OK, UNAVAILABLE)
         async with running(polling):
             await asyncio.sleep(1)
             caplog.clear()
             await asyncio.sleep(3600)
 
-        assert [record.message for record in caplog.records] == ["poll-failed", "status-changed"]
+        messages = [record.message for record in caplog.records]
+        assert messages == ["poll-failed", "status-changed", *["poll-still-failing"] * 3]
         assert events(caplog, "status-changed") == [
             {"before": "ok", "status": "stale", "reason": "unavailable"}
         ]
+
+    async def test_reminders(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A fault that lasts is logged again after 10, 20, 40 minutes and so on, and anew after an answer."""
+        polling = new_polling(OK, UNAVAILABLE)
+        async with running(polling):
+            await asyncio.sleep(86_400)
+            day = [event["seconds"] for event in events(caplog, "poll-still-failing")]
+            polling.source.then(OK, UNAVAILABLE)
+            await asyncio.sleep(1000)
+
+        assert [round(int(str(seconds)) / 300) for seconds in day] == [2, 4, 8, 16, 32, 64, 128, 256]
+        assert len(events(caplog, "poll-still-failing")) == len(day) + 1
+        last = events(caplog, "poll-still-failing")[-1]
+        assert (last["reason"], last["detail"]) == ("unavailable", "HTTP 503: busy")
 
     async def test_levels_of_status(self, caplog: pytest.LogCaptureFixture) -> None:
         """Getting well is information, everything else a warning."""

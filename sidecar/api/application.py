@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, istr
@@ -28,7 +27,7 @@ from sidecar.clock import Clock
 from sidecar.core.addresses import IPAddress
 from sidecar.core.state import Snapshot
 from sidecar.latest import Latest
-from sidecar.logs import log
+from sidecar.logs import Recurring, log
 from sidecar.metrics import Metrics
 
 __all__ = ["Application", "Configuration"]
@@ -83,6 +82,7 @@ class Application:
             self._representations, bound=configuration.max_waiting, metrics=configuration.metrics
         )
         self._events = Events(self._representations, self._waiting, configuration.pace)
+        self._defects = Recurring()
         configuration.latest.follow(self._follow)
 
     def _follow(self, snapshot: Snapshot) -> None:
@@ -114,7 +114,7 @@ class Application:
             # The client has gone in the middle of a stream; the library knows what to do.
             raise
         except Exception as error:  # noqa: BLE001 - a defect costs one answer and never the connection
-            return _failure(error, key)
+            return self._failure(error, key)
 
     async def _consider(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
         """Answer a request that is not like one before, or that may have to wait.
@@ -203,18 +203,18 @@ class Application:
             response.force_close()
         return response
 
+    def _failure(self, error: Exception, key: Key) -> web.Response:
+        """Log a defect of ours, and tell the client no more than that there is one."""
+        path, _ = split_target(key.target)
+        if count := self._defects.count(type(error).__name__):
+            details = {"error": repr(error), "traceback": traceback.format_exc()}
+            log(_logger, logging.ERROR, "request-failed", path=path, **details, count=count)
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        if imds.covers(path):
+            return imds.error_response(status, {"error": status.phrase})
+        return problem_response(status, None)
+
 
 def _has(if_none_match: str, etag: str | None) -> bool:
     """Whether a client that waits already has what there is: this very body, or nothing yet."""
     return etag is None or bool(if_none_match and etag and etag_matches(if_none_match, etag))
-
-
-def _failure(error: Exception, key: Key) -> web.Response:
-    """Log a defect of ours, and tell the client no more than that there is one."""
-    path, _ = split_target(key.target)
-    details: dict[str, Any] = {"error": repr(error), "traceback": traceback.format_exc()}
-    log(_logger, logging.ERROR, "request-failed", path=path, **details)
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    if imds.covers(path):
-        return imds.error_response(status, {"error": status.phrase})
-    return problem_response(status, None)

@@ -11,7 +11,7 @@ from aiohttp import http_exceptions, web
 
 from sidecar.api.problems import SERVER
 from sidecar.core.addresses import IPNetwork
-from sidecar.logs import log
+from sidecar.logs import Recurring, log
 from sidecar.metrics import Metrics
 
 __all__ = ["Handler", "Limits", "Server"]
@@ -85,6 +85,7 @@ class Server(web.Server):
         )
         self.limits = limits
         self.refusals: set[_Refusal] = set()
+        self.defects = Recurring()
         self._metrics = metrics
 
     def __call__(self) -> web.RequestHandler:
@@ -169,8 +170,8 @@ class _Connection(web.RequestHandler):
         error = settings.get("exc_info")
         if isinstance(error, http_exceptions.HttpProcessingError):
             log(_logger, logging.DEBUG, "request-malformed", error=repr(error))
-        else:
-            log(_logger, logging.ERROR, "connection-failed", error=repr(error))
+        elif count := self._server.defects.count(type(error).__name__):
+            log(_logger, logging.ERROR, "connection-failed", error=repr(error), count=count)
 
     def _close_in(self, seconds: float) -> None:
         self._stop_timer()

@@ -154,6 +154,11 @@ class State:
         said = self.answer
         return said if self.source is Source.UPSTREAM and isinstance(said, UpstreamAnswer) else None
 
+    @property
+    def failing_since(self) -> Instant | None:
+        """Since when there has been no answer: the last one, or the start; ``None`` after an answer."""
+        return None if self.failure is None else self.answered or self.started
+
     def node(self, own: str | None) -> str | None:
         """The name of the node that the data are about: the one given, else what the node agent says."""
         return own if own is not None or self.upstream is None else self.upstream.node

@@ -180,6 +180,21 @@ async def test_defects(path: str, caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records] == ["request-failed"]
 
 
+async def test_defect_that_lasts(caplog: pytest.LogCaptureFixture) -> None:
+    """A defect that every request meets is logged at rising intervals, with how often it was met."""
+
+    def broken() -> Instant:
+        raise RuntimeError("secret")
+
+    application = Application(Configuration(latest=Latest(DATA), clock=broken, metrics=Metrics()))
+    with caplog.at_level(logging.ERROR):
+        async with served(application) as get:
+            for _ in range(9):
+                await get("/v1/public-ip")
+
+    assert [vars(record)["fields"]["count"] for record in caplog.records] == [1, 2, 4, 8]
+
+
 @pytest.mark.parametrize(
     ("request_line", "status"),
     [
