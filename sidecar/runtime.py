@@ -1,15 +1,27 @@
 """What every loop of the agent works with; tests replace the clock and the randomness."""
 
+import asyncio
+import errno
+import logging
+import os
 import random
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from sidecar import clock
 from sidecar.clock import Clock
 from sidecar.liveness import Liveness
+from sidecar.logs import log
 from sidecar.metrics import Metrics
 
-__all__ = ["Runtime"]
+__all__ = ["LoopErrors", "Runtime"]
+
+_logger = logging.getLogger(__name__)
+
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""Why a connection cannot be accepted at the moment; the event loop tries again every second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +36,45 @@ class Runtime:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "liveness", Liveness(self.clock))
+
+
+class LoopErrors:
+    """Logs what nobody else handles: an exception handler of an event loop.
+
+    Each kind of error is logged at most once in ``interval`` seconds, with how many were not meanwhile:
+    a loop without file descriptors reports hundreds a second.
+    """
+
+    def __init__(self, clock: Clock = clock.now, *, interval: float = 60.0) -> None:
+        self._clock = clock
+        self._interval = interval
+        self._logged: dict[str, float] = {}
+        """By kind of error, when it was last logged."""
+        self._suppressed: dict[str, int] = {}
+
+    def __call__(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log one error; ``context`` is as of :meth:`asyncio.loop.call_exception_handler`."""
+        error, exhausted = context.get("exception"), _exhausted(context)
+        kind = "accept-failed" if exhausted else type(error).__name__
+        now = self._clock().mono
+        if now - self._logged.get(kind, -self._interval) < self._interval:
+            self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
+            return
+        self._logged[kind] = now
+        suppressed = self._suppressed.pop(kind, None)
+        if exhausted:
+            log(_logger, logging.ERROR, "accept-failed", error=exhausted, suppressed=suppressed)
+            return
+        details = {
+            "error": context.get("message"),
+            "traceback": None if error is None else "".join(traceback.format_exception(error)),
+        }
+        log(_logger, logging.ERROR, "loop-failed", **details, suppressed=suppressed)
+
+
+def _exhausted(context: dict[str, Any]) -> str | None:
+    """What the machine has run out of, in its own words, if that is why a connection is not accepted."""
+    error = context.get("exception")
+    if "socket" not in context or not isinstance(error, OSError) or error.errno not in _EXHAUSTED:
+        return None
+    return os.strerror(error.errno)

@@ -12,6 +12,7 @@ from sidecar.commands.arguments import Parser
 from sidecar.config import Loaded, load, misspelt_variables, shown
 from sidecar.errors import Error, ExitCode
 from sidecar.logs import configure, log
+from sidecar.runtime import LoopErrors
 
 __all__ = ["main"]
 
@@ -50,6 +51,7 @@ def _log_failure(kind: type[BaseException], error: BaseException, traceback: Tra
 
 
 async def _run(loaded: Loaded) -> None:
+    asyncio.get_running_loop().set_exception_handler(LoopErrors())
     agent = Agent(loaded.settings)
     with agent.stopping.on_signals():
         if loaded.arguments.once:
