@@ -1,6 +1,7 @@
 """The file publisher: the document as JSON, and ``KEY=value`` lines beside it."""
 
 import asyncio
+import errno
 import os
 import tempfile
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ __all__ = ["FilePublisher", "found"]
 
 _MODE = 0o644
 """Other containers of the pod read the files, under other users."""
+
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+_ADVICE_FULL = "make room on the volume of --file (AZURE_LB_METADATA_FILE): the old file stays until then"
+_ADVICE = "check --file (AZURE_LB_METADATA_FILE): the folder must exist and be writable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,7 @@ class FilePublisher:
         except OSError as error:
             raise PublishError(
                 f"cannot write {self.path} ({error.strerror or error})",
-                advice="check --file (AZURE_LB_METADATA_FILE): the folder must exist and be writable",
+                advice=_ADVICE_FULL if error.errno in _FULL else _ADVICE,
             ) from error
         return Turn(wrote=wrote, next_at=None)
 

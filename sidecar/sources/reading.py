@@ -9,7 +9,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 import sidecar
 from sidecar.core.outcome import Failure, Reason
-from sidecar.core.reply import shown
+from sidecar.core.reply import printable, shown
 
 __all__ = ["ERRORS", "USER_AGENT", "TooLargeError", "compressed", "failure", "new_session", "read"]
 
@@ -97,6 +97,8 @@ def failure(error: Exception) -> Failure:
 
 def _described(error: Exception) -> str:
     """What a person can use of a client error: neither its class nor how the connector was set up."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"cannot resolve {printable(error.host)}: {_described(error.os_error)}"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect: {_described(error.os_error)}"
     if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, HttpProcessingError):

@@ -180,7 +180,7 @@ async def test_no_dns(surroundings: Surroundings, tmp_path: Path) -> None:
         await agent.more_attempts(3, "unreachable")
         assert (await agent.document()).state == "starting"
         [line] = agent.program.events("poll-failed")
-        assert "name resolution" in line["detail"]
+        assert line["detail"] == "cannot resolve metadata.test: Temporary failure in name resolution"
         resolves.touch()
         await agent.until_document(ok)
         resolves.unlink()
