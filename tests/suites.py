@@ -29,6 +29,8 @@ __all__ = ["SUITES", "Outcome", "Result", "Suite", "exit_code", "main", "run", "
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PYTEST = (sys.executable, "-m", "pytest")
+SPREAD = ("--numprocesses=4", "--dist=worksteal")
+"""Spreads tests over processes: most of them wait for programs they have started."""
 
 
 def nothing_missing() -> str | None:
@@ -85,7 +87,10 @@ class Suite:
 
 
 SUITES = (
-    Suite(name="unit", command=(*PYTEST, "-m", "not apiserver and not browser and not chart and not e2e")),
+    Suite(
+        name="unit",
+        command=(*PYTEST, *SPREAD, "-m", "not apiserver and not browser and not chart and not e2e"),
+    ),
     Suite(
         name="apiserver",
         command=(*PYTEST, "-m", "apiserver and not chart"),
