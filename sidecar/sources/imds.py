@@ -5,8 +5,6 @@ MicrosoftDocs/azure-compute-docs instance-metadata-service.md (headers, no proxy
 """
 
 import logging
-from types import TracebackType
-from typing import Self
 
 from sidecar.clock import Clock
 from sidecar.core.backoff import parse_retry_after
@@ -22,7 +20,7 @@ PATH = "/metadata/loadbalancer"
 _logger = logging.getLogger(__name__)
 
 
-class IMDSSource:
+class IMDSSource(reading.Client):
     """Reads the document over one keep-alive connection, without proxy and without redirects."""
 
     longest_wait = 0.0
@@ -36,27 +34,12 @@ class IMDSSource:
             timeout: Seconds for a whole request.
             clock: For ``Retry-After`` in the form of a date.
         """
+        super().__init__(reading.new_session(timeout=timeout, Metadata="true"))
         self._endpoint = endpoint
         self._api_version = api_version
         self._refused_versions: set[str] = set()
         self._clock = clock
         self._last: Answer | None = None
-        self._session = reading.new_session(timeout=timeout, Metadata="true")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._session.close()
 
     async def fetch(self) -> Outcome:
         """Ask for the document once, and once more with another api-version if that is what is wrong."""

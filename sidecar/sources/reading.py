@@ -3,6 +3,8 @@
 import os
 import socket
 import ssl
+from types import TracebackType
+from typing import Self
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -11,7 +13,7 @@ import sidecar
 from sidecar.core.outcome import Failure, Reason
 from sidecar.core.reply import printable, shown
 
-__all__ = ["ERRORS", "USER_AGENT", "TooLargeError", "compressed", "failure", "new_session", "read"]
+__all__ = ["ERRORS", "USER_AGENT", "Client", "TooLargeError", "compressed", "failure", "new_session", "read"]
 
 USER_AGENT = f"azure-lb-metadata/{sidecar.__version__}"
 
@@ -46,6 +48,28 @@ def new_session(*, timeout: float | None = None, **headers: str) -> aiohttp.Clie
         auto_decompress=False,
         trust_env=False,
     )
+
+
+class Client:
+    """What has a session, and closes it at the end of the block."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._session.close()
 
 
 def compressed(response: aiohttp.ClientResponse) -> bool:

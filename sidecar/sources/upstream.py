@@ -5,8 +5,6 @@ else to say (RFC 7240), so a change arrives at once and hardly anything is sent 
 """
 
 import re
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 from aiohttp import hdrs
@@ -31,7 +29,7 @@ _FIRST_WAIT = 5
 _ETAG = re.compile(r'"[!#-~]{1,100}"')
 
 
-class UpstreamSource:
+class UpstreamSource(reading.Client):
     """Reads a node agent over one keep-alive connection, without proxy and without redirects."""
 
     def __init__(self, *, url: str, node_name: str | None, wait: int, timeout: float, clock: Clock) -> None:
@@ -44,6 +42,7 @@ class UpstreamSource:
             timeout: Seconds for a whole request, beyond what it is held.
             clock: For ages, and for ``Retry-After`` in the form of a date.
         """
+        super().__init__(reading.new_session(Accept="application/json"))
         self._url = f"{url}{PATH}"
         self._node_name = node_name
         self.longest_wait = wait
@@ -52,22 +51,6 @@ class UpstreamSource:
         self._last: UpstreamAnswer | None = None
         self._etag: str | None = None
         self._failed = False
-        self._session = reading.new_session(Accept="application/json")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._session.close()
 
     async def fetch(self) -> Outcome:
         """Ask once; the answer takes as long as there is nothing else to say than the last time."""
