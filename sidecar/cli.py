@@ -16,6 +16,8 @@ COMMANDS = {
     "get": "print one answer: of the running agent, the metadata service, or a Node",
     "wait": "end when the agent or the metadata service says what is waited for",
     "exec": "wait, then become another command with the facts in its environment",
+    "nodes": "what all nodes know of their load balancer, and the addresses that they leave from",
+    "rules": "inbound rules over all nodes: who has them, who misses them, whose Service",
     "prune": "remove the annotations from all Nodes, or from some",
     "simulate": "a stand-in for the metadata service, for tests and demonstrations",
     "demo": "simulator and agent on loopback, to look around",

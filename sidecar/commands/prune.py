@@ -9,6 +9,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from sidecar.commands import progress
 from sidecar.commands.arguments import Parser, duration
 from sidecar.commands.departure import departed
 from sidecar.commands.prune_report import Report
@@ -161,7 +162,7 @@ async def _prune(parsed: Namespace) -> int:
                 report.end(interrupted=True)
                 raise
             finally:
-                report.erase_progress()
+                progress.erase()
     report.end(interrupted=False)
     return ExitCode.FAILED if report.failed else ExitCode.DONE
 

@@ -6,12 +6,12 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
+from sidecar.commands import progress
 from sidecar.commands.pruning import Outcome, Result, Scope
 
 __all__ = ["Report"]
 
 _FAILURES = {Result.FAILED, Result.NOT_TRIED}
-_ERASE_LINE = "\r\x1b[K"
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Report:
     def on_read(self, count: int) -> None:
         """So many Nodes have been read."""
         self.read = count
-        self._progress(f"{count} Nodes read")
+        progress.show(f"{count} Nodes read")
 
     def on_outcome(self, outcome: Outcome) -> None:
         """One Node is done."""
@@ -47,12 +47,12 @@ class Report:
         if self.as_json:
             self.outcomes.append(outcome)
         elif outcome.result not in _FAILURES and self._names_nodes:
-            self.erase_progress()
+            progress.erase()
             _print(_line(outcome))
         if outcome.result is Result.FAILED:
-            self._say(f"{outcome.node}: {outcome.error}")
+            progress.say(f"{outcome.node}: {outcome.error}")
         failed = self.counts[Result.FAILED]
-        self._progress(
+        progress.show(
             f"{self.counts.total()} of {self.total} Nodes" + (f", {failed} failed" if failed else "")
         )
 
@@ -63,11 +63,11 @@ class Report:
     def end(self, *, interrupted: bool) -> None:
         """Say the rest."""
         if self.as_json:
-            self.erase_progress()
+            progress.erase()
             _print(json.dumps(self._object(interrupted=interrupted), indent=2))
-        self._say(self.skipped or self._summary())
+        progress.say(self.skipped or self._summary())
         if interrupted:
-            self._say("interrupted; what is done is done, repeat the command for the rest")
+            progress.say("interrupted; what is done is done, repeat the command for the rest")
 
     def _summary(self) -> str:
         if not self.total:
@@ -92,20 +92,6 @@ class Report:
                 for outcome in sorted(self.outcomes, key=lambda outcome: outcome.node)
             ],
         }
-
-    def _say(self, text: str) -> None:
-        self.erase_progress()
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
-
-    def erase_progress(self) -> None:
-        """Leave the terminal's line to whatever comes next."""
-        self._progress("")
-
-    def _progress(self, text: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"{_ERASE_LINE}{text}")
-            sys.stderr.flush()
 
     @property
     def _names_nodes(self) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.scheduling import Placement
 
-__all__ = ["AgentDaemonSet", "AgentPod", "agent_of", "annotation_prefix"]
+__all__ = ["AgentDaemonSet", "AgentPod", "agent_of", "agents_by_node", "annotation_prefix"]
 
 _PREFIX_FLAG = "--annotation-prefix"
 
@@ -67,6 +67,15 @@ def agent_of(node: str, pods: Iterable[AgentPod], *, prefix: str | None) -> Agen
     """
     own = [pod for pod in pods if pod.node == node and prefix in {None, pod.prefix}]
     return max(own, key=lambda pod: (pod.serves, not pod.ending, pod.ready, pod.name), default=None)
+
+
+def agents_by_node(pods: Iterable[AgentPod], *, prefix: str | None) -> dict[str, AgentPod]:
+    """The agent of each Node, as `agent_of` chooses it."""
+    groups: dict[str, list[AgentPod]] = {}
+    for pod in pods:
+        groups.setdefault(pod.node, []).append(pod)
+    chosen = {node: agent_of(node, group, prefix=prefix) for node, group in groups.items()}
+    return {node: pod for node, pod in chosen.items() if pod is not None}
 
 
 def annotation_prefix(arguments: Sequence[str], variable: str | None = None) -> str | None:

@@ -34,7 +34,15 @@ from yaml import YAMLError
 
 from sidecar.kube.errors import CredentialsError, KubeConfigError, describe, printable
 
-__all__ = ["BEARER_TOKEN", "SERVICE_ACCOUNT", "Access", "LoadingRules", "load_access", "read_token"]
+__all__ = [
+    "BEARER_TOKEN",
+    "SERVICE_ACCOUNT",
+    "Access",
+    "LoadingRules",
+    "context_names",
+    "load_access",
+    "read_token",
+]
 
 SERVICE_ACCOUNT = Path(SERVICE_TOKEN_FILENAME).parent
 """Where kubelet mounts a pod's token and the certificate authority of its cluster."""
@@ -99,6 +107,22 @@ async def load_access(rules: LoadingRules) -> Access:
         # Not chained: these may quote a whole entry, its token included, from its brace on.
         raise _unusable(describe(error).partition("{")[0]) from None
     return access
+
+
+async def context_names(rules: LoadingRules) -> list[str]:
+    """The contexts of the kubeconfig, in its order.
+
+    Raises:
+        KubeConfigError: there is none, or it is unusable.
+    """
+    try:
+        paths = await asyncio.to_thread(_kubeconfig_paths, rules, in_pod=False)
+        merged = (await asyncio.to_thread(KubeConfigMerger, paths)).config
+        return [str(each["name"]) for each in merged["contexts"].value]
+    except OSError as error:
+        raise _unusable(describe(error)) from error
+    except _BROKEN_CONFIGURATION as error:
+        raise _unusable(describe(error).partition("{")[0]) from None
 
 
 def read_token(path: Path) -> str:

@@ -1,0 +1,167 @@
+"""``rules``: the load balancer's inbound rules over all nodes, and the Services they belong to."""
+
+import argparse
+import asyncio
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sidecar.clock import now
+from sidecar.commands import progress, rules_output
+from sidecar.commands.arguments import Parser
+from sidecar.commands.clusters import Scope, add_scope_arguments, allowed, scope_of, survey
+from sidecar.core.fleet.frontends import Filter, Frontend, NodeRules, Sharing, frontends
+from sidecar.core.fleet.row import Row
+from sidecar.core.nodes import ClusterNode, LoadBalancerService
+from sidecar.errors import ExitCode, NoneError
+from sidecar.kube.fleet import connect_fleet
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Each frontend of inbound rules: its backend port, how many nodes have it, which miss it and since when, and
+the Service whose status.loadBalancer.ingress has its address.
+
+Only nodes whose agents stand for their data are counted; the others are named.
+"""
+
+_EPILOG = """\
+columns:
+  NODES    nodes that have the rule, of those that are known
+  SERVICE  "not this port": the Service has the address and no such port
+  MISSING  nodes without the rule
+  SINCE    when the node lost it, or the others got it; >: the node's rules are what they are for so long
+  ?        not known: see standard error
+
+rights, in the cluster:
+  nodes       list
+  services    list
+  pods        list  (with --agent-namespace in that namespace only)
+  daemonsets  list  (the same; only to say why a node has no agent)
+
+exit codes:
+  0  done; a rule that nodes miss is no failure
+  1  failed
+  2  wrong usage
+  3  there is no such rule
+  4  the API server could not be reached
+  5  a node, the Services or backend ports are not known
+"""
+
+
+_LEFT_OUT = (
+    "the rules were left out for the annotation budget; raise annotations.budget "
+    "(--annotation-budget), or ask the node's agent (azure-lb-metadata get inbound-rules)"
+)
+_NO_DOCUMENT = (
+    "backend ports are not annotated (annotations.content is summary, or the document was left out for the "
+    "budget): set annotations.content=full and raise annotations.budget, or ask the node's agent "
+    "(azure-lb-metadata get inbound-rules)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    nodes: Sequence[NodeRules]
+    services: Sequence[LoadBalancerService] | None
+    problems: Sequence[str]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the rules.
+
+    Raises:
+        NoneError: there are none.
+        UsageError: arguments or kubeconfig are wrong.
+        KubernetesError: the Nodes could not be read.
+    """
+    return asyncio.run(_rules(_parser().parse_args(arguments)))
+
+
+def _parser() -> Parser:
+    parser = Parser("rules", description=_DESCRIPTION)
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--frontend", type=_filter, metavar="IP[:PORT]", help="only this one")
+    parser.add_argument("--incomplete", action="store_true", help="only rules that a node misses")
+    parser.add_argument("-o", "--output", choices=rules_output.FORMS, default="table", help="[table]")
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    add_scope_arguments(parser)
+    return parser
+
+
+def _filter(text: str) -> Filter:
+    try:
+        return Filter.parse(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+async def _rules(parsed: Namespace) -> int:
+    try:
+        seen = await _seen(scope_of(parsed), parsed.context)
+    finally:
+        progress.erase()
+    found = frontends(seen.nodes, seen.services, only=parsed.frontend)
+    problems = [*seen.problems, *_not_counted(seen.nodes), *_without_ports(seen.nodes, found)]
+    shown = [each for each in found if each.missing or not parsed.incomplete]
+    output = rules_output.rendered(
+        shown, parsed.output, complete=not problems, problems=problems, now=now().utc
+    )
+    sys.stdout.write(output)
+    sys.stdout.flush()
+    for problem in problems:
+        progress.say(problem)
+    progress.say(_summary(found))
+    if problems:
+        return ExitCode.INCOMPLETE
+    if not found:
+        raise NoneError("no node has such a rule" if parsed.frontend else "no node has an inbound rule")
+    return ExitCode.DONE
+
+
+async def _seen(scope: Scope, context: str | None) -> _Seen:
+    sharing = Sharing(scope.layout)
+    nodes: dict[str, NodeRules] = {}
+
+    def visit(node: ClusterNode, row: Row) -> None:
+        nodes[row.node] = sharing.take(node, row)
+
+    problems: list[str] = []
+    async with connect_fleet(kubeconfig=scope.kubeconfig, context=context) as client:
+        services = await allowed(
+            client.load_balancer_services(),
+            lacking="Services could not be listed, so it is not said whose a rule is",
+            problems=problems,
+        )
+        surveyed = await survey(
+            client, scope, read=lambda count: progress.show(f"{count} Nodes read"), visit=visit
+        )
+    return _Seen([nodes[row.node] for row in surveyed.rows], services, [*surveyed.problems, *problems])
+
+
+def _not_counted(nodes: Sequence[NodeRules]) -> list[str]:
+    """The nodes that are not counted, by cause."""
+    groups: dict[str, list[str]] = {}
+    for node in nodes:
+        row = node.row
+        if not row.comparable:
+            name = f"{row.node} ({row.lasting})" if row.lasting else row.node
+            groups.setdefault(row.kind, []).append(name)
+        elif node.endpoints is None:
+            groups.setdefault(_LEFT_OUT, []).append(row.node)
+    return [f"not counted: {cause}: {', '.join(names)}" for cause, names in groups.items()]
+
+
+def _without_ports(nodes: Sequence[NodeRules], found: Sequence[Frontend]) -> list[str]:
+    """Why backend ports are not known, and of which nodes."""
+    if all(each.backend_ports for each in found):
+        return []
+    names = [node.row.node for node in nodes if node.endpoints and not node.complete]
+    return [f"{_NO_DOCUMENT}: {', '.join(names)}"]
+
+
+def _summary(found: Sequence[Frontend]) -> str:
+    missed = sum(bool(each.missing) for each in found)
+    return f"{len(found)} rules, {missed} not on all nodes; {rules_output.FOOTER}"
