@@ -29,8 +29,11 @@ __all__ = ["SUITES", "Outcome", "Result", "Suite", "exit_code", "main", "run", "
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PYTEST = (sys.executable, "-m", "pytest")
-SPREAD = ("--numprocesses=4", "--dist=worksteal")
-"""Spreads tests over processes: most of them wait for programs they have started."""
+
+
+def spread(processes: int) -> tuple[str, ...]:
+    """The arguments that spread a suite's tests: most of them wait for programs they have started."""
+    return (f"--numprocesses={processes}", "--dist=worksteal")
 
 
 def nothing_missing() -> str | None:
@@ -89,23 +92,23 @@ class Suite:
 SUITES = (
     Suite(
         name="unit",
-        command=(*PYTEST, *SPREAD, "-m", "not apiserver and not browser and not chart and not e2e"),
+        command=(*PYTEST, *spread(4), "-m", "not apiserver and not browser and not chart and not e2e"),
     ),
     Suite(
         name="apiserver",
-        command=(*PYTEST, "-m", "apiserver and not chart"),
+        command=(*PYTEST, *spread(2), "-m", "apiserver and not chart"),
         missing=apiserver_missing,
         enable=ENABLE_COMMAND,
     ),
     Suite(
         name="browser",
-        command=(*PYTEST, "-m", "browser"),
+        command=(*PYTEST, *spread(2), "-m", "browser"),
         missing=chromium.missing,
         enable=chromium.ENABLE_COMMAND,
     ),
     Suite(
         name="chart",
-        command=(*PYTEST, "-m", "chart"),
+        command=(*PYTEST, *spread(2), "-m", "chart"),
         missing=chart_missing,
         enable=CLUSTER_ENABLE_COMMAND,
     ),
