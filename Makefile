@@ -21,7 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency manifests chart-docs pictures
-.PHONY: fuzz soak audit metrics-docs logs-docs
+.PHONY: fuzz soak audit mutations metrics-docs logs-docs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -107,6 +107,9 @@ pictures: venv-dev ## Take the pictures of the status page in docs/images/ anew 
 
 faults: venv-dev ## Write docs/faults.md from the marks of the tests
 	$(BIN)/python -m tests.faults
+
+mutations: venv-dev ## Break each promise in a copy, see that its tests notice, and write docs/mutations.md
+	$(BIN)/python -m tests.mutations
 
 chaos: venv-dev ## Random faults against the rules (SEED=number SECONDS=60; real API server: make binaries)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
