@@ -18,6 +18,7 @@ COMMANDS = {
     "exec": "wait, then become another command with the facts in its environment",
     "nodes": "what all nodes know of their load balancer, and the addresses that they leave from",
     "rules": "inbound rules over all nodes: who has them, who misses them, whose Service",
+    "doctor": "which known cause keeps a node from its facts, and what to do about it",
     "prune": "remove the annotations from all Nodes, or from some",
     "simulate": "a stand-in for the metadata service, for tests and demonstrations",
     "demo": "simulator and agent on loopback, to look around",

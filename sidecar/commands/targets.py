@@ -5,10 +5,11 @@ from argparse import ArgumentParser, Namespace
 from sidecar import clock
 from sidecar.commands.arguments import duration
 from sidecar.config import Settings, load_variables
+from sidecar.core.listen import ListenAddress
 from sidecar.errors import UsageError
 from sidecar.sources.imds import IMDSSource
 
-__all__ = ["add_target_arguments", "agent_url", "metadata_service", "settings_of"]
+__all__ = ["add_target_arguments", "agent_url", "metadata_service", "settings_of", "url_of"]
 
 
 def add_target_arguments(parser: ArgumentParser, *, timeout: float) -> None:
@@ -42,7 +43,12 @@ def agent_url(parsed: Namespace, settings: Settings) -> str | None:
         return None
     if parsed.upstream is not None:
         return settings.upstream
-    listen = settings.listen and settings.listen.at(settings.node_address)
+    return url_of(settings.listen, settings)
+
+
+def url_of(listen: ListenAddress | None, settings: Settings) -> str | None:
+    """Where on this host a listener of an agent with these settings is reached; ``None``: not by TCP."""
+    listen = listen and listen.at(settings.node_address)
     if listen is None or listen.path:
         return None
     host = "127.0.0.1" if listen.host is None else listen.host

@@ -49,6 +49,10 @@ class Try:
     """One request to the metadata service, by ``doctor`` itself."""
 
     at: datetime
+    target: str = ""
+    """What was asked for: path and query."""
+    sent: Mapping[str, str] = field(default_factory=dict)
+    """Headers of the request, beside the usual ones."""
     seconds: float
     """From the request to the last byte, or to the end of the patience."""
     trouble: Trouble | None = None

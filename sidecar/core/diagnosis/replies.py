@@ -67,13 +67,6 @@ VENDOR_ERRORS = (
     ),
     VendorError(
         400,
-        ("api-version",),
-        "a text about api-version, or a list of the newest versions",
-        "api-version-refused",
-        "use a version that the service lists: remove `--imds-api-version`",
-    ),
-    VendorError(
-        400,
         ("missing required parameter",),
         "Missing required parameter",
         "request-refused",
@@ -92,6 +85,13 @@ VENDOR_ERRORS = (
         "Unexpected request",
         "request-refused",
         "correct the query parameters: find what changes them",
+    ),
+    VendorError(
+        400,
+        ("api-version",),
+        "a text about api-version, or a list of the newest versions",
+        "api-version-refused",
+        "use a version that the service lists: remove `--imds-api-version`",
     ),
     VendorError(
         404,
@@ -150,15 +150,12 @@ _GUEST_PROXY_HEADER = "x-ms-azure-host-authorization"
 _GUEST_PROXY_STATUSES = {401, 403, 421}
 _HTTP_STATUS = re.compile(r"HTTP ([0-9]{3})\b")
 _TROUBLES = (
+    ("cannot resolve", Trouble.UNKNOWN_NAME),
     ("no connection within", Trouble.NO_CONNECTION),
     ("no complete answer within", Trouble.NO_ANSWER),
     ("refused", Trouble.REFUSED),
     ("route to host", Trouble.NO_ROUTE),
     ("unreachable", Trouble.NO_ROUTE),
-    ("not known", Trouble.UNKNOWN_NAME),
-    ("name resolution", Trouble.UNKNOWN_NAME),
-    ("no address associated", Trouble.UNKNOWN_NAME),
-    ("timeout while contacting dns", Trouble.UNKNOWN_NAME),
     ("timed out", Trouble.NO_CONNECTION),
 )
 """By words of :func:`sidecar.sources.reading.failure` and of the system, lower case."""
@@ -275,7 +272,8 @@ def _judge_status(failed: Try, status: int) -> Verdict:
     words = failed.detail.lower()
     for row in VENDOR_ERRORS:
         if row.status == status and (not row.words or any(each in words for each in row.words)):
-            return Verdict(row.cause, Sureness.CERTAIN, "")
+            because = f"the vendor's page: {row.mitigation}"
+            return Verdict(row.cause, Sureness.CERTAIN, because)
     if 500 <= status < 600:
         return Verdict("metadata-service-unavailable", Sureness.CERTAIN, "")
     return _UNDOCUMENTED.get(status, Verdict("answer-malformed", Sureness.CERTAIN, ""))

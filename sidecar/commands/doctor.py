@@ -1,0 +1,154 @@
+"""``doctor``: which known cause keeps a node from its facts, what shows it, and what to do."""
+
+import argparse
+import asyncio
+import json
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from sidecar.commands.arguments import Parser
+from sidecar.commands.doctoring.bundle import write_bundle
+from sidecar.commands.doctoring.examination import Examination, examine
+from sidecar.commands.doctoring.report import as_object, as_text
+from sidecar.commands.doctoring.surroundings import look_around
+from sidecar.core.addresses import IPAddress, parse_address
+from sidecar.core.annotations import parse_prefix
+from sidecar.core.diagnosis import CAUSES, Diagnosis, diagnose
+from sidecar.errors import ExitCode, UsageError
+from sidecar.kube.client import NODE_NAME
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Name the known causes that apply, the one that explains the others first, each with what shows it and
+what to do about it.
+
+It asks the agent on this host, and the metadata service where there is no agent or that is not well; then
+the API server, if the agent annotates its Node. With --node it runs on an operator's machine instead and
+reaches the agent through the API server. Nothing is changed anywhere: the one write is a dry run.
+"""
+
+_EPILOG = """\
+on a cluster:
+  kubectl exec -n azure-lb-metadata POD -- azure-lb-metadata doctor
+  kubectl exec -n azure-lb-metadata POD -- azure-lb-metadata doctor --bundle - > bundle.tar.gz
+  where POD is the agent's on that node:
+  kubectl get pods -n azure-lb-metadata -l app.kubernetes.io/component=agent -o wide
+
+rights (--node):
+  nodes                 get     in the cluster
+  pods                  list    in the cluster
+  pods, pods/proxy      get     in the agent's namespace
+  subjectaccessreviews  create  in the cluster; without it the agent's rights stay unknown
+
+exit codes:
+  0  healthy: no known cause applies
+  1  at least one does
+  2  wrong usage
+
+Every cause is explained in docs/doctor.md.
+"""
+
+_STANDARD_OUTPUT = "-"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Examine, report, and write a bundle if asked to.
+
+    Raises:
+        UsageError: arguments, variables or kubeconfig are wrong.
+        Error: the bundle cannot be written.
+    """
+    parsed = _parser().parse_args(arguments)
+    _check(parsed)
+    examination = asyncio.run(examine(parsed, look_around(parsed)))
+    diagnoses = diagnose(examination.findings, ignored=parsed.ignore)
+    _report(parsed, examination, diagnoses)
+    return ExitCode.FAILED if diagnoses else ExitCode.DONE
+
+
+def _report(parsed: Namespace, examination: Examination, diagnoses: Sequence[Diagnosis]) -> None:
+    to_output = parsed.bundle == _STANDARD_OUTPUT
+    if parsed.json or parsed.output == "json":
+        text = json.dumps(as_object(examination, diagnoses), indent=2) + "\n"
+    else:
+        text = as_text(examination, diagnoses)
+    (sys.stderr if to_output else sys.stdout).write(text)
+    if parsed.bundle is not None:
+        write_bundle(None if to_output else Path(parsed.bundle), examination, diagnoses)
+
+
+def _check(parsed: Namespace) -> None:
+    if sum((parsed.direct, parsed.node is not None, parsed.upstream is not None)) > 1:
+        raise UsageError("--direct, --node and --upstream exclude each other")
+    unknown = [name for name in parsed.ignore if name not in CAUSES]
+    if unknown:
+        raise UsageError(f"there is no cause {unknown[0]!r}", advice="docs/doctor.md lists them")
+
+
+def _parser() -> Parser:
+    parser = Parser("doctor", description=_DESCRIPTION)
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--direct", action="store_true", help="ask the metadata service, and not the agent")
+    parser.add_argument("--upstream", metavar="URL", help="ask this agent")
+    parser.add_argument(
+        "--node", type=_node, metavar="NAME", help="examine this node from an operator's machine"
+    )
+    parser.add_argument("--kubeconfig", metavar="PATH", help="else as the agent here has it")
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    parser.add_argument(
+        "--annotation-prefix", type=_prefix, metavar="DOMAIN", help="else as the agent here has it"
+    )
+    parser.add_argument(
+        "--seen-from",
+        type=_address,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="an address that others saw connections of this node come from; may be repeated",
+    )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="CAUSE",
+        help="a cause that is as intended; may be repeated",
+    )
+    parser.add_argument(
+        "--tries", type=_tries, default=3, metavar="N", help="requests to the metadata service, 1 to 10 [3]"
+    )
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="[text]")
+    parser.add_argument("--json", action="store_true", help="the same as -o json")
+    parser.add_argument(
+        "--bundle", metavar="FILE", help="also write a support bundle (tar.gz) without secrets; - is stdout"
+    )
+    return parser
+
+
+def _node(text: str) -> str:
+    if NODE_NAME.fullmatch(text) is None:
+        raise ArgumentTypeError(f"{text!r} cannot be the name of a Node")
+    return text
+
+
+def _prefix(text: str) -> str:
+    try:
+        return parse_prefix(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _address(text: str) -> IPAddress:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is not an IP address") from error
+
+
+def _tries(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:3]) <= 10):
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to 10")
+    return int(text)

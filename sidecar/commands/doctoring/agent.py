@@ -1,0 +1,209 @@
+"""Asking a running agent: its document, status page, probes and metrics."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from sidecar import clock
+from sidecar.core.diagnosis.evidence import AgentAttempt, AgentEvidence
+from sidecar.core.instant import parse_rfc3339
+from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
+from sidecar.core.reply import member, printable
+from sidecar.core.upstream import Response, interpret
+from sidecar.sources import reading
+
+__all__ = ["AgentExamination", "Fetched", "LostError", "examine_agent", "over_http"]
+
+_TIMEOUT = 5.0
+"""Seconds for each request: an agent answers at once."""
+
+_DOCUMENT = "/v1/loadbalancer"
+_FORWARDED_NOTE = "its document is not given to those who come by way of the API server"
+
+
+class LostError(Exception):
+    """There was no answer; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer of the agent."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Looked up in any case of letters."""
+    body: bytes
+
+
+Fetch = Callable[[str], Awaitable[Fetched]]
+"""Asks for a path.
+
+Raises:
+    LostError: there was no answer.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentExamination:
+    """What an agent was asked, and what it said."""
+
+    evidence: AgentEvidence
+    bodies: Mapping[str, bytes] = field(default_factory=dict)
+    """What it answered, by path."""
+
+
+def over_http(session: aiohttp.ClientSession, url: str) -> Fetch:
+    """Asks over HTTP."""
+
+    async def fetch(path: str) -> Fetched:
+        try:
+            timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
+            async with session.get(f"{url}{path}", allow_redirects=False, timeout=timeout) as response:
+                return Fetched(response.status, response.headers, await reading.read(response))
+        except reading.ERRORS as error:
+            raise LostError(reading.failure(error).detail) from error
+
+    return fetch
+
+
+async def examine_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentExamination:
+    """Ask an agent for everything that it tells of itself.
+
+    Args:
+        where: Whom this asks, for people.
+        api: Asks its HTTP API.
+        admin: Asks its probes and metrics; ``None`` if it is not known where they are.
+    """
+    try:
+        document = await api(_DOCUMENT)
+    except LostError as error:
+        return AgentExamination(AgentEvidence(where=where, reached=False, detail=str(error)))
+    if "Azure-LB-Metadata-Status" not in document.headers:
+        detail = f"what answers there is no agent (HTTP {document.status})"
+        return AgentExamination(AgentEvidence(where=where, reached=False, detail=detail))
+    bodies = {_DOCUMENT: document.body}
+    for path in ("/", "/v1/history"):
+        bodies |= await _asked(api, path)
+    for path in ("/livez", "/readyz", "/metrics"):
+        bodies |= await _asked(admin, path) if admin is not None else {}
+    return AgentExamination(_evidence(where, document, bodies), bodies)
+
+
+async def _asked(fetch: Fetch, path: str) -> dict[str, bytes]:
+    """The body at a path; none if there is none to be had."""
+    try:
+        fetched = await fetch(path)
+    except LostError:
+        return {}
+    return {path: fetched.body} if fetched.status in {200, 503} else {}
+
+
+def _evidence(where: str, document: Fetched, bodies: Mapping[str, bytes]) -> AgentEvidence:
+    headers, now = document.headers, clock.now()
+    answer = interpret(
+        Response(
+            status=document.status,
+            body=document.body,
+            age=headers.get("Age"),
+            node=headers.get("Azure-LB-Metadata-Node"),
+            agent_status=headers.get("Azure-LB-Metadata-Status"),
+        ),
+        node=None,
+        last=None,
+        now=now,
+    )
+    known = answer if isinstance(answer, UpstreamAnswer) else None
+    attempts = _attempts(bodies.get("/", b""))
+    status = headers.get("Azure-LB-Metadata-Status", "")
+    node = headers.get("Azure-LB-Metadata-Node")
+    return AgentEvidence(
+        where=where,
+        reached=True,
+        detail="" if known is not None else _detail(document, answer),
+        node=None if node is None else printable(node),
+        status=Status(status) if status in set(Status) else None,
+        reason=known.reason if known is not None else _last_reason(attempts),
+        revision=headers.get("Azure-LB-Metadata-Revision"),
+        changed_at=None if known is None else known.changed_at,
+        observed_at=parse_rfc3339(headers.get("Azure-LB-Metadata-Observed-At", "")),
+        document=None if known is None else known.document,
+        overdue=_complaint(bodies.get("/livez")),
+        unready=_complaint(bodies.get("/readyz")),
+        samples=_samples(bodies.get("/metrics", b"")),
+        attempts=attempts,
+    )
+
+
+def _detail(document: Fetched, answer: object) -> str:
+    if document.status == 403:
+        return _FORWARDED_NOTE
+    told = member(document.body, "detail")
+    if isinstance(told, str):
+        return printable(told)
+    return answer.detail if isinstance(answer, Failure) else ""
+
+
+def _last_reason(attempts: tuple[AgentAttempt, ...]) -> Reason | None:
+    word = attempts[0].outcome if attempts else ""
+    return Reason(word) if word in set(Reason) else None
+
+
+def _complaint(body: bytes | None) -> str | None:
+    """What a probe complains of: nothing if it says ``ok``, ``None`` if it was not asked."""
+    if body is None:
+        return None
+    text = printable(body.decode("ascii", "replace").strip())
+    return "" if text == "ok" else text
+
+
+def _samples(exposition: bytes) -> dict[str, float]:
+    """Samples by name and sorted labels, as ``name{label="value",…}``."""
+    samples = {}
+    try:
+        for family in text_string_to_metric_families(exposition.decode("utf-8", "replace")):
+            for sample in family.samples:
+                labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+                samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    except ValueError:
+        return samples  # no exposition after all; what came before is what there is
+    return samples
+
+
+def _attempts(page: bytes) -> tuple[AgentAttempt, ...]:
+    """The last attempts that an agent's status page shows, newest first."""
+    reader = _AttemptReader()
+    reader.feed(page.decode("utf-8", "replace"))
+    return tuple(AgentAttempt(*each) for each in reader.found if each[0])
+
+
+class _AttemptReader(HTMLParser):
+    """Reads ``<section id="attempts">`` of :mod:`sidecar.api.page`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[list[str]] = []
+        """Time, outcome and detail of each."""
+        self._within = False
+        self._member: int | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "section":
+            self._within = given.get("id") == "attempts"
+        elif self._within and tag == "li":
+            self.found.append(["", "", ""])
+        elif self._within and self.found and tag == "time":
+            self.found[-1][0] = given.get("datetime") or ""
+        elif self._within and self.found:
+            self._member = {"strong": 1, "span": 2}.get(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._member = None
+        self._within &= tag != "section"
+
+    def handle_data(self, data: str) -> None:
+        if self._member is not None:
+            self.found[-1][self._member] += data

@@ -1,0 +1,207 @@
+"""The support bundle: everything that was found, as files in a ``tar.gz``, without secrets.
+
+What is collected has no secrets by intent: no token, no kubeconfig, no variable but ours and those of
+proxies. What comes from elsewhere (bodies, headers, errors) is cleaned of everything that looks like one.
+"""
+
+import io
+import json
+import os
+import platform
+import re
+import sys
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import sidecar
+from sidecar.commands.doctoring.examination import Examination
+from sidecar.commands.doctoring.report import as_object, as_text
+from sidecar.config import shown
+from sidecar.core.diagnosis import Diagnosis
+from sidecar.core.diagnosis.evidence import Surroundings, Try
+from sidecar.core.instant import rfc3339
+from sidecar.errors import Error
+
+__all__ = ["bundle", "clean", "write_bundle"]
+
+HIDDEN = "(hidden)"
+
+_SECRET_HEADERS = re.compile(r"auth|cookie|token|secret|signature|claims|password|api-?key", re.IGNORECASE)
+_SECRET_TEXTS = (
+    # JSON Web Tokens, RFC 7519; a service account's is one.
+    re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
+    re.compile(rb"(?i)(?<=bearer )[A-Za-z0-9._~+/=-]{8,}"),
+    # What a URL has before the @.
+    re.compile(rb"(?<=://)[^/@\s\"']+(?=@)"),
+    re.compile(rb"(?i)(?<=access_token\":\")[^\"]+"),
+)
+_DISTRIBUTIONS = ("aiohttp", "kubernetes", "pydantic", "prometheus-client")
+
+_README = """\
+A support bundle of azure-lb-metadata, made by "doctor --bundle".
+
+report.txt, report.json   what doctor found
+versions.json             of the program, Python and its libraries
+settings.json             of the agent, and variables that name proxies (without credentials)
+agent/                    what the running agent said: document, history, attempts, probes, metrics
+service/                  requests to the metadata service and their answers, byte for byte
+node/                     the Node's annotations under our prefix; rights; who the token is of
+
+It has no tokens and no kubeconfig; values of headers that may be secret are replaced by {hidden}.
+It does have IP addresses, names of nodes and pods, and load balancer rules: look through it before it
+is sent outside.
+
+For a support request to the vendor, when the metadata service gives no answer after several tries,
+attach service/ and versions.json.
+"""
+
+
+def write_bundle(path: Path | None, examination: Examination, diagnoses: Sequence[Diagnosis]) -> None:
+    """Write the bundle to a file that only its owner can read, or to standard output.
+
+    Raises:
+        Error: the file cannot be written.
+    """
+    content = bundle(examination, diagnoses)
+    if path is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+            file.write(content)
+    except OSError as error:
+        advice = "name a file in a writable directory, or - for standard output"
+        raise Error(f"the bundle {path} cannot be written: {error.strerror}", advice=advice) from error
+
+
+def bundle(examination: Examination, diagnoses: Sequence[Diagnosis]) -> bytes:
+    """The bundle's bytes."""
+    at = examination.findings.now
+    folder = f"azure-lb-metadata-{at:%Y%m%dT%H%M%SZ}"
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w:gz") as archive:
+        for name, content in _files(examination, diagnoses):
+            safe = clean(content, examination.secrets)
+            entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.size, entry.mtime, entry.mode = len(safe), int(at.timestamp()), 0o600
+            archive.addfile(entry, io.BytesIO(safe))
+    return written.getvalue()
+
+
+def clean(content: bytes, secrets: Iterable[str]) -> bytes:
+    """Content without these secrets, and without what looks like one."""
+    hidden = HIDDEN.encode()
+    for secret in filter(None, secrets):
+        content = content.replace(secret.encode(), hidden)
+    for pattern in _SECRET_TEXTS:
+        content = pattern.sub(hidden, content)
+    return content
+
+
+def _files(examination: Examination, diagnoses: Sequence[Diagnosis]) -> Iterator[tuple[str, bytes]]:
+    yield "README.txt", _README.format(hidden=HIDDEN).encode()
+    yield "report.txt", as_text(examination, diagnoses).encode()
+    yield "report.json", _json(as_object(examination, diagnoses))
+    yield "versions.json", _json(_versions())
+    yield "settings.json", _json(_settings(examination))
+    yield from _agent_files(examination)
+    yield from _service_files(examination)
+    yield from _node_files(examination)
+
+
+def _versions() -> dict[str, str]:
+    libraries = {}
+    for name in _DISTRIBUTIONS:
+        try:
+            libraries[name] = version(name)
+        except PackageNotFoundError:
+            libraries[name] = "not installed"
+    own = {"azure-lb-metadata": sidecar.__version__, "python": platform.python_version()}
+    return {**own, "system": platform.platform(), **libraries}
+
+
+def _settings(examination: Examination) -> dict[str, object]:
+    place = examination.place
+    return {
+        "ofRunningAgent": place.from_agent,
+        "settings": {name.replace("_", "-"): shown(value) for name, value in place.settings},
+        "surroundings": _surroundings(place.surroundings),
+    }
+
+
+def _surroundings(surroundings: Surroundings) -> dict[str, object]:
+    given = asdict(surroundings)
+    return {**given, "seen_from": [str(address) for address in surroundings.seen_from]}
+
+
+def _agent_files(examination: Examination) -> Iterator[tuple[str, bytes]]:
+    if examination.agent is None:
+        return
+    evidence = examination.agent.evidence
+    facts = {"where": evidence.where, "reached": evidence.reached, "detail": evidence.detail}
+    told = {name: getattr(evidence, name) for name in ("node", "status", "reason", "revision")}
+    attempts = [asdict(attempt) for attempt in evidence.attempts]
+    yield "agent/agent.json", _json({**facts, **told, "attempts": attempts})
+    names = {
+        "/v1/loadbalancer": "loadbalancer.json",
+        "/v1/history": "history.json",
+        "/livez": "livez.txt",
+        "/readyz": "readyz.txt",
+        "/metrics": "metrics.txt",
+    }
+    for path, name in names.items():
+        if path in examination.agent.bodies:
+            yield f"agent/{name}", examination.agent.bodies[path]
+
+
+def _service_files(examination: Examination) -> Iterator[tuple[str, bytes]]:
+    if examination.service is not None:
+        for name, made in examination.service.exchanges.items():
+            yield f"service/{name}.txt", _exchange(made, examination.findings.surroundings.endpoint)
+
+
+def _exchange(made: Try, endpoint: str) -> bytes:
+    """A request and its answer as they went over the wire, as far as that is known."""
+    lines = [f"# {rfc3339(made.at)}, {made.seconds:.3f} s, {endpoint}", f"GET {made.target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in made.sent.items()]
+    lines += [""]
+    if made.status is None:
+        return "\n".join([*lines, f"# no answer: {made.detail}", ""]).encode()
+    lines += [
+        f"HTTP/1.1 {made.status}",
+        *(f"{name}: {_shown(name, value)}" for name, value in made.headers.items()),
+    ]
+    return "\n".join([*lines, "", ""]).encode() + made.body
+
+
+def _shown(name: str, value: str) -> str:
+    return HIDDEN if _SECRET_HEADERS.search(name) else value
+
+
+def _node_files(examination: Examination) -> Iterator[tuple[str, bytes]]:
+    if examination.cluster is None:
+        return
+    evidence = examination.cluster.evidence
+    yield "node/annotations.json", _json(_prefixed(evidence.annotations, evidence.prefix))
+    told = {"node": evidence.node_name, "ready": evidence.node_ready, "rights": evidence.rights}
+    for name in ("problem", "dry_run", "claims", "pod"):
+        value = getattr(evidence, name)
+        told[name] = None if value is None else asdict(value)
+    yield "node/cluster.json", _json(told)
+
+
+def _prefixed(annotations: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {f"{prefix}/{name}": value for name, value in sorted(annotations.items())}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, indent=2, default=_plain).encode() + b"\n"
+
+
+def _plain(value: object) -> object:
+    return rfc3339(value) if isinstance(value, datetime) else str(value)

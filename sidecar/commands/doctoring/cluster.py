@@ -1,0 +1,141 @@
+"""Asking the API server: the Node, what the agent may do to it, and a rehearsal of what it writes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sidecar import clock
+from sidecar.core.agents import AgentPod, agent_of
+from sidecar.core.annotations import Layout, field_manager, found, own
+from sidecar.core.diagnosis.clocks import seconds_ahead
+from sidecar.core.diagnosis.evidence import ClusterEvidence, PodEvidence, ProblemKind
+from sidecar.core.document import Document
+from sidecar.core.instant import rfc3339
+from sidecar.core.outcome import Status
+from sidecar.kube import KubernetesError
+from sidecar.kube.examination import Examiner, NodeSeen, PodSeen, problem_of
+
+__all__ = ["ClusterExamination", "examine_as_agent", "examine_as_operator"]
+
+_VERBS = ("get", "patch")
+"""What an agent does to its Node."""
+
+_UNRELIABLE = "does not support dry run"
+"""Part of the refusal where a webhook could not be rehearsed; it says nothing of a real write."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterExamination:
+    """What the API server said."""
+
+    evidence: ClusterEvidence
+    ahead: float | None = None
+    """Seconds that the own clock is ahead of the API server's."""
+    pod: AgentPod | None = None
+    """The agent's pod, for an operator."""
+    seen: PodSeen | None = None
+    notes: tuple[str, ...] = ()
+
+
+async def examine_as_agent(examiner: Examiner, node: str, *, prefix: str) -> ClusterExamination:
+    """Look with the agent's own eyes.
+
+    Args:
+        examiner: With the agent's credentials.
+        node: Name of the Node, as the agent was told it.
+        prefix: Of its annotations.
+    """
+    evidence = ClusterEvidence(node_name=node, prefix=prefix)
+    try:
+        evidence = replace(evidence, claims=await examiner.claims())
+        seen = await examiner.node(node)
+    except KubernetesError as error:
+        rights = await _rights(examiner, node) if problem_of(error).kind is ProblemKind.FORBIDDEN else {}
+        return ClusterExamination(replace(evidence, problem=problem_of(error), rights=rights))
+    evidence = _with_node(evidence, seen)
+    evidence = replace(evidence, rights=await _rights(examiner, node))
+    if all(evidence.rights.values()):
+        evidence = await _rehearsed(examiner, evidence, seen)
+    return ClusterExamination(evidence, seconds_ahead(seen.date, now=clock.now().utc))
+
+
+async def examine_as_operator(examiner: Examiner, node: str, *, prefix: str) -> ClusterExamination:
+    """Look from an operator's machine, with the operator's credentials.
+
+    Args:
+        examiner: With the operator's credentials.
+        node: Name of the Node.
+        prefix: Of the agents' annotations.
+    """
+    evidence = ClusterEvidence(node_name=node, prefix=prefix)
+    try:
+        seen = await examiner.node(node)
+    except KubernetesError as error:
+        return ClusterExamination(replace(evidence, problem=problem_of(error)))
+    examination = ClusterExamination(
+        _with_node(evidence, seen), seconds_ahead(seen.date, now=clock.now().utc)
+    )
+    try:
+        pod = agent_of(node, await examiner.fleet.agent_pods(node=node), prefix=prefix)
+    except KubernetesError as error:
+        return replace(examination, notes=(f"the agent's pod could not be looked for: {error.args[0]}",))
+    if pod is None:
+        return replace(examination, evidence=replace(examination.evidence, pod_missing=True))
+    return await _with_pod(examiner, pod, examination)
+
+
+async def _with_pod(examiner: Examiner, pod: AgentPod, examination: ClusterExamination) -> ClusterExamination:
+    """Add what is known of the agent's pod, and of the rights of its service account."""
+    try:
+        seen = await examiner.pod(pod.namespace, pod.name)
+    except KubernetesError as error:
+        note = f"the pod {pod} could not be read: {error.args[0]}"
+        return replace(examination, pod=pod, notes=(*examination.notes, note))
+    account = f"{pod.namespace}/{seen.service_account}"
+    told = PodEvidence(name=str(pod), ready=pod.serves, trouble=pod.trouble, host_network=seen.host_network)
+    evidence = replace(
+        examination.evidence,
+        pod=told,
+        identity=f"service account {account}",
+        rights=await _rights(examiner, examination.evidence.node_name, service_account=account),
+    )
+    return replace(examination, evidence=evidence, pod=pod, seen=seen)
+
+
+async def _rights(examiner: Examiner, node: str, *, service_account: str | None = None) -> dict[str, bool]:
+    """What is allowed; nothing where that may not be asked."""
+    try:
+        return await examiner.rights(node, _VERBS, service_account=service_account)
+    except KubernetesError:
+        return {}
+
+
+def _with_node(evidence: ClusterEvidence, seen: NodeSeen) -> ClusterEvidence:
+    start = f"{evidence.prefix}/"
+    ours = {
+        key.removeprefix(start): value for key, value in seen.annotations.items() if key.startswith(start)
+    }
+    return replace(
+        evidence,
+        annotations=ours,
+        document=_document(seen.annotations, evidence.prefix),
+        node_ready=seen.ready,
+    )
+
+
+def _document(annotations: Mapping[str, str], prefix: str) -> Document | None:
+    earlier = found(annotations, layout=Layout(prefix=prefix))
+    return None if earlier is None else earlier.document
+
+
+async def _rehearsed(examiner: Examiner, evidence: ClusterEvidence, seen: NodeSeen) -> ClusterEvidence:
+    """Whether the API server would take what the agent writes: what is there, observed now."""
+    layout = Layout(prefix=evidence.prefix)
+    values = own(seen.annotations, layout=layout) or {layout.key("status"): str(Status.STARTING)}
+    values[layout.key("observed-at")] = rfc3339(clock.now().utc)
+    manager = field_manager(evidence.prefix)
+    try:
+        await examiner.rehearse(evidence.node_name, uid=seen.uid, annotations=values, manager=manager)
+    except KubernetesError as error:
+        if _UNRELIABLE not in str(error.args[0]):
+            return replace(evidence, dry_run=problem_of(error))
+    return evidence

@@ -1,0 +1,224 @@
+"""One examination: whom to ask and in which order, and everything that was found."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+from sidecar import clock
+from sidecar.commands.doctoring.agent import (
+    AgentExamination,
+    Fetch,
+    Fetched,
+    LostError,
+    examine_agent,
+    over_http,
+)
+from sidecar.commands.doctoring.cluster import ClusterExamination, examine_as_agent, examine_as_operator
+from sidecar.commands.doctoring.service import ServiceExamination, examine_service
+from sidecar.commands.doctoring.surroundings import Place
+from sidecar.commands.targets import agent_url, url_of
+from sidecar.core.agents import AgentPod
+from sidecar.core.annotations import DEFAULT_PREFIX
+from sidecar.core.diagnosis.evidence import AgentEvidence, ClusterEvidence, Findings
+from sidecar.core.outcome import Reason, Status
+from sidecar.kube import KubeConfigError, KubernetesError
+from sidecar.kube.examination import Examiner, connect_examiner, problem_of
+from sidecar.sources import reading
+
+__all__ = ["Examination", "examine"]
+
+_API_SERVER_TIMEOUT = 10.0
+"""Seconds for each request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What was looked at, and what was found."""
+
+    findings: Findings
+    place: Place
+    node: str | None
+    """The node's name, as far as it is known."""
+    agent: AgentExamination | None = None
+    service: ServiceExamination | None = None
+    cluster: ClusterExamination | None = None
+    secrets: Sequence[str] = ()
+    """What must never be shown."""
+
+
+async def examine(parsed: Namespace, place: Place) -> Examination:
+    """Look at everything that the arguments ask for.
+
+    Raises:
+        KubeConfigError: with ``--node``: there is no usable kubeconfig.
+    """
+    if parsed.node is not None:
+        return await _examine_from_afar(parsed, place)
+    return await _examine_here(parsed, place)
+
+
+async def _examine_here(parsed: Namespace, place: Place) -> Examination:
+    agent = None if parsed.direct else await _ask_agent(parsed, place)
+    evidence = None if agent is None else agent.evidence
+    service = None
+    if _asks_service(parsed, place, evidence):
+        service = await examine_service(place.settings, tries=parsed.tries)
+    node = place.settings.node_name or (None if evidence is None else evidence.node)
+    cluster, secrets, notes = await _ask_cluster(parsed, place, node=node, agent=evidence)
+    clocks = {
+        "the metadata service": None if service is None else service.ahead,
+        "the API server": None if cluster is None else cluster.ahead,
+    }
+    findings = Findings(
+        now=clock.now().utc,
+        surroundings=place.surroundings,
+        agent=evidence,
+        service=None if service is None else service.evidence,
+        cluster=None if cluster is None else cluster.evidence,
+        clocks={who: ahead for who, ahead in clocks.items() if ahead is not None},
+        notes=(*place.notes, *notes),
+    )
+    return Examination(
+        findings=findings,
+        place=place,
+        node=node,
+        agent=agent,
+        service=service,
+        cluster=cluster,
+        secrets=secrets,
+    )
+
+
+async def _ask_agent(parsed: Namespace, place: Place) -> AgentExamination | None:
+    """Ask the agent on this host, or the one that it reads from if that is where it fails."""
+    url = agent_url(parsed, place.settings)
+    if url is None:
+        return None
+    admin = None if parsed.upstream else url_of(place.settings.admin_listen, place.settings)
+    async with reading.new_session() as session:
+        fetch_admin = None if admin is None else over_http(session, admin)
+        agent = await examine_agent(url, api=over_http(session, url), admin=fetch_admin)
+        upstream = place.settings.upstream
+        if parsed.upstream or upstream == "imds" or agent.evidence.status is Status.OK:
+            return agent
+        return await examine_agent(upstream, api=over_http(session, upstream), admin=None)
+
+
+def _asks_service(parsed: Namespace, place: Place, agent: AgentEvidence | None) -> bool:
+    """Whether the service itself is asked: it is everybody's, and a healthy agent speaks for it."""
+    if parsed.direct or agent is None:
+        return True
+    if place.settings.upstream != "imds":
+        return False
+    return agent.status is not Status.OK or parsed.bundle is not None
+
+
+async def _ask_cluster(
+    parsed: Namespace, place: Place, *, node: str | None, agent: AgentEvidence | None
+) -> tuple[ClusterExamination | None, Sequence[str], Sequence[str]]:
+    """Ask the API server if the agent does: the examination, secrets, and notes."""
+    settings = place.settings
+    annotates = settings.annotations if place.from_agent else None
+    if agent is not None and agent.reached and agent.samples:
+        annotates = agent.annotates
+    if annotates is False:
+        return None, (), ()
+    if node is None:
+        return None, (), ("Kubernetes was not looked at: no name of a node is known (NODE_NAME)",)
+    prefix = parsed.annotation_prefix or settings.annotation_prefix
+    kubeconfig = parsed.kubeconfig or (None if settings.kubeconfig is None else str(settings.kubeconfig))
+    try:
+        async with connect_examiner(
+            kubeconfig=kubeconfig, context=parsed.context or settings.context, timeout=_API_SERVER_TIMEOUT
+        ) as examiner:
+            examination = await examine_as_agent(examiner, node, prefix=prefix)
+            return examination, await _secrets(examiner), ()
+    except KubeConfigError as error:
+        if not annotates and not place.in_pod:
+            return None, (), (f"Kubernetes was not looked at: {error.args[0]}",)
+        evidence = ClusterEvidence(node_name=node, prefix=prefix, problem=problem_of(error))
+        return ClusterExamination(evidence), (), ()
+
+
+async def _secrets(examiner: Examiner) -> Sequence[str]:
+    try:
+        token = await examiner.token()
+    except KubernetesError:
+        return ()
+    return (token,) if token else ()
+
+
+async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
+    """Look at a node from an operator's machine."""
+    prefix = parsed.annotation_prefix or DEFAULT_PREFIX
+    async with AsyncExitStack() as stack:
+        examiner = await stack.enter_async_context(
+            connect_examiner(
+                kubeconfig=parsed.kubeconfig, context=parsed.context, timeout=_API_SERVER_TIMEOUT
+            )
+        )
+        cluster = await examine_as_operator(examiner, parsed.node, prefix=prefix)
+        agent, notes = await _ask_pod(examiner, cluster)
+        secrets = await _secrets(examiner)
+    seen = cluster.seen
+    surroundings = replace(
+        place.surroundings,
+        node_name=None,
+        same_host=False,
+        host_network=None if seen is None else seen.host_network,
+    )
+    findings = Findings(
+        now=clock.now().utc,
+        surroundings=surroundings,
+        agent=None if agent is None else agent.evidence,
+        cluster=cluster.evidence,
+        clocks={} if cluster.ahead is None else {"the API server": cluster.ahead},
+        notes=(*cluster.notes, *notes),
+    )
+    return Examination(
+        findings=findings, place=place, node=parsed.node, agent=agent, cluster=cluster, secrets=secrets
+    )
+
+
+async def _ask_pod(
+    examiner: Examiner, cluster: ClusterExamination
+) -> tuple[AgentExamination | None, Sequence[str]]:
+    """Ask the agent's pod by way of the API server; without an answer the annotations are what there is."""
+    pod, seen = cluster.pod, cluster.seen
+    if pod is None or seen is None:
+        return None, (_FROM_ANNOTATIONS,) if cluster.evidence.annotations else ()
+    agent = await examine_agent(
+        f"pod {pod} through the API server",
+        api=_through_api_server(examiner, pod, port=seen.api_port),
+        admin=_through_api_server(examiner, pod, port=seen.admin_port),
+    )
+    if not agent.evidence.reached:
+        lost = f"the agent in pod {pod} could not be reached through the API server: {agent.evidence.detail}"
+        return None, (lost, _FROM_ANNOTATIONS)
+    return replace(agent, evidence=_with_reason(agent.evidence, cluster)), ()
+
+
+_FROM_ANNOTATIONS = "what is said of the data is from the Node's annotations: the agent's last word there"
+
+
+def _with_reason(agent: AgentEvidence, cluster: ClusterExamination) -> AgentEvidence:
+    """The reason is not told by way of the API server; the annotations have it, if later."""
+    annotations = cluster.evidence.annotations
+    word = annotations.get("reason", "")
+    if agent.reason is not None or annotations.get("status") != agent.status or word not in set(Reason):
+        return agent
+    return replace(agent, reason=Reason(word))
+
+
+def _through_api_server(examiner: Examiner, pod: AgentPod, *, port: int) -> Fetch:
+    """Asks a pod by way of the API server's proxy."""
+
+    async def fetch(path: str) -> Fetched:
+        try:
+            answer = await examiner.through_pod(pod.namespace, pod.name, port=port, path=path)
+        except KubernetesError as error:
+            raise LostError(str(error.args[0])) from error
+        return Fetched(answer.status, answer.headers, answer.body)
+
+    return fetch

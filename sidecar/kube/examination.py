@@ -1,0 +1,241 @@
+"""The reads of ``doctor``: what the API server lets an agent do, and an agent's pod through its proxy.
+
+Nothing is ever written: the one PATCH is a dry run
+(https://kubernetes.io/docs/reference/using-api/api-concepts/, "Dry-run"). No request is repeated,
+since a failure is what ``doctor`` looks for.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from sidecar.core.diagnosis.evidence import Problem, ProblemKind, TokenClaims
+from sidecar.kube.access import BEARER_TOKEN, Access, LoadingRules, read_token
+from sidecar.kube.connection import APPLY, Answer, Connection, Request
+from sidecar.kube.errors import (
+    CredentialsError,
+    ForbiddenError,
+    KubeConfigError,
+    KubernetesError,
+    NoAnswerError,
+    NodeNotFoundError,
+    RejectedError,
+    ServerError,
+    ThrottledError,
+    UnauthorizedError,
+    printable,
+)
+from sidecar.kube.fleet import FleetClient
+from sidecar.kube.listing import parsed
+from sidecar.kube.requester import Requester, successful
+from sidecar.metrics import Metrics
+
+__all__ = ["Examiner", "NodeSeen", "PodSeen", "connect_examiner", "problem_of"]
+
+_JSON = "application/json"
+_REVIEWS = "/apis/authorization.k8s.io/v1"
+_KINDS: Sequence[tuple[type[Exception], ProblemKind]] = (
+    (KubeConfigError, ProblemKind.CONFIGURATION),
+    (CredentialsError, ProblemKind.CREDENTIALS),
+    (NoAnswerError, ProblemKind.NO_ANSWER),
+    (UnauthorizedError, ProblemKind.UNAUTHORIZED),
+    (ForbiddenError, ProblemKind.FORBIDDEN),
+    (NodeNotFoundError, ProblemKind.NOT_FOUND),
+    (RejectedError, ProblemKind.REJECTED),
+    (ThrottledError, ProblemKind.THROTTLED),
+    (ServerError, ProblemKind.SERVER),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSeen:
+    """A Node, and when the API server gave it."""
+
+    uid: str
+    annotations: Mapping[str, str]
+    ready: bool | None
+    """Its condition Ready; ``None`` if it has none."""
+    date: str | None
+    """The header ``Date`` of the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSeen:
+    """What of an agent's pod matters to reach it and to know its rights."""
+
+    service_account: str
+    host_network: bool
+    api_port: int
+    admin_port: int
+
+
+def problem_of(error: KubernetesError | KubeConfigError) -> Problem:
+    """An error as evidence."""
+    kind = next((kind for each, kind in _KINDS if isinstance(error, each)), ProblemKind.MALFORMED)
+    return Problem(kind, str(error.args[0]), error.advice, getattr(error, "status", None))
+
+
+@asynccontextmanager
+async def connect_examiner(
+    *,
+    kubeconfig: str | None,
+    context: str | None,
+    timeout: float,  # noqa: ASYNC109 - of each request, not of this function
+) -> AsyncIterator["Examiner"]:
+    """An examiner for the length of the block; nothing is sent by connecting.
+
+    Raises:
+        KubeConfigError: there is no usable configuration.
+    """
+    connection = Connection(LoadingRules(kubeconfig=kubeconfig, context=context))
+    try:
+        _, access = await connection.open()
+        yield Examiner(Requester(connection, metrics=Metrics(), timeout=timeout), access)
+    finally:
+        await connection.close()
+
+
+class Examiner:
+    """Looks, and tells what it was told. Made by `connect_examiner`.
+
+    Every method raises a `KubernetesError` that names the situation, unless it says otherwise.
+    """
+
+    def __init__(self, requests: Requester, access: Access) -> None:
+        self._requests = requests
+        self._access = access
+        self.fleet = FleetClient(requests, fraction=float)
+        """Repeats requests without a pause; only asked once a request has been answered."""
+
+    async def token(self) -> str:
+        """The bearer token; empty if there is none. For its claims, and to keep it out of what is shown."""
+        if self._access.token_file is not None:
+            return await asyncio.to_thread(read_token, self._access.token_file)
+        return self._access.configuration.api_key.get(BEARER_TOKEN, "").removeprefix("Bearer ")
+
+    async def claims(self) -> TokenClaims | None:
+        """What the token says of itself; ``None`` if it is not that of a service account."""
+        return _claims(await self.token())
+
+    async def node(self, name: str) -> NodeSeen:
+        """Read a Node, not from cache."""
+        answer = await self._requests.send(Request(method="GET", path=f"/api/v1/nodes/{name}", accept=_JSON))
+        return parsed(answer, lambda body: _node(from_json(body), answer.headers.get("Date")))
+
+    async def rights(
+        self, node: str, verbs: Sequence[str], *, service_account: str | None = None
+    ) -> dict[str, bool]:
+        """Whether each verb on the Node is allowed: to oneself, or to ``namespace/name``."""
+        subject: dict[str, Any] = {}
+        kind = "SelfSubjectAccessReview"
+        if service_account is not None:
+            namespace, _, name = service_account.partition("/")
+            groups = [f"system:serviceaccounts:{namespace}", "system:serviceaccounts", "system:authenticated"]
+            subject = {"user": f"system:serviceaccount:{namespace}:{name}", "groups": groups}
+            kind = "SubjectAccessReview"
+        allowed = {}
+        for verb in verbs:
+            attributes = {"group": "", "resource": "nodes", "verb": verb, "name": node}
+            allowed[verb] = await self._review(kind, {"resourceAttributes": attributes, **subject})
+        return allowed
+
+    async def rehearse(self, name: str, *, uid: str, annotations: Mapping[str, str], manager: str) -> None:
+        """Apply annotations without effect, as the agent would with effect."""
+        metadata = {"name": name, "uid": uid, "annotations": dict(annotations)}
+        request = Request(
+            method="PATCH",
+            path=f"/api/v1/nodes/{name}",
+            query=[("fieldManager", manager), ("force", "true"), ("dryRun", "All")],
+            body={"apiVersion": "v1", "kind": "Node", "metadata": metadata},
+            content_type=APPLY,
+        )
+        await self._requests.send(request)
+
+    async def pod(self, namespace: str, name: str) -> PodSeen:
+        """How an agent's pod is to be reached."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+        answer = await self._requests.send(Request(method="GET", path=path, accept=_JSON))
+        return parsed(answer, lambda body: _pod(from_json(body)))
+
+    async def through_pod(self, namespace: str, name: str, *, port: int, path: str) -> Answer:
+        """An answer of a pod by way of the API server, whatever its status.
+
+        Raises:
+            KubernetesError: the API server, or the way from there to the pod, failed.
+        """
+        target = f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}"
+        answer = await self._requests.exchange(Request(method="GET", path=target, accept="*/*"))
+        return successful(answer) if _is_status(answer.body) else answer
+
+    async def _review(self, kind: str, spec: Mapping[str, Any]) -> bool:
+        path = f"{_REVIEWS}/{kind[0].lower()}{kind[1:].lower()}s"
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
+        request = Request(method="POST", path=path, body=body, content_type=_JSON, accept=_JSON)
+        answer = await self._requests.send(request)
+        return parsed(answer, lambda body: bool(from_json(body)["status"]["allowed"]))
+
+
+def _node(value: dict[str, Any], date: str | None) -> NodeSeen:
+    metadata = value["metadata"]
+    conditions = value.get("status", {}).get("conditions") or []
+    ready = next((each["status"] == "True" for each in conditions if each["type"] == "Ready"), None)
+    return NodeSeen(
+        uid=str(metadata["uid"]), annotations=metadata.get("annotations") or {}, ready=ready, date=date
+    )
+
+
+def _pod(value: dict[str, Any]) -> PodSeen:
+    spec = value["spec"]
+    ports = {
+        port.get("name"): port["containerPort"]
+        for container in spec["containers"]
+        for port in container.get("ports") or ()
+    }
+    return PodSeen(
+        service_account=spec.get("serviceAccountName") or "default",
+        host_network=bool(spec.get("hostNetwork")),
+        api_port=int(ports.get("api", 16925)),
+        admin_port=int(ports.get("admin", 16926)),
+    )
+
+
+def _is_status(body: bytes) -> bool:
+    """Whether it is the API server's own word and not that of a pod."""
+    try:
+        value = from_json(body)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and value.get("kind") == "Status"
+
+
+def _claims(token: str) -> TokenClaims | None:
+    """The claims of a service account token (RFC 7519), whose signature is the API server's to check."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        own = payload.get("kubernetes.io") or {}
+        return TokenClaims(
+            namespace=printable(own.get("namespace")),
+            service_account=printable((own.get("serviceaccount") or {}).get("name")),
+            pod=printable((own.get("pod") or {}).get("name")),
+            node=printable((own.get("node") or {}).get("name")),
+            issued=_time(payload.get("iat")),
+            expires=_time(payload.get("exp")),
+        )
+    except (ValueError, AttributeError):
+        return None
+
+
+def _time(seconds: object) -> datetime | None:
+    if not isinstance(seconds, int) or not 0 <= seconds < 2**36:
+        return None
+    return datetime.fromtimestamp(seconds, tz=UTC)
