@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sidecar.commands.tables import age, as_csv, as_json, as_table, as_yaml, shortened
+from sidecar.commands.tables import NONE, age, as_csv, as_json, as_table, as_yaml, shortened
 from sidecar.core.fleet.published import Published
 from sidecar.core.fleet.row import Row
 from sidecar.core.instant import rfc3339
@@ -76,7 +76,7 @@ def _wide_cells(row: Row) -> tuple[str, ...]:
 
 def _marked(row: Row, name: str, text: str) -> str:
     """A star where a node differs from most."""
-    return f"{text}*" if name in row.differs else text
+    return f"{text or NONE}*" if name in row.differs else text
 
 
 def _object(row: Row) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from sidecar.core.fleet.ages import age
 
-__all__ = ["age", "as_csv", "as_json", "as_table", "as_yaml", "shortened"]
+__all__ = ["NONE", "UNKNOWN", "age", "as_csv", "as_json", "as_table", "as_yaml", "shortened"]
 
 _GAP = "   "
 NONE = "-"
