@@ -16,6 +16,7 @@ from sidecar.api.serving import BoundAddress, Limits, serving
 from sidecar.config import Settings
 from sidecar.core.addresses import PRIVATE_NETWORKS, IPNetwork
 from sidecar.core.annotations import Layout
+from sidecar.core.events import Herald
 from sidecar.core.listen import ListenAddress
 from sidecar.core.state import Policy, Snapshot, State
 from sidecar.core.upstream import longest_wait
@@ -107,7 +108,9 @@ class Agent:
             poller = self._poller(await stack.enter_async_context(self._source()))
             publishers = self._file_publishers(poller)
             if self._settings.annotations:
-                publishers.append(await stack.enter_async_context(self._node_publisher(poller)))
+                # One turn has nothing to compare with: no Event.
+                node, *_ = await stack.enter_async_context(self._cluster_publishers(poller))
+                publishers.append(node)
             await poller.turn()
             failure = self.latest.value.state.failure
             if failure is not None:
@@ -210,7 +213,7 @@ class Agent:
         self._files = [self._frame(publisher) for publisher in self._file_publishers(poller)]
         loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]
         if self._settings.annotations:
-            loops.append(self._drive_node_publisher(poller))
+            loops.append(self._drive_cluster_publishers(poller))
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(loop) for loop in loops]
@@ -234,9 +237,10 @@ class Agent:
     def _frame(self, publisher: Publisher) -> Frame:
         return Frame(publisher, self.latest, runtime=self._runtime)
 
-    async def _drive_node_publisher(self, poller: Poller) -> None:
-        async with self._node_publisher(poller) as publisher:
-            await self._frame(publisher).run()
+    async def _drive_cluster_publishers(self, poller: Poller) -> None:
+        async with self._cluster_publishers(poller) as publishers, asyncio.TaskGroup() as tasks:
+            for publisher in publishers:
+                tasks.create_task(self._frame(publisher).run())
 
     def _file_publishers(self, poller: Poller) -> list[Publisher]:
         """The file publisher if there is one; what an earlier run wrote is taken up."""
@@ -257,23 +261,30 @@ class Agent:
         ]
 
     @asynccontextmanager
-    async def _node_publisher(self, poller: Poller) -> AsyncIterator[Publisher]:
-        """Connect to the API server; only here is its client imported, beside the running loop."""
+    async def _cluster_publishers(self, poller: Poller) -> AsyncIterator[list[Publisher]]:
+        """Connect to the API server; only here is its client imported, beside the running loop.
+
+        The first one annotates the Node.
+        """
         await asyncio.to_thread(importlib.import_module, "sidecar.publish.node")
         from sidecar.kube import connect  # noqa: PLC0415 - 10 MiB and a second that other modes save
+        from sidecar.publish.events import EventPublisher  # noqa: PLC0415 - the same
         from sidecar.publish.node import NodePublisher  # noqa: PLC0415 - the same
 
         settings = self._settings
         kubeconfig = None if settings.kubeconfig is None else str(settings.kubeconfig)
         metrics = self._runtime.metrics
         async with connect(metrics=metrics, kubeconfig=kubeconfig, context=settings.context) as nodes:
-            yield NodePublisher(
-                nodes,
-                settings.node_name or "",
-                schedule=self._schedule(),
-                on_found=poller.take_up,
-                runtime=self._runtime,
-            )
+            node = settings.node_name or ""
+            publishers: list[Publisher] = [
+                NodePublisher(
+                    nodes, node, schedule=self._schedule(), on_found=poller.take_up, runtime=self._runtime
+                )
+            ]
+            if settings.events:
+                herald = Herald(splay=settings.write_splay, fault_after=settings.events_fault_after)
+                publishers.append(EventPublisher(nodes.events(), node, herald=herald, runtime=self._runtime))
+            yield publishers
 
     def _schedule(self) -> Schedule:
         settings = self._settings

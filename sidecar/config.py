@@ -219,6 +219,10 @@ class Settings(BaseSettings):
     """Time between two readings of the Node, give or take 20 %."""
     heartbeat_interval: DurationOrZero = 3600.0
     """How often `observed-at` is refreshed when nothing else is written, give or take 20 %; 0 is off."""
+    events: bool = False
+    """Also tell of changed public or outbound IPs, withdrawn data and lasting faults in Kubernetes Events."""
+    events_fault_after: Duration = 900.0
+    """How long the metadata service must not have answered before an Event tells of it."""
     file: Path | None = None
     """Also write the document as JSON there, and KEY=value lines to the same path + .env."""
     metrics_addresses: bool = False
@@ -239,6 +243,11 @@ class Settings(BaseSettings):
             raise UsageError(
                 f"{_names('node_name')} is needed to publish annotations",
                 advice="set it (in a pod from the downward API, spec.nodeName), or use --no-annotations",
+            )
+        if self.events and not self.annotations:
+            raise UsageError(
+                f"{_names('events')} needs {_names('annotations')}",
+                advice="Events are about the Node, which an agent without annotations does not know",
             )
         for field, address in (("listen", self.listen), ("admin_listen", self.admin_listen)):
             if address is not None and address.of_host and self.node_address is None:

@@ -40,6 +40,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "listen": "where the HTTP API is served, as settings write it; `none`",
         "nearest": "the setting that it resembles",
         "node": "name of the Node",
+        "note": "the text of the Event",
         "observed_at": "time of the last good answer",
         "omitted": "what the budget left out, as in the annotation `omitted`",
         "path": "of the request",
@@ -115,6 +116,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "annotated": _event(
             "info", "The Node was written.", "node keys bytes status omitted resource_version"
         ),
+        "event-sent": _event("info", "An Event about the Node was sent.", "node reason note count"),
         "prefix-left": _event("info", "The keys of an earlier prefix were removed.", "node prefix"),
         "publish-failed": _event(
             "warning",

@@ -120,13 +120,14 @@ SETTINGS = [
     Setting("write_splay", 30.0, "1s", 1.0, "30s"),
     Setting("resync_interval", 900.0, "1h", 3600.0, "15m"),
     Setting("heartbeat_interval", 3600.0, "0", 0.0, "1h"),
+    Setting("events_fault_after", 900.0, "1h", 3600.0, "15m"),
     Setting("file", None, "/run/lb.json", Path("/run/lb.json"), ""),
     Setting("log_format", None, "TEXT", "text", ""),
     Setting("log_level", "info", "Debug", "debug", "info"),
 ]
 """Every setting that takes a value; defaults are those of a direct sidecar."""
 
-SWITCHES = ("annotations", "allow_forwarded", "metrics_addresses")
+SWITCHES = ("annotations", "allow_forwarded", "metrics_addresses", "events")
 
 each_setting = pytest.mark.parametrize("setting", SETTINGS, ids=str)
 
@@ -406,6 +407,12 @@ class TestMistakes:
 
         assert line.startswith("--node-name (AZURE_LB_METADATA_NODE_NAME or NODE_NAME) is needed")
         assert "--no-annotations" in line
+
+    def test_events_without_annotations(self) -> None:
+        """Events are about the Node, so they need annotations; the line names both."""
+        line = refusal(*DIRECT, "--events")
+
+        assert line.startswith("--events (AZURE_LB_METADATA_EVENTS) needs --annotations")
 
     def test_annotations_of_an_upstream(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An upstream and annotations exclude each other, by flag or by variable."""

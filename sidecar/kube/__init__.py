@@ -4,6 +4,7 @@ Import it only when annotations are on: it costs 11 MiB and more start-up time t
 
 ==============  =======================================================================
 ``client``      the agent's two calls
+``events``      Events about a Node
 ``operator``    the calls of an operator's commands, over all Nodes; imported by those alone
 ``ownership``   which annotations a field manager owns
 ``retrying``    how often and when a request is repeated
@@ -29,15 +30,18 @@ from sidecar.kube.errors import (
     ThrottledError,
     UnauthorizedError,
 )
+from sidecar.kube.events import EventClient, NodeEvent
 
 __all__ = [
     "CredentialsError",
+    "EventClient",
     "ForbiddenError",
     "KubeConfigError",
     "KubernetesError",
     "MalformedError",
     "NoAnswerError",
     "NodeClient",
+    "NodeEvent",
     "NodeMetadata",
     "NodeNotFoundError",
     "NodeReplacedError",

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from sidecar.errors import UsageError
 from sidecar.kube.access import SERVICE_ACCOUNT, LoadingRules
 from sidecar.kube.connection import APPLY, Answer, Request
+from sidecar.kube.events import EventClient
 from sidecar.kube.requester import Requester, malformed, requester
 from sidecar.metrics import Metrics
 
@@ -67,6 +68,10 @@ class NodeClient:
 
     def __init__(self, requester: Requester) -> None:
         self._requester = requester
+
+    def events(self) -> EventClient:
+        """Sends Events over the same connections."""
+        return EventClient(self._requester)
 
     async def get(self, name: str, *, cached: bool) -> NodeMetadata:
         """Read the metadata of a Node.

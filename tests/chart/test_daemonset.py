@@ -23,6 +23,7 @@ NOT_VALUES = {
 EVERY_SETTING: dict[str, Value] = {
     "api.allowForwarded": True,
     "metrics.addresses": True,
+    "events.enabled": True,
     "api.allowFrom": ["10.0.0.0/8", "fd00::/8"],
 } | {
     "file": "/data/loadbalancer.json",
@@ -153,7 +154,8 @@ def test_probes_use_the_admin_port() -> None:
         "api": 16925,
         "admin": 20000,
     }
-    for probe, path in (("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
+    probes = {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+    for probe, path in probes.items():
         assert container[probe]["httpGet"] == {"path": path, "port": "admin"}
 
 

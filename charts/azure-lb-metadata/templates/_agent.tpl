@@ -49,6 +49,10 @@ http://{{ include "azure-lb-metadata.fullname" . }}-simulator.{{ .Release.Namesp
 - --resync-interval={{ .resyncInterval }}
 - --heartbeat-interval={{ .heartbeatInterval }}
 {{- end }}
+{{- if .Values.events.enabled }}
+- --events
+- --events-fault-after={{ .Values.events.faultAfter }}
+{{- end }}
 {{- else }}
 - --no-annotations
 {{- end }}

@@ -27,6 +27,9 @@ by values.schema.json. */}}
 {{- if and .podMonitor.enabled .serviceMonitor.enabled -}}
 {{- fail "podMonitor.enabled and serviceMonitor.enabled exclude each other: everything would be scraped twice" -}}
 {{- end -}}
+{{- if and .events.enabled (not .publish.annotations) -}}
+{{- fail "events.enabled needs publish.annotations: agents that do not write to the API server know no Node" -}}
+{{- end -}}
 {{- if and .hostNetwork .networkPolicy.enabled -}}
 {{- fail "networkPolicy.enabled has no effect on pods with hostNetwork: use api.allowFrom" -}}
 {{- end -}}
@@ -59,7 +62,7 @@ by values.schema.json. */}}
 {{- $reserved := list "--listen" "--admin-listen" "--max-clients" "--max-header-size" "--idle-timeout" "--allow-forwarded" "--no-allow-forwarded"
   "--allow-from" "--imds-endpoint" "--imds-api-version" "--poll-interval" "--imds-timeout" "--stale-after"
   "--absent-after" "--annotate" "--annotation-prefix" "--annotation-budget" "--write-splay" "--resync-interval"
-  "--heartbeat-interval" "--annotations" "--no-annotations" "--file" "--metrics-addresses" "--no-metrics-addresses" "--log-format" "--log-level" -}}
+  "--heartbeat-interval" "--annotations" "--no-annotations" "--events" "--no-events" "--events-fault-after" "--file" "--metrics-addresses" "--no-metrics-addresses" "--log-format" "--log-level" -}}
 {{- range .Values.extraArgs -}}
 {{- $flag := regexFind "^--[a-z-]+" . -}}
 {{- if has $flag $reserved -}}
