@@ -20,7 +20,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .NOTPARALLEL:
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
-.PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency manifests chart-docs pictures
+.PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
 .PHONY: fuzz soak audit mutations metrics-docs logs-docs
 
 help: ## Show this list
@@ -125,6 +125,9 @@ bench-waiting: venv-dev ## Measure a thousand long polls and streams, idle and a
 
 bench-latency: venv-dev ## Measure from a change at the service to a client and to a sidecar's file
 	$(BIN)/python -m bench.latency
+
+bench-nodes: venv-dev ## Measure nodes, rules and prune on a cluster of NODES=5000 (needs make binaries)
+	$(BIN)/python -m bench.cluster_commands --nodes $(or $(NODES),5000)
 
 bench-startup: venv-dev ## Measure exec to first answer and first annotation (needs make binaries)
 	$(BIN)/python -m bench.startup

@@ -18,7 +18,7 @@ from sidecar.core.state import State
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import Cluster, realistic_node
 
-__all__ = ["LAYOUT", "Fleet", "ago", "document", "many_contexts", "published"]
+__all__ = ["AGENT_LABELS", "LAYOUT", "Fleet", "ago", "document", "many_contexts", "published"]
 
 LAYOUT = Layout()
 AGENT_LABELS = {
