@@ -10,7 +10,7 @@ from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError
 from tests.e2e.harness import cluster
 from tests.e2e.harness.cluster import KubernetesCluster
 from tests.e2e.harness.images import Images
-from tests.e2e.harness.release import Release, installed
+from tests.e2e.harness.release import NAME, Release
 
 HERE = Path(__file__).parent
 TEST_TIMEOUT_S = 600
@@ -46,14 +46,8 @@ def kubernetes_cluster() -> Iterator[KubernetesCluster]:
 
 
 @pytest.fixture(scope="session")
-def namespace(kubernetes_cluster: KubernetesCluster) -> str:
-    """A namespace for pods of tests, ready to run some."""
-    kubernetes_cluster.kubectl("create", "namespace", "clients")
-    return "clients"
-
-
-@pytest.fixture(scope="module")
-def release(kubernetes_cluster: KubernetesCluster) -> Iterator[Release]:
-    """The chart with its defaults, installed for the tests of one file."""
-    with installed(kubernetes_cluster) as release:
-        yield release
+def release(kubernetes_cluster: KubernetesCluster) -> Release:
+    """The chart as the documentation installs it, for all tests; one that changes it changes it back."""
+    release = Release(kubernetes_cluster, NAME, {})
+    release.upgrade()
+    return release

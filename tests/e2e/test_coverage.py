@@ -23,7 +23,7 @@ def test_tainted_node_is_covered_unless_asked_otherwise(
     kubernetes_cluster: KubernetesCluster, taint: str
 ) -> None:
     """A tainted node is annotated by default; with ``nodes: untainted`` Helm names it and the reason."""
-    with installed(kubernetes_cluster) as release:
+    with installed(kubernetes_cluster, "tainted") as release:
         release.await_keys(lambda keys: keys.get("status") == "ok")
         said = release.upgrade({"nodes": "untainted"})
         assert f"{TAINTED} (taint {taint})" in said
@@ -32,13 +32,13 @@ def test_tainted_node_is_covered_unless_asked_otherwise(
 
 def nodes_with_agents(release: Release) -> set[str]:
     """The nodes that an agent is to run on."""
-    pods = release.cluster.get("pods", f"--namespace={release.name}")["items"]
+    pods = release.cluster.get("pods", f"--namespace={release.namespace}")["items"]
     return {pod["spec"]["nodeName"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
 
 
 def test_simulator_gives_each_node_an_address(kubernetes_cluster: KubernetesCluster) -> None:
     """With ``simulator.enabled`` the two nodes are annotated with two different public IPs."""
-    with installed(kubernetes_cluster, values={"simulator.enabled": True}) as release:
+    with installed(kubernetes_cluster, "simulated", values={"simulator.enabled": True}) as release:
         release.await_keys(lambda keys: keys.get("status") == "ok" and "public-ip" in keys)
         addresses = {release.keys(node.name)["public-ip"] for node in kubernetes_cluster.nodes}
     assert len(addresses) == 2

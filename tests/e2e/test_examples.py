@@ -74,9 +74,7 @@ def logs(pod: Pod, *arguments: str) -> str:
 
 def with_public_ip(address: str) -> Mapping[str, Any]:
     """What the node is told usually, with another public IP."""
-    document = json.loads(json.dumps(node_document(NODE.address)))
-    document["loadbalancer"]["publicIpAddresses"][0]["frontendIpAddress"] = address
-    return {"inline": document}
+    return {"inline": node_document(NODE.address, public=address)}
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """After ``helm install`` every node carries its annotations, and every pod can ask its own node's agent."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from tests.e2e.harness.cluster import KubernetesCluster
 from tests.e2e.harness.images import PROJECT_IMAGE
 from tests.e2e.harness.layout import NODES, NodePlace
-from tests.e2e.harness.release import COLUMNS, Release
+from tests.e2e.harness.release import COLUMNS, Release, installed, made
 from tests.e2e.harness.simulator import public_ip
 from tests.e2e.harness.system import CommandError
 from tests.support.processes import poll_until
@@ -17,16 +16,13 @@ ANNOTATED_DEADLINE_S = 30.0
 by_node = pytest.mark.parametrize("node", NODES, ids=lambda node: node.name)
 
 
-@contextmanager
-def without_agent(release: Release, node: str) -> Iterator[None]:
-    """While in the block, no agent runs on the node called `node`."""
-    elsewhere = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [node]}
-    release.upgrade({"nodeExpressions": [elsewhere]})
-    release.kubectl("wait", "pod", "--for=delete", f"--field-selector=spec.nodeName={node}", "--timeout=1m")
-    try:
-        yield
-    finally:
-        release.upgrade()
+@pytest.fixture
+def labelled(kubernetes_cluster: KubernetesCluster) -> Iterator[str]:
+    """The key of a label that every node has, until a test takes it away."""
+    key = "example.com/agent"
+    kubernetes_cluster.kubectl("label", "node", "--all", f"{key}=yes")
+    yield key
+    kubernetes_cluster.kubectl("label", "node", "--all", f"{key}-")
 
 
 def test_columns_show_each_node_its_own_address(release: Release) -> None:
@@ -69,34 +65,40 @@ def test_command_asks_the_service(kubernetes_cluster: KubernetesCluster, release
     assert said.strip() == public_ip(node.address)
 
 
-def test_pod_without_an_agent_gets_no_answer(kubernetes_cluster: KubernetesCluster, release: Release) -> None:
+def test_pod_without_an_agent_gets_no_answer(kubernetes_cluster: KubernetesCluster, labelled: str) -> None:
     """With its own agent gone a pod's connection fails within its time-out: never another node's answer."""
-    url = f"{release.url}/v1/public-ip"
-    with (
-        kubernetes_cluster.run_pod(NODES[0].name) as alone,
-        kubernetes_cluster.run_pod(NODES[1].name) as served,
-        without_agent(release, NODES[0].name),
-    ):
-        assert served.curl(url).strip() == public_ip(NODES[1].address)
-        for _ in range(5):
-            with pytest.raises(CommandError, match="timed out"):
-                alone.curl(url, timeout_s=1.0)
+    left, served = NODES
+    selector = {"nodeSelector": {labelled: "yes"}}
+    with installed(kubernetes_cluster, "leaving", values=selector) as release:
+        url = f"{release.url}/v1/public-ip"
+        with (
+            kubernetes_cluster.run_pod(left.name) as alone,
+            kubernetes_cluster.run_pod(served.name) as neighbour,
+        ):
+            assert alone.curl(url).strip() == public_ip(left.address)
+            kubernetes_cluster.kubectl("label", "node", left.name, f"{labelled}-")
+            release.kubectl(
+                "wait", "pod", "--for=delete", f"--field-selector=spec.nodeName={left.name}", "--timeout=1m"
+            )
+            assert neighbour.curl(url).strip() == public_ip(served.address)
+            for _ in range(5):
+                with pytest.raises(CommandError, match="timed out"):
+                    alone.curl(url, timeout_s=1.0)
 
 
-def test_variables_of_the_service_disturb_no_agent(
-    kubernetes_cluster: KubernetesCluster, release: Release
-) -> None:
+def test_variables_of_the_service_disturb_no_agent(kubernetes_cluster: KubernetesCluster) -> None:
     """Agents started after the Service, with its variables in their environment, answer as ever."""
-    patch = '{"spec": {"template": {"spec": {"enableServiceLinks": true}}}}'
-    release.kubectl("patch", "daemonset", release.name, f"--patch={patch}")
-    release.roll_out()
     node = NODES[0]
-    assert "AZURE_LB_METADATA_SERVICE_HOST=" in release.agent(node.name).exec("env")
-    links = {"enableServiceLinks": True}
-    with kubernetes_cluster.run_pod(node.name, namespace=release.name, spec=links) as pod:
-        assert "AZURE_LB_METADATA_PORT=tcp://" in pod.exec("env")
-        assert pod.curl(f"{release.url}/v1/public-ip").strip() == public_ip(node.address)
-    release.upgrade({}, "--force-conflicts")  # the patch is another's until Helm takes it back
+    with made(kubernetes_cluster, "linked") as release:
+        release.submit()
+        patch = '{"spec": {"template": {"spec": {"enableServiceLinks": true}}}}'
+        release.kubectl("patch", "daemonset", release.name, f"--patch={patch}")
+        release.roll_out()
+        assert "AZURE_LB_METADATA_SERVICE_HOST=" in release.agent(node.name).exec("env")
+        links = {"enableServiceLinks": True}
+        with kubernetes_cluster.run_pod(node.name, namespace=release.namespace, spec=links) as pod:
+            assert "AZURE_LB_METADATA_PORT=tcp://" in pod.exec("env")
+            assert pod.curl(f"{release.url}/v1/public-ip").strip() == public_ip(node.address)
 
 
 def test_every_agent_writes_its_own_node_only(
@@ -112,8 +114,3 @@ def test_every_agent_writes_its_own_node_only(
             "managedFields"
         ]
         assert release.name in {entry["manager"] for entry in managers}
-
-
-def test_helm_test_passes(release: Release) -> None:
-    """``helm test`` passes on a sound release."""
-    assert "Succeeded" in release.helm("test", release.name)

@@ -13,6 +13,7 @@ from tests.e2e.harness.system import CommandError
 
 RESTRICTION = ("FORWARD", "-d", "169.254.169.254/32", "-p", "tcp", "--dport", "80", "-j", "DROP")
 API_PORT = 16925
+IMPATIENT = {"imds.staleAfter": "3s"}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def is_unreachable(status: str, keys: dict[str, str]) -> bool:
 
 def test_restriction_is_told(kubernetes_cluster: KubernetesCluster, restriction: ExitStack) -> None:
     """When pods are cut off, annotations and log of a running agent say ``unreachable``."""
-    with installed(kubernetes_cluster) as release:
+    with installed(kubernetes_cluster, "cut-off", values=IMPATIENT) as release:
         release.await_keys(lambda keys: keys.get("status") == "ok")
         restrict(kubernetes_cluster, restriction)
         release.await_keys(lambda keys: is_unreachable("stale", keys))
@@ -48,10 +49,10 @@ def test_restricted_node_says_so_and_host_network_helps(
 ) -> None:
     """A new node that is restricted says ``unreachable``; with hostNetwork it works, for private clients."""
     restrict(kubernetes_cluster, restriction)
-    with made(kubernetes_cluster) as release:
+    with made(kubernetes_cluster, "restricted", values=IMPATIENT) as release:
         release.submit()
         release.await_keys(lambda keys: is_unreachable("starting", keys))
-        release.upgrade({"hostNetwork": True})
+        release.upgrade({"hostNetwork": True, "updateStrategy": {}})
         release.await_keys(lambda keys: keys.get("status") == "ok")
         for node in NODES:
             with kubernetes_cluster.run_pod(node.name) as pod:

@@ -1,14 +1,11 @@
 """An upgrade of the release is not noticed: neither by clients nor in the Nodes."""
 
 import uuid
-from collections.abc import Iterator
-
-import pytest
 
 from tests.e2e.harness.cluster import KubernetesCluster
 from tests.e2e.harness.layout import NODES
 from tests.e2e.harness.pods import Pod
-from tests.e2e.harness.release import NAME, Release, installed
+from tests.e2e.harness.release import AS_SHIPPED, NAME, Release, installed
 from tests.support.processes import poll_until
 
 CLIENT = """\
@@ -27,21 +24,20 @@ while True:
 """Ten requests a second, each on a connection of its own."""
 
 
-@pytest.fixture(scope="module")
-def release(kubernetes_cluster: KubernetesCluster) -> Iterator[Release]:
-    """The chart with the draining that it has by default."""
-    with installed(kubernetes_cluster, values={"drainSeconds": 5}) as release:
-        yield release
-
-
 def sent(pod: Pod) -> int:
     """How many requests were answered so far."""
     lines = [line for line in pod.logs().splitlines() if line.startswith("sent")]
     return int(lines[-1].split()[1]) if lines else 0
 
 
-def test_no_request_fails_through_an_upgrade(kubernetes_cluster: KubernetesCluster, release: Release) -> None:
+def test_no_request_fails_through_an_upgrade(kubernetes_cluster: KubernetesCluster) -> None:
     """Of ten requests a second from a pod through a whole ``helm upgrade``, every one is answered."""
+    with installed(kubernetes_cluster, "upgraded", values=AS_SHIPPED) as release:
+        check_upgrade(kubernetes_cluster, release)
+
+
+def check_upgrade(kubernetes_cluster: KubernetesCluster, release: Release) -> None:
+    """A pod that asks all the time is answered through an upgrade that replaces every agent."""
     client = {"command": ["python3", "-c", CLIENT, f"{release.url}/v1/public-ip"]}
     with kubernetes_cluster.run_pod(NODES[0].name, container=client) as pod:
         assert poll_until(lambda: sent(pod) >= 10, deadline_s=30)

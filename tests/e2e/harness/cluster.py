@@ -10,11 +10,11 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.binaries.programs import locate
 from tests.e2e.harness import network
 from tests.e2e.harness.control_plane import ControlPlane
 from tests.e2e.harness.images import CLIENT_IMAGE, Images
@@ -89,6 +89,8 @@ class KubernetesCluster:
         """
         self.simulator.start()
         self.control_plane.start()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Node.prepare, self.nodes))
         for node in self.nodes:
             node.start()
         for node in self.nodes:
@@ -146,15 +148,15 @@ class KubernetesCluster:
         """
         return run(*in_network(OUTSIDE_NAMESPACE, *command))
 
-    def helm(self, *arguments: str, deadline_s: float = 180.0) -> str:
-        """Run Helm as the cluster's admin, with nothing of the user's own configuration.
+    def helm(self, *arguments: str, program: str = "helm", deadline_s: float = 180.0) -> str:
+        """Run Helm, or ``helm3``, as the cluster's admin, with nothing of the user's own configuration.
 
         Raises:
             CommandError: it ended with another code than 0, or took longer than `deadline_s` seconds.
         """
         folders = {f"HELM_{kind}_HOME": str(ROOT / "helm" / kind) for kind in ("CACHE", "CONFIG", "DATA")}
         return run(
-            locate("helm"),
+            self.control_plane.programs[program],
             f"--kubeconfig={self.kubeconfig}",
             *arguments,
             environment=folders,

@@ -85,16 +85,24 @@ class Node:
         finally:
             self.run("iptables", "--wait", "--delete", chain, *match)
 
-    def start(self) -> None:
-        """Start the node with its images; it says Ready to the API server a few seconds later.
+    def prepare(self) -> None:
+        """Make the node and unpack its images, which takes longest; nodes may do so at the same time.
 
         Raises:
+            CommandError: an image cannot be imported.
             StartError: one of its programs did not come up; the text ends with the tail of its log.
         """
         self._write_files()
         self._start_first_process()
         self._start("containerd", "containerd", "--config", self._file("containerd.toml"))
         self._import_images()
+
+    def start(self) -> None:
+        """Start what is prepared; the node says Ready to the API server a few seconds later.
+
+        Raises:
+            StartError: one of its programs did not come up; the text ends with the tail of its log.
+        """
         programs = self._control_plane.programs
         self._start("kube-proxy", programs["kube-proxy"], f"--config={self._file('kube-proxy.yaml')}")
         self._start(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.e2e.harness.cluster import KubernetesCluster
@@ -12,7 +12,18 @@ from tests.e2e.harness.layout import CHECKOUT
 from tests.e2e.harness.pods import Pod
 from tests.support.processes import poll_until
 
-__all__ = ["CHART", "COLUMNS", "NAME", "PREFIX", "Release", "installed", "leftovers", "made"]
+__all__ = [
+    "AS_SHIPPED",
+    "CHART",
+    "COLUMNS",
+    "NAME",
+    "PREFIX",
+    "Release",
+    "Values",
+    "installed",
+    "leftovers",
+    "made",
+]
 
 CHART = CHECKOUT / "charts" / "azure-lb-metadata"
 COLUMNS = CHART / "files" / "columns.txt"
@@ -33,22 +44,38 @@ SCALED: Values = {
     "imds.absentAfter": "8s",
     "annotations.writeSplay": "1s",
     "drainSeconds": 0,
+    "terminationGracePeriodSeconds": 1,
+    "updateStrategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}},
 }
 """The image of the checkout, seconds for minutes, and no waiting for clients where none is watched."""
+
+AS_SHIPPED: Values = {"drainSeconds": 5, "terminationGracePeriodSeconds": 30, "updateStrategy": {}}
+"""How agents are replaced by default: one node after the other, and without haste."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release in a namespace of its own; both have the same name."""
+    """A release called `NAME` in a namespace of its own."""
 
     cluster: KubernetesCluster
-    name: str
+    namespace: str
     values: Values
+    """Those that differ from `SCALED`, for as long as it is there."""
+
+    program: str = "helm"
+    """The Helm that it is in the hands of: ``helm`` or ``helm3``."""
+
+    name: str = field(default=NAME, init=False)
 
     @property
     def url(self) -> str:
         """Where pods find it, as the documentation says."""
-        return f"http://{self.name}.{self.name}"
+        return f"http://{self.name}.{self.namespace}"
+
+    @property
+    def prefix(self) -> str:
+        """What it writes under when it is installed."""
+        return str(self.values.get("annotations.prefix", PREFIX))
 
     def helm(self, *arguments: str) -> str:
         """Run Helm in the release's namespace and give what it says.
@@ -56,7 +83,7 @@ class Release:
         Raises:
             CommandError: it failed.
         """
-        return self.cluster.helm(f"--namespace={self.name}", *arguments)
+        return self.cluster.helm(f"--namespace={self.namespace}", *arguments, program=self.program)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl in the release's namespace and give what it says.
@@ -64,7 +91,7 @@ class Release:
         Raises:
             CommandError: it failed.
         """
-        return self.cluster.kubectl(f"--namespace={self.name}", *arguments, stdin=stdin)
+        return self.cluster.kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin)
 
     def upgrade(self, values: Values | None = None, *arguments: str) -> str:
         """Install or upgrade it with its own values and these, and wait until it is rolled out.
@@ -82,7 +109,7 @@ class Release:
         Raises:
             CommandError: Helm refused.
         """
-        settings = {**self.values, **(values or {})}.items()
+        settings = {**SCALED, **self.values, **(values or {})}.items()
         return self.helm(
             "upgrade",
             self.name,
@@ -109,10 +136,23 @@ class Release:
         """
         self.helm("uninstall", self.name, "--ignore-not-found", "--wait")
 
+    def discard(self) -> None:
+        """Have its agents end, without hooks and without waiting for them.
+
+        Its keys stay on the Nodes, where nobody else uses their prefix.
+
+        Raises:
+            CommandError: Helm failed.
+        """
+        self.helm("uninstall", self.name, "--ignore-not-found", "--no-hooks")
+        self.cluster.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
+
     def agent(self, node: str) -> Pod:
         """The agent that runs on the node called `node`."""
         pods = self.cluster.get(
-            "pods", f"--namespace={self.name}", f"--field-selector=spec.nodeName={node},status.phase=Running"
+            "pods",
+            f"--namespace={self.namespace}",
+            f"--field-selector=spec.nodeName={node},status.phase=Running",
         )["items"]
         names = [
             pod["metadata"]["name"]
@@ -121,18 +161,18 @@ class Release:
             and any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences", ()))
         ]
         (name,) = names
-        return Pod(name=name, namespace=self.name, node=node, kubectl=self.cluster.kubectl)
+        return Pod(name=name, namespace=self.namespace, node=node, kubectl=self.cluster.kubectl)
 
     def logs(self) -> str:
         """What the agents of all nodes have written."""
         return "".join(self.agent(node.name).logs() for node in self.cluster.nodes)
 
-    def keys(self, node: str, prefix: str = PREFIX) -> dict[str, str]:
-        """The annotations of a node under `prefix`, without it."""
-        begin, annotations = f"{prefix}/", self.cluster.annotations(node)
+    def keys(self, node: str, prefix: str | None = None) -> dict[str, str]:
+        """The annotations of a node under `prefix`, or the release's own one, without it."""
+        begin, annotations = f"{prefix or self.prefix}/", self.cluster.annotations(node)
         return {key.removeprefix(begin): annotations[key] for key in annotations if key.startswith(begin)}
 
-    def await_keys(self, wanted: Callable[[dict[str, str]], bool], prefix: str = PREFIX) -> None:
+    def await_keys(self, wanted: Callable[[dict[str, str]], bool], prefix: str | None = None) -> None:
         """Wait until the annotations of every node are as `wanted`.
 
         Raises:
@@ -149,36 +189,42 @@ class Release:
 
 
 @contextmanager
-def made(cluster: KubernetesCluster, *, name: str = NAME, values: Values | None = None) -> Iterator[Release]:
-    """A release that is not installed yet; after the block it is uninstalled.
+def made(
+    cluster: KubernetesCluster, namespace: str, *, values: Values | None = None, program: str = "helm"
+) -> Iterator[Release]:
+    """A release with a prefix named after its namespace, not installed yet; after the block it is discarded.
+
+    The name of the namespace cannot be used again. Others may be there at the same time, as long as
+    they ask the metadata service no more than five times a second from a node.
 
     Raises:
         CommandError: it could not be uninstalled.
     """
-    release = Release(cluster, name, {**SCALED, **(values or {})})
+    prefix = {"annotations.prefix": f"{namespace}.example.com"}
+    release = Release(cluster, namespace, {**prefix, **(values or {})}, program)
     try:
         yield release
     finally:
-        release.uninstall()
-        cluster.kubectl("delete", "namespace", name, "--ignore-not-found")
+        release.discard()
 
 
 @contextmanager
 def installed(
-    cluster: KubernetesCluster, *, name: str = NAME, values: Values | None = None
+    cluster: KubernetesCluster, namespace: str, *, values: Values | None = None, program: str = "helm"
 ) -> Iterator[Release]:
-    """A release, rolled out, while in the block; then it is uninstalled.
+    """A release as `made` makes it, rolled out.
 
     Raises:
         CommandError: Helm refused, or the roll-out did not end.
     """
-    with made(cluster, name=name, values=values) as release:
+    with made(cluster, namespace, values=values, program=program) as release:
         release.upgrade()
         yield release
 
 
-def leftovers(cluster: KubernetesCluster, name: str = NAME) -> list[str]:
-    """The cluster's objects outside any namespace that belong to the release called `name`."""
+def leftovers(release: Release) -> list[str]:
+    """The cluster's objects outside any namespace that belong to the release."""
     kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
-    said = cluster.kubectl("get", kinds, "-o=name", f"--selector=app.kubernetes.io/instance={name}")
-    return said.split()
+    selector = f"--selector=app.kubernetes.io/instance={release.name}"
+    said = release.cluster.kubectl("get", kinds, "-o=name", selector).split()
+    return [name for name in said if release.namespace in name.rpartition("/")[2].split(".")]

@@ -28,13 +28,16 @@ def public_ip(address: str) -> str:
     return f"198.51.100.{address.rpartition('.')[2]}"
 
 
-def node_document(address: str) -> Mapping[str, Any]:
-    """What the metadata service says to the node with the private IP `address`, in its own shape."""
+def node_document(address: str, *, public: str | None = None) -> Mapping[str, Any]:
+    """What the metadata service says to the node with the private IP `address`, in its own shape.
+
+    Its public IP is `public`, or else what `public_ip` says.
+    """
     rule = {"backendPort": 30443, "frontendIpAddress": "203.0.113.20", "frontendPort": 443, "protocol": "tcp"}
     return {
         "loadbalancer": {
             "publicIpAddresses": [
-                {"frontendIpAddress": public_ip(address), "privateIpAddress": address},
+                {"frontendIpAddress": public or public_ip(address), "privateIpAddress": address},
             ],
             "inboundRules": [{**rule, "privateIpAddress": address}],
             "outboundRules": [{"frontendIpAddress": "203.0.113.30", "privateIpAddress": address}],
