@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 
 from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.scheduling import Placement
@@ -86,7 +87,7 @@ def annotation_prefix(arguments: Sequence[str], variable: str | None = None) -> 
         variable: The value of ``AZURE_LB_METADATA_ANNOTATION_PREFIX`` there.
     """
     prefix = variable or DEFAULT_PREFIX
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         name, equals, value = argument.partition("=")
         if name == _PREFIX_FLAG:
             prefix = value if equals else following

@@ -98,7 +98,7 @@ def read(annotations: Mapping[str, str], *, layout: Layout) -> Published | None:
         public_ips=lists["public-ips"],
         inbound_ips=lists["inbound-ips"],
         outbound_ips=lists["outbound-ips"],
-        egress_ips=_egress(lists, basis),
+        egress_ips=_egress(lists, basis) if "egress-ips" in omitted else lists["egress-ips"],
         egress_basis=basis,
         inbound=lists["inbound"],
         changes=_changes(values.get("last-changes", "")),
@@ -110,11 +110,9 @@ def read(annotations: Mapping[str, str], *, layout: Layout) -> Published | None:
 def _egress(
     lists: Mapping[str, tuple[IPAddress, ...] | None], basis: EgressBasis | None
 ) -> tuple[IPAddress, ...] | None:
-    """The list itself, else the one that it repeats: the budget leaves that out later."""
+    """What the list left out repeats: the budget leaves that out later."""
     repeated = {EgressBasis.INSTANCE_IP: "public-ips", EgressBasis.OUTBOUND_RULE: "outbound-ips"}
-    if lists["egress-ips"] is None and basis in repeated:
-        return lists[repeated[basis]]
-    return lists["egress-ips"]
+    return lists[repeated[basis]] if basis in repeated else None
 
 
 @lru_cache(_SHARED)
@@ -144,7 +142,7 @@ def parse_endpoint(text: str) -> Endpoint:
     if match is None:
         raise ValueError(f"{text[:80]!r} is no frontend such as tcp/20.20.20.20:443")
     protocol, six, four, port = match.groups()
-    address = parse_address(six or four)
+    address = parse_address(f"[{six}]" if six else four)
     if int(port) > 65535:
         raise ValueError(f"{port} is no port")
     return Endpoint(

@@ -1,0 +1,1 @@
+"""What the agents of a cluster published, seen all at once."""
