@@ -106,6 +106,7 @@ def cluster(*documents: Document, of: str = "", **nodes: Mapping[str, str]) -> l
 
 ONE = document(inbound=inbound("20.20.20.20"), out=outbound("52.1.1.1"))
 OTHER_RULE = document(inbound=inbound("20.20.20.21"), out=outbound("52.1.1.1"))
+THAT = document(inbound=inbound("20.20.20.23"), out=outbound("52.2.2.2"))
 OTHER_WAY = document(inbound=inbound("20.20.20.20"), out=outbound("52.2.2.2"))
 
 
@@ -117,8 +118,9 @@ def test_differing() -> None:
 
 def test_no_majority() -> None:
     """Without a value that more than half share, nobody differs."""
-    assert all(row.differs == () for row in cluster(ONE, OTHER_RULE, document(out=outbound("52.1.1.3"))))
-    assert all(row.differs == () for row in cluster(ONE, OTHER_RULE))
+    third = document(inbound=inbound("20.20.20.22"), out=outbound("52.3.3.3"))
+    assert all(row.differs == () for row in cluster(THAT, OTHER_RULE, third))
+    assert all(row.differs == () for row in cluster(THAT, third))
 
 
 def test_own_addresses_are_no_difference() -> None:
