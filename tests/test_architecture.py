@@ -126,3 +126,10 @@ def test_parsing_needs_the_json_parser_alone() -> None:
     loaded = loaded_by("import sidecar.core.parsing")
     assert within(loaded, "pydantic_core")
     assert within(loaded, "pydantic") == set()
+
+
+def test_agent_in_its_pod_loads_no_kubernetes_library() -> None:
+    """Annotating a Node takes nothing of the Kubernetes library, nor what it brings along."""
+    loaded = loaded_by("import sidecar.agent, sidecar.kube, sidecar.publish.node, sidecar.publish.events")
+    for package in ("kubernetes", "requests", "urllib3", "oauthlib", "yaml"):
+        assert within(loaded, package) == set()

@@ -1,18 +1,18 @@
-"""The only importer of ``kubernetes``: a Node's metadata in and out, in types of our own.
+"""The API server: a Node's metadata in and out, and what an operator's commands ask, in own types.
 
-Import it only when annotations are on: it costs 11 MiB and more start-up time than everything else.
-
-==============  =======================================================================
-``client``      the agent's two calls
-``events``      Events about a Node
-``operator``    the calls of an operator's commands, over all Nodes; imported by those alone
-``ownership``   which annotations a field manager owns
-``retrying``    how often and when a request is repeated
-``requester``   a request with its time limit, counted
-``connection``  the library's client, kept open and renewed
-``access``      where the API server is and who we are: service account or kubeconfig
-``errors``      what can go wrong, one class per situation; from an answer to its error
-==============  =======================================================================
+===============  =======================================================================
+``client``       the agent's two calls
+``events``       Events about a Node
+``operator``     the calls of an operator's commands, over all Nodes; imported by those alone
+``ownership``    which annotations a field manager owns
+``retrying``     how often and when a request is repeated
+``requester``    a request with its time limit, counted
+``connection``   a session, kept open and made anew with new credentials
+``access``       where the API server is and who we are: service account or kubeconfig
+``kubeconfig``   the only importer of ``kubernetes``; imported only when there is a kubeconfig
+``credentials``  what a connection is made with
+``errors``       what can go wrong, one class per situation; from an answer to its error
+===============  =======================================================================
 """
 
 from sidecar.kube.client import NodeClient, NodeMetadata, connect

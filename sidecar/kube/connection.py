@@ -1,18 +1,14 @@
-"""The library's client, kept open, and its traps.
+"""Connections to the API server, kept open.
 
-Facts about ``kubernetes.aio`` 37.0.2 and aiohttp 3.14 that shape this module:
+They are the agent's own, over aiohttp, and not those of ``kubernetes.aio`` (37.0.2), for what was
+measured and found (docs/performance.md): its import takes 13 MiB in every agent; its client sends
+credentials and ``User-Agent`` only when asked in a roundabout way, its time-out of 300 s covers
+neither credentials nor body, it follows redirects, and it hands out a retry that nobody asked for.
 
-- ``CoreV1Api`` imports every model: 103 MiB and 1.3 s more than ``ApiClient`` alone, which takes
-  11 MiB and 0.4 s, most of it for the synchronous package that the parent package imports with
-  requests, urllib3 and oauthlib. No choice of submodules avoids that.
-- ``call_api`` alone sends neither ``Authorization`` nor ``User-Agent``; ``param_serialize`` adds them.
-- Its time-out is 300 s unless given, and does not cover credentials and the body. So it is switched
-  off here, and the caller puts one limit around everything.
-- ``ApiClient`` builds its TLS context in the constructor (blocking), its session with the first request.
-- ``Content-Type: application/apply-patch+yaml`` with a dict is sent as JSON, which is YAML.
 - A GET whose kept connection is reset is silently sent once more by aiohttp, and counted once here;
   a PATCH never is. Connections are kept for 15 s only, too short for a load balancer to forget them.
-- Redirects are followed by aiohttp, to another origin without the token.
+- ``Content-Type: application/apply-patch+yaml`` takes JSON, which is YAML.
+- No proxy, netrc or cookie of the environment.
 """
 
 import asyncio
@@ -21,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from kubernetes.aio.client.api_client import ApiClient
+from pydantic_core import to_json
 
 import sidecar
-from sidecar.kube.access import BEARER_TOKEN, Access, LoadingRules, load_access, read_token
-from sidecar.kube.errors import CredentialsError, KubeConfigError, describe
+from sidecar.kube.access import LoadingRules, load_access
+from sidecar.kube.credentials import Access
+from sidecar.kube.errors import CredentialsError, KubeConfigError
 
 __all__ = ["ANSWER_LIMIT", "APPLY", "MERGE", "METADATA", "METADATA_LIST", "Answer", "Connection", "Request"]
 
@@ -74,7 +71,7 @@ class Answer:
 
 
 class Connection:
-    """The library's client, loaded anew after what a change of credentials or authority looks like.
+    """A session, made anew after what a change of credentials or authority looks like.
 
     That is a 401 (an embedded token or that of a plug-in ran out) or a connection that fails (TLS
     with another authority or an expired client certificate among the causes).
@@ -83,32 +80,32 @@ class Connection:
     def __init__(self, rules: LoadingRules) -> None:
         self._rules = rules
         self._opening = asyncio.Lock()
-        self._api: ApiClient | None = None
+        self._session: aiohttp.ClientSession | None = None
         self._access: Access | None = None
         self._outdated = False
         self._in_flight = 0
 
-    async def open(self) -> tuple[ApiClient, Access]:
-        """The client and what it was made of, opened if need be.
+    async def open(self) -> tuple[aiohttp.ClientSession, Access]:
+        """The session and what it was made of, opened if need be.
 
         Raises:
             KubeConfigError: there is no usable configuration.
         """
         async with self._opening:
-            # A client that others still use is left to them, and to the next who finds it idle.
+            # A session that others still use is left to them, and to the next who finds it idle.
             if self._outdated and not self._in_flight:
                 await self.close()
-            if self._api is None or self._access is None:
+            if self._session is None or self._access is None:
                 self._access = await load_access(self._rules)
-                self._api = await _api_client(self._access)
+                self._session = _session(self._access)
                 self._outdated = False
-            return self._api, self._access
+            return self._session, self._access
 
     async def close(self) -> None:
         """Close all connections; may be repeated."""
-        api, self._api = self._api, None
-        if api is not None:
-            await api.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def exchange(self, request: Request) -> Answer:
         """Send one request and read the answer, whatever its status.
@@ -118,13 +115,12 @@ class Connection:
             aiohttp.ClientError, OSError: no whole answer.
         """
         try:
-            api, access = await self.open()
+            session, access = await self.open()
         except KubeConfigError as error:
             raise CredentialsError(error.args[0], advice=error.advice) from error
         self._in_flight += 1
         try:
-            await _renew_token(access)
-            answer = await _send(api, request)
+            answer = await _send(session, access, request)
         except (aiohttp.ClientError, OSError):
             self._outdated = True
             raise
@@ -134,37 +130,32 @@ class Connection:
         return answer
 
 
-async def _api_client(access: Access) -> ApiClient:
-    try:
-        api = await asyncio.to_thread(ApiClient, access.configuration)
-    except OSError as error:
-        text = f"the certificates of the Kubernetes configuration are unusable: {describe(error)}"
-        raise KubeConfigError(text, advice="see the certificate files of the pod or kubeconfig") from error
-    api.user_agent = f"azure-lb-metadata/{sidecar.__version__}"
-    return api
+def _session(access: Access) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=access.tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": f"azure-lb-metadata/{sidecar.__version__}"},
+        proxy=access.proxy,
+        timeout=_NO_TIMEOUT,
+        trust_env=False,
+    )
 
 
-async def _renew_token(access: Access) -> None:
-    """Take the token as it stands in its file now: kubelet renews it long before it runs out."""
-    if access.token_file is not None:
-        token = await asyncio.to_thread(read_token, access.token_file)
-        access.configuration.api_key[BEARER_TOKEN] = f"Bearer {token}"
-
-
-async def _send(api: ApiClient, request: Request) -> Answer:
+async def _send(session: aiohttp.ClientSession, access: Access, request: Request) -> Answer:
     headers = {"Accept": request.accept}
+    if authorization := await access.authorization():
+        headers["Authorization"] = authorization
     if request.content_type is not None:
         headers["Content-Type"] = request.content_type
-    parameters = await api.param_serialize(
+    async with session.request(
         request.method,
-        request.path,
-        query_params=list(request.query),
-        header_params=headers,
-        body=request.body,
-        auth_settings=[BEARER_TOKEN],
-    )
-    result = await api.call_api(*parameters, _request_timeout=_NO_TIMEOUT)
-    async with result.response as response:
+        access.server + request.path,
+        params=request.query,
+        headers=headers,
+        data=None if request.body is None else to_json(request.body),
+        server_hostname=access.server_name,
+        allow_redirects=False,
+    ) as response:
         return Answer(response.status, response.headers, await _read(response, request.answer_limit))
 
 

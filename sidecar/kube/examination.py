@@ -5,7 +5,6 @@ Nothing is ever written: the one PATCH is a dry run
 since a failure is what ``doctor`` looks for.
 """
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,8 +16,9 @@ from typing import Any
 from pydantic_core import from_json
 
 from sidecar.core.diagnosis.evidence import Problem, ProblemKind, TokenClaims
-from sidecar.kube.access import BEARER_TOKEN, Access, LoadingRules, read_token
+from sidecar.kube.access import LoadingRules
 from sidecar.kube.connection import APPLY, Answer, Connection, Request
+from sidecar.kube.credentials import Access
 from sidecar.kube.errors import (
     CredentialsError,
     ForbiddenError,
@@ -116,9 +116,7 @@ class Examiner:
 
     async def token(self) -> str:
         """The bearer token; empty if there is none. For its claims, and to keep it out of what is shown."""
-        if self._access.token_file is not None:
-            return await asyncio.to_thread(read_token, self._access.token_file)
-        return self._access.configuration.api_key.get(BEARER_TOKEN, "").removeprefix("Bearer ")
+        return (await self._access.authorization() or "").removeprefix("Bearer ")
 
     async def claims(self) -> TokenClaims | None:
         """What the token says of itself; ``None`` if it is not that of a service account."""

@@ -1,0 +1,94 @@
+"""What a connection to one API server is made with: address, token and TLS."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.kube.errors import CredentialsError, KubeConfigError, describe
+
+__all__ = ["CONFIGURATION_ADVICE", "Access", "read_token", "tls_context", "unusable"]
+
+TOKEN_LIMIT = 65_536
+"""Bytes of a token file that are read: more than any header may have."""
+
+CONFIGURATION_ADVICE = "set --kubeconfig and --context, or --no-annotations to do without the Kubernetes API"
+"""The remedy for every configuration that is missing or unusable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to reach one API server."""
+
+    server: str
+    """Its URL, to which paths from the first slash on are added."""
+    tls: ssl.SSLContext
+    """Verifies the server, and has the client's certificate if there is one."""
+    token_file: Path | None = None
+    """Holds the bearer token, and changes from time to time; ``None`` when there is no such file."""
+    fixed_authorization: str | None = None
+    """The header ``Authorization`` where there is no such file; ``None``: none is sent."""
+    server_name: str | None = None
+    """What the server's certificate is for, where that is not the host of its URL."""
+    proxy: str | None = None
+    """URL of an HTTP proxy that the configuration names; one of the environment is never used."""
+
+    async def authorization(self) -> str | None:
+        """The header ``Authorization`` as it is to be now.
+
+        Raises:
+            CredentialsError: the token's file cannot be read, or holds none.
+        """
+        if self.token_file is None:
+            return self.fixed_authorization
+        return f"Bearer {await asyncio.to_thread(read_token, self.token_file)}"
+
+
+def read_token(path: Path) -> str:
+    """Read a bearer token; blocking.
+
+    Raises:
+        CredentialsError: it cannot be read, or is no token.
+    """
+    advice = "see that the service account's token is mounted and readable"
+    try:
+        with path.open("rb") as file:
+            content = file.read(TOKEN_LIMIT)
+    except OSError as error:
+        text = f"the token file {path} cannot be read: {describe(error)}"
+        raise CredentialsError(text, advice=advice) from error
+    token = content.decode("ascii", "replace").strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise CredentialsError(f"the token file {path} holds no token", advice=advice)
+    return token
+
+
+def tls_context(
+    *,
+    authority_file: str | None = None,
+    authority: str | bytes | None = None,
+    certificate_file: str | None = None,
+    key_file: str | None = None,
+    verify: bool = True,
+) -> ssl.SSLContext:
+    """What a connection is made with; blocking. Without an authority, those of the system are trusted.
+
+    ``VERIFY_X509_STRICT``, which Python 3.13 turned on, refuses authorities of clusters that Go and
+    earlier Pythons accept (kubernetes-client/python issue 2394); all else is verified as before.
+
+    Raises:
+        OSError: a file is missing, unreadable or no certificate.
+    """
+    context = ssl.create_default_context(cafile=authority_file, cadata=authority)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if certificate_file:
+        context.load_cert_chain(certificate_file, keyfile=key_file)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def unusable(why: str) -> KubeConfigError:
+    """The error of a configuration that is there and cannot be used."""
+    return KubeConfigError(f"the Kubernetes configuration is unusable: {why}", advice=CONFIGURATION_ADVICE)
