@@ -218,8 +218,14 @@ class Node:
             "cgroupsPerQOS": False,
             "enforceNodeAllocatable": [],
             "failSwapOn": False,
-            # Without cgroups per pod, 1.34's kubelet panics when a pod goes that it is about to resize.
-            "featureGates": {"KubeletInUserNamespace": True, "InPlacePodVerticalScaling": False},
+            "featureGates": {
+                "KubeletInUserNamespace": True,
+                # Without cgroups per pod, 1.34's kubelet panics when a pod goes that it is about to resize.
+                "InPlacePodVerticalScaling": False,
+                "KubeletCrashLoopBackOffMax": True,
+            },
+            # Seconds for minutes: a container that ends to be started anew is not kept waiting.
+            "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
             "localStorageCapacityIsolation": False,
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
