@@ -29,6 +29,8 @@ _CAUSES = {
 _BY_CODE = {"401": "token-refused", "403": "rbac-missing", "404": "node-name-wrong", "422": "policy-denies"}
 """What an answer means to the agent's writes; other codes pass by themselves."""
 
+_REQUESTS = "azure_lb_metadata_kubernetes_requests_total{"
+
 
 def cluster_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
     """The causes between the agent and its Node."""
@@ -113,29 +115,22 @@ def _of_annotations(cluster: ClusterEvidence, findings: Findings) -> Iterator[Di
 
 
 def _behind(agent: AgentEvidence, cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
+    """Whether the agent fails to write, and the answers that it gets."""
     there = cluster.annotations.get("revision")
-    if there == agent.revision:
+    lag = agent.samples.get('azure_lb_metadata_publish_lag_seconds{publisher="node"}', 0.0)
+    if there == agent.revision or not lag > 0:
         return
-    text = f"the agent has revision {agent.revision}, the Node {there or 'none'}"
-    requests = "azure_lb_metadata_kubernetes_requests_total"
+    text = f"the agent has revision {agent.revision}, the Node {there or 'none'}, for {lag:.0f} s"
     for code, cause in _BY_CODE.items():
-        count = sum(
-            agent.samples.get(f'{requests}{{code="{code}",method="{verb}"}}', 0.0)
-            for verb in ("GET", "PATCH")
+        label = f'code="{code}"'
+        counted = (
+            count for name, count in agent.samples.items() if name.startswith(_REQUESTS) and label in name
         )
-        if count:
-            yield found(
-                cause, Sureness.LIKELY, text, f"{int(count)} of the agent's requests were answered {code}"
-            )
+        if count := int(sum(counted)):
+            yield found(cause, Sureness.LIKELY, text, f"{count} of the agent's requests were answered {code}")
             return
-    if (
-        agent.changed_at is None
-        or (findings.now - agent.changed_at).total_seconds() < findings.surroundings.settle
-    ):
-        return
-    yield found(
-        "annotations-behind", Sureness.CERTAIN, f"{text}, since {agent.changed_at:%Y-%m-%dT%H:%M:%SZ}"
-    )
+    if lag >= findings.surroundings.settle:
+        yield found("annotations-behind", Sureness.CERTAIN, text)
 
 
 def _outdated(cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:

@@ -1,0 +1,56 @@
+"""A host with a simulated metadata service and no agent, and `doctor` on it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from tests.doctor.support import Doctor, Report, run_doctor
+from tests.support.processes import ReservedPort
+
+# Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
+# of a run is not a coroutine; the warning about it fails the next test.
+asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Serving]:
+    """A metadata service that says "all" and has no request limit."""
+    async with serve(Simulator(parse_scenario("rateLimit: false"))) as running:
+        yield running
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port of the loopback address that refuses connections."""
+    port = ReservedPort()
+    yield port.number
+    port.release()
+
+
+@pytest.fixture
+def host(service: Serving, free_port: int, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The host's environment, on which a test sets what else there is."""
+    for variable in (
+        *("NODE_NAME", "HOST_IP", "KUBERNETES_SERVICE_HOST"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+    ):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent/kubeconfig")
+    monkeypatch.setenv("AZURE_LB_METADATA_IMDS_ENDPOINT", service.url)
+    monkeypatch.setenv("AZURE_LB_METADATA_LISTEN", f"127.0.0.1:{free_port}")
+    monkeypatch.setenv("AZURE_LB_METADATA_ADMIN_LISTEN", f"127.0.0.1:{free_port}")
+    monkeypatch.setenv("AZURE_LB_METADATA_POLL_INTERVAL", "20ms")
+    return monkeypatch
+
+
+@pytest.fixture
+def doctor(host: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
+    """The command on that host."""
+    del host
+
+    async def run(*arguments: str) -> Report:
+        return await run_doctor(capsys, *arguments)
+
+    return run

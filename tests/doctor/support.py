@@ -1,0 +1,79 @@
+"""What tests of `doctor` run, and what it tells them."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from sidecar import cli
+
+__all__ = ["Doctor", "Report", "dropped_connections", "run_doctor"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `doctor --json` said, and its exit code."""
+
+    code: int
+    value: dict[str, Any]
+    err: str
+
+    @property
+    def causes(self) -> list[str]:
+        """Names of the causes, in their order."""
+        return [cause["name"] for cause in self.value["causes"]]
+
+    @property
+    def notes(self) -> str:
+        """What could not be looked at."""
+        return "\n".join(self.value["notes"])
+
+    def cause(self, name: str) -> dict[str, Any]:
+        """A cause by its name."""
+        found: dict[str, Any] = next(each for each in self.value["causes"] if each["name"] == name)
+        return found
+
+    def told(self, name: str) -> str:
+        """The evidence of a cause."""
+        return "\n".join(self.cause(name)["evidence"])
+
+    def names_first(self, name: str, *, sure: str | None = None) -> None:
+        """Check that this cause is the first one, and that the exit code says that there is one."""
+        assert self.code == 1, self.value
+        assert self.causes[0] == name, self.value
+        assert self.cause(name)["evidence"]
+        assert sure in {None, self.cause(name)["sure"]}, self.value
+
+    def is_healthy(self) -> None:
+        """Check that there is no cause."""
+        assert (self.code, self.causes) == (0, []), self.value
+        assert self.value["healthy"] is True
+
+
+Doctor = Callable[..., Awaitable[Report]]
+"""Runs `doctor` with these arguments."""
+
+
+async def run_doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> Report:
+    """Run it in a thread: a command has an event loop of its own, and the test's servers have this one."""
+    code = await asyncio.to_thread(cli.run, ["doctor", "--json", *arguments])
+    captured = capsys.readouterr()
+    return Report(code, json.loads(captured.out), captured.err)
+
+
+@contextmanager
+def dropped_connections() -> Iterator[str]:
+    """The URL of a port whose first packets get no answer, as where a firewall drops them."""
+    with ExitStack() as stack:
+        # Nobody accepts, and once the queue is full the kernel answers no more.
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

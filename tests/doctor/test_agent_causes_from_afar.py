@@ -1,0 +1,152 @@
+"""`doctor --node` where the API server passes requests on to the agent's pod."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.simulator import Serving
+from tests.doctor.proxying import NODE, ProxyingServer, proxying_server
+from tests.doctor.support import Doctor, Report
+from tests.support.agent import AgentProcess, agent_running, until
+from tests.support.fake_apiserver import Reply, status_object
+
+NewAgent = Callable[..., Awaitable[AgentProcess]]
+"""Starts an agent; takes its settings."""
+
+LAG = "azure_lb_metadata_publish_lag_seconds"
+
+
+@pytest.fixture
+async def api_server() -> AsyncIterator[ProxyingServer]:
+    """An API server with one Node and its agent's pod, in which nobody is yet."""
+    async with proxying_server() as server:
+        yield server
+
+
+@pytest.fixture
+def kubeconfig(api_server: ProxyingServer, tmp_path: Path) -> str:
+    """The way to it."""
+    return api_server.kubeconfig(tmp_path / "kubeconfig")
+
+
+@pytest.fixture
+async def in_pod(
+    api_server: ProxyingServer, kubeconfig: str, service: Serving, tmp_path: Path
+) -> AsyncIterator[NewAgent]:
+    """Starts the agent of the Node, in its pod; it annotates the Node unless told otherwise."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> AgentProcess:
+            given = {"imds_endpoint": service.url, "node_name": NODE, "kubeconfig": kubeconfig, **settings}
+            agent = await stack.enter_async_context(agent_running(tmp_path, **given))
+            api_server.agent = agent
+            await agent.until_ready()
+            return agent
+
+        yield start
+
+
+@pytest.fixture
+def doctor_of_node(kubeconfig: str, doctor: Doctor) -> Doctor:
+    """The command for that Node."""
+
+    async def run(*arguments: str) -> Report:
+        return await doctor("--node", NODE, "--kubeconfig", kubeconfig, *arguments)
+
+    return run
+
+
+async def annotated(api_server: ProxyingServer) -> bool:
+    """Whether the agent has written."""
+    return "azure-lb-metadata.io/revision" in api_server.nodes[NODE].annotations
+
+
+async def test_healthy(api_server: ProxyingServer, in_pod: NewAgent, doctor_of_node: Doctor) -> None:
+    """The agent itself answers, which is what is said; the metadata service is not asked from here."""
+    await in_pod()
+    await until(lambda: annotated(api_server))
+
+    report = await doctor_of_node()
+
+    report.is_healthy()
+    assert report.value["lookedAt"] == [
+        "the agent, pod lb/agent-1 through the API server (status ok)",
+        "the API server",
+    ]
+    assert report.value["notes"] == []
+
+
+async def test_out_of_reach(api_server: ProxyingServer, doctor_of_node: Doctor) -> None:
+    """Where the pod cannot be reached, the API server's word says why, and the annotations are left."""
+    api_server.nodes[NODE].annotations["azure-lb-metadata.io/status"] = "ok"
+
+    report = await doctor_of_node()
+
+    report.is_healthy()
+    assert "dial tcp 10.240.0.9:16926: i/o timeout" in report.notes
+    assert "from the Node's annotations" in report.notes
+
+
+async def test_throttled(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor) -> None:
+    """The agent's metrics say how much of its asking is throttled."""
+    agent = await in_pod()
+    service.simulator.set_fault("throttled")
+    await agent.more_attempts(10, "throttled")
+
+    report = await doctor_of_node()
+
+    report.names_first("throttled")
+    assert "attempts since its start" in report.told("throttled")
+
+
+REFUSALS = {
+    "policy-denies": (
+        422,
+        "ValidatingAdmissionPolicy 'x' denied request: an agent may write to its own Node",
+    ),
+    "rbac-missing": (403, 'nodes "aks-own" is forbidden: User "agent" cannot patch resource "nodes"'),
+}
+
+
+@pytest.mark.parametrize("cause", REFUSALS)
+async def test_refused_writes(
+    api_server: ProxyingServer, in_pod: NewAgent, doctor_of_node: Doctor, cause: str
+) -> None:
+    """What the agent's own writes are answered is told from afar by its metrics."""
+    status, message = REFUSALS[cause]
+    denial = json.dumps(status_object(status, message)).encode()
+    api_server.denial = Reply(status=status, body=denial, headers={"Content-Type": "application/json"})
+    agent = await in_pod()
+    await agent.until_requests(1, code=str(status))
+    await until(lambda: agent.metric(LAG, publisher="node"))
+
+    report = await doctor_of_node()
+
+    report.names_first(cause, sure="likely")
+    assert f"answered {status}" in report.told(cause)
+
+
+async def test_behind(
+    api_server: ProxyingServer, in_pod: NewAgent, host: pytest.MonkeyPatch, doctor_of_node: Doctor
+) -> None:
+    """Annotations that stay behind for a reason that is not known are told as such."""
+    host.setenv("AZURE_LB_METADATA_WRITE_SPLAY", "1ms")
+    api_server.denial = Reply(status=500, body=b"{}")
+    agent = await in_pod()
+    await until(lambda: agent.metric(LAG, publisher="node"), lambda lag: lag > 0.1)
+
+    (await doctor_of_node()).names_first("annotations-behind", sure="certain")
+
+
+async def test_other_name(in_pod: NewAgent, doctor_of_node: Doctor) -> None:
+    """An agent that was told another name than that of its pod's node."""
+    await in_pod(node_name="aks-other", annotations=False, kubeconfig=None)
+
+    report = await doctor_of_node()
+
+    report.names_first("node-name-wrong", sure="certain")
+    assert "aks-other" in report.told("node-name-wrong")
