@@ -11,9 +11,10 @@ from sidecar.commands import egress, nodes_output, progress
 from sidecar.commands.arguments import Parser, duration
 from sidecar.commands.clusters import Survey, add_scope_arguments, contexts_of, scope_of, survey_all
 from sidecar.commands.egress_watch import watch
+from sidecar.commands.tables import counted
 from sidecar.core.fleet.egress import union
 from sidecar.core.fleet.row import Row, Standing, differing
-from sidecar.errors import ExitCode, UsageError
+from sidecar.errors import ExitCode, NoneError, UsageError
 
 __all__ = ["main"]
 
@@ -31,6 +32,7 @@ _EPILOG = """\
 columns:
   STATUS   ok; stale, starting, no-metadata: the agent's word, with its reason; unknown: what the node has
            now cannot be known, and why; no agent: with the taint or label, and the chart's value to change
+           (instead of all, nodes may be a list of tolerations)
   AGE      since the data were last known to be true; while nothing changes, written about once an hour
   CHANGED  since the addresses or rules last changed
   PUBLIC, INBOUND, EGRESS
@@ -46,6 +48,7 @@ exit codes:
   0  all nodes are known
   1  failed
   2  wrong usage
+  3  there are no such nodes
   4  no API server could be reached
   5  a node or a cluster is not known; with --egress also: differs from what was given
 """
@@ -56,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
     Raises:
         UsageError: arguments or kubeconfig are wrong.
+        NoneError: there are no such Nodes.
         KubernetesError: the Nodes of no cluster could be read.
     """
     parsed = _parser().parse_args(arguments)
@@ -125,6 +129,8 @@ async def _nodes(parsed: Namespace) -> int:
         progress.erase()
     problems = _problems(surveys)
     rows = [row for survey in surveys for row in survey.rows]
+    if not rows and not problems:
+        raise NoneError("there are no such Nodes")
     if parsed.egress:
         expected = egress.Expectation(within=parsed.within or (), given=given)
         form = parsed.output or "text"
@@ -166,4 +172,4 @@ def _tell(rows: Sequence[Row], problems: Sequence[str]) -> None:
     parts = [f"{count} {standing}" for standing, count in counts.items() if count]
     if marked := sum(bool(row.differs) for row in rows):
         parts.append(f"{marked} with * differ from most nodes")
-    progress.say(f"{len(rows)} nodes: {', '.join(parts)}" if rows else "there are no such nodes")
+    progress.say(f"{counted(len(rows), 'node')}: {', '.join(parts)}")

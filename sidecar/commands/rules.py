@@ -11,6 +11,7 @@ from sidecar.clock import now
 from sidecar.commands import progress, rules_output
 from sidecar.commands.arguments import Parser
 from sidecar.commands.clusters import Scope, add_scope_arguments, allowed, scope_of, survey
+from sidecar.commands.tables import counted
 from sidecar.core.fleet.frontends import Filter, Frontend, NodeRules, Sharing, frontends
 from sidecar.core.fleet.row import Row
 from sidecar.core.nodes import ClusterNode, LoadBalancerService
@@ -164,4 +165,4 @@ def _without_ports(nodes: Sequence[NodeRules], found: Sequence[Frontend]) -> lis
 
 def _summary(found: Sequence[Frontend]) -> str:
     missed = sum(bool(each.missing) for each in found)
-    return f"{len(found)} rules, {missed} not on all nodes; {rules_output.FOOTER}"
+    return f"{counted(len(found), 'rule')}, {missed} not on all nodes; {rules_output.FOOTER}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from sidecar.core.fleet.ages import age
 
-__all__ = ["NONE", "UNKNOWN", "age", "as_csv", "as_json", "as_table", "as_yaml", "shortened"]
+__all__ = ["NONE", "UNKNOWN", "age", "as_csv", "as_json", "as_table", "as_yaml", "counted", "shortened"]
 
 _GAP = "   "
 NONE = "-"
@@ -53,3 +53,8 @@ def shortened(items: Sequence[object] | None, *, most: int) -> str:
         return UNKNOWN
     shown = ",".join(map(str, items[:most]))
     return f"{shown},+{len(items) - most}" if len(items) > most else shown
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 node``, ``2 nodes``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -129,10 +129,10 @@ class Placement:
 
 
 def _taint(taint: Taint) -> Obstacle:
-    return Obstacle(f"taint {taint}", f"set nodes=all, or list a toleration of {taint.key} in nodes")
+    return Obstacle(f"taint {taint}", "set nodes=all")
 
 
 def _label(requirement: Requirement, labels: Mapping[str, str]) -> Obstacle:
     key = requirement.key
     what = f"label {key}={labels[key]}" if key in labels else f"no label {key}"
-    return Obstacle(what, "" if key in _NEVER_COVERED else "see nodeSelector and nodeExpressions")
+    return Obstacle(what, "" if key in _NEVER_COVERED else "change nodeSelector or nodeExpressions")

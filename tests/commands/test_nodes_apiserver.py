@@ -66,7 +66,15 @@ async def test_all_is_well(fleet: Fleet, nodes: Run) -> None:
     header, line = (" ".join(each.split()) for each in ended.out.splitlines())
     assert header == "NODE STATUS AGE CHANGED PUBLIC INBOUND EGRESS"
     assert line == f"{name} ok 12m 1d6h 20.1.2.3 20.20.20.20 20.1.2.3"
-    assert ended.err == "1 nodes: 1 ok\n"
+    assert ended.err == "1 node: 1 ok\n"
+
+
+async def test_no_nodes(nodes: Run) -> None:
+    """That there are no such nodes is not taken for a complete list."""
+    for arguments in ((), ("--egress",)):
+        ended = await nodes("--selector=fleet=none", *arguments)
+        assert (ended.code, ended.out) == (3, "")
+        assert "there are no such Nodes" in ended.err
 
 
 async def test_never_ok(fleet: Fleet, nodes: Run) -> None:
@@ -109,10 +117,7 @@ async def test_no_agent(cluster: Cluster, identity: Identity) -> None:
     arguments = (f"--selector={fleet.selector}", f"--agent-namespace={fleet.namespace}")
     ended = await run("nodes", *arguments, kubeconfig=identity.kubeconfig)
     assert ended.code == 5
-    assert (
-        "no agent (taint sku=gpu:NoSchedule: set nodes=all, or list a toleration of sku in nodes)"
-        in ended.line(gpu)
-    )
+    assert "no agent (taint sku=gpu:NoSchedule: set nodes=all)" in ended.line(gpu)
     assert "no agent (label kubernetes.io/os=windows)" in ended.line(windows)
     assert "no agent (its pod is not made yet)" in ended.line(soon)
     await fleet.remove()

@@ -84,9 +84,11 @@ def published(  # noqa: PLR0913 - what an agent knows
 class Fleet:
     """Nodes with a label of their own, and agents in a namespace of their own."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, namespace: str | None = None) -> None:
+        """With a given namespace the names of nodes are as given, too."""
         self.cluster = cluster
-        self.namespace = f"agents-{uuid.uuid4().hex[:12]}"
+        self.namespace = namespace or f"agents-{uuid.uuid4().hex[:12]}"
+        self._suffix = "" if namespace else f"-{self.namespace[-6:]}"
         self.selector = f"fleet={self.namespace}"
         self.nodes: list[str] = []
 
@@ -121,8 +123,8 @@ class Fleet:
         taints: Sequence[Mapping[str, str]] = (),
         labels: Mapping[str, str] | None = None,
     ) -> str:
-        """A Node with its annotations, and by default a ready agent; gives its unique name."""
-        node = realistic_node(name := f"{name}-{self.namespace[-6:]}")
+        """A Node with its annotations, and by default a ready agent; gives its name."""
+        node = realistic_node(name := f"{name}{self._suffix}")
         node["metadata"]["labels"].update({"fleet": self.namespace, **(labels or {})})
         node["metadata"]["annotations"].update(annotated or {})
         node["spec"]["taints"] = list(taints)
@@ -142,9 +144,10 @@ class Fleet:
         waiting: str = "",
         scheduled: bool = True,
         arguments: Sequence[str] = (),
+        name: str = "",
     ) -> str:
         """A pod of an agent, as the DaemonSet controller makes it and the kubelet reports it."""
-        name = f"agents-{uuid.uuid4().hex[:5]}"
+        name = name or f"agents-{uuid.uuid4().hex[:5]}"
         spec: dict[str, Any] = {"containers": [_container(arguments)], "serviceAccountName": "default"}
         if scheduled:
             spec["nodeName"] = node

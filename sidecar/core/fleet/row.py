@@ -5,7 +5,7 @@ a ready agent is not ``ok``, whatever its annotations say.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -189,44 +189,48 @@ def _uncovered(node: ClusterNode, daemon_sets: Sequence[AgentDaemonSet] | None) 
 
 
 def differing(rows: Iterable[Row]) -> list[Row]:
-    """The rows, those that differ from most nodes of their cluster marked.
+    """The rows, those marked that differ from most nodes.
 
-    Compared are the inbound frontends, and what nodes leave from (of instance IPs only that they
-    are such). Only `Row.comparable` nodes count, and there is nothing to differ
-    from unless more than half of them agree.
+    Compared are the inbound frontends, within a cluster, and what nodes leave from (of instance IPs
+    only that they are such), within a pool, since such addresses are given to whole pools. Only
+    `Row.comparable` nodes count, and there is nothing to differ from unless more than half agree.
     """
     given = list(rows)
     for name, aspect in (("inbound", _inbound), ("egress", _egress)):
-        common = _common(given, aspect)
+        common = _common(filter(None, map(aspect, given)))
         given = [
             replace(each, differs=(*each.differs, name))
-            if each.cluster in common and (own := aspect(each)) is not None and own != common[each.cluster]
+            if (own := aspect(each)) is not None and common.get(own[0], own[1]) != own[1]
             else each
             for each in given
         ]
     return given
 
 
-def _common(rows: Sequence[Row], aspect: Callable[[Row], Hashable | None]) -> dict[str, Hashable]:
-    """What more than half of a cluster's nodes have, by cluster."""
-    counts: dict[str, Counter[Hashable]] = {}
-    for each in rows:
-        if (value := aspect(each)) is not None:
-            counts.setdefault(each.cluster, Counter())[value] += 1
-    common = {cluster: counter.most_common(1)[0] for cluster, counter in counts.items()}
-    return {
-        cluster: value for cluster, (value, count) in common.items() if 2 * count > counts[cluster].total()
-    }
+_Aspect = tuple[Hashable, Hashable]
+"""Whom a node is compared with, and in what."""
 
 
-def _inbound(row: Row) -> Hashable | None:
-    return row.data.inbound if row.comparable and row.data is not None else None
+def _common(aspects: Iterable[_Aspect]) -> dict[Hashable, Hashable]:
+    """What more than half of those who are compared have."""
+    counts: dict[Hashable, Counter[Hashable]] = {}
+    for group, value in aspects:
+        counts.setdefault(group, Counter())[value] += 1
+    first = {group: counter.most_common(1)[0] for group, counter in counts.items()}
+    return {group: value for group, (value, count) in first.items() if 2 * count > counts[group].total()}
 
 
-def _egress(row: Row) -> Hashable | None:
+def _inbound(row: Row) -> _Aspect | None:
+    if not row.comparable or row.data is None or row.data.inbound is None:
+        return None
+    return row.cluster, row.data.inbound
+
+
+def _egress(row: Row) -> _Aspect | None:
     data = row.data
     if not row.comparable or data is None or data.egress_basis is None:
         return None
+    pool = row.cluster, row.pool
     if data.egress_basis is EgressBasis.INSTANCE_IP:
-        return data.egress_basis
-    return None if data.egress_ips is None else (data.egress_basis, data.egress_ips)
+        return pool, data.egress_basis
+    return None if data.egress_ips is None else (pool, (data.egress_basis, data.egress_ips))

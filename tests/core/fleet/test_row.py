@@ -135,6 +135,14 @@ def test_clusters_are_compared_within_themselves() -> None:
     assert all(row.differs == () for row in rows)
 
 
+def test_pools_leave_in_their_own_ways() -> None:
+    """What nodes leave from is compared within a pool, inbound rules over all pools."""
+    rows = cluster(ONE, ONE, ONE, replace(OTHER_WAY, public_ip_addresses=(public("20.1.2.3"),)))
+    pools = differing(replace(row, pool=pool, differs=()) for row, pool in zip(rows, "aaab", strict=True))
+    assert rows[3].differs == ("egress",)
+    assert pools[3].differs == ()
+
+
 def test_unknown_nodes_are_not_compared() -> None:
     """Data that are not believed are no measure and no difference."""
     down = [judged(node(str(number), annotated(OTHER_RULE)), agents()) for number in range(3)]
