@@ -8,6 +8,5 @@
 ``examination``     one examination: whom to ask, in which order
 ``report``          the result as text and JSON
 ``bundle``          a support bundle without secrets
-``documentation``   ``docs/doctor.md``, from the causes
 ==================  ========================================================================
 """
