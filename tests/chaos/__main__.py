@@ -12,22 +12,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.binaries.programs import BinariesMissingError, locate
-from tests.chaos.agents import DURATIONS
+from tests.chaos.agents import DURATIONS, Place
 from tests.chaos.rules import Rules
 from tests.chaos.storm import Chaos, Report
 from tests.chaos.worlds import fake_world, real_world
+from tests.faults.disk import own_disk
 from tests.faults.support import PYTHON
 
 DEFAULT_S = 60.0
 
 
 async def chaos(
-    seed: int, seconds: float, *, real: bool, directory: Path, python: Sequence[str] = PYTHON
+    seed: int,
+    seconds: float,
+    *,
+    real: bool,
+    place: Place,
+    python: Sequence[str] = PYTHON,
 ) -> Report:
     """One run in a folder of its own, on a real API server or a fake one."""
+    place.disk.mkdir(exist_ok=True)
     rules = Rules(DURATIONS)
-    async with (real_world if real else fake_world)(rules, directory) as world:
-        return await Chaos(seed, rules, world, directory=directory, python=python).run(seconds)
+    async with (real_world if real else fake_world)(rules, place.directory) as world:
+        return await Chaos(seed, rules, world, place=place, python=python).run(seconds)
 
 
 def binaries_there() -> bool:
@@ -40,6 +47,17 @@ def binaries_there() -> bool:
     return True
 
 
+def prepared(directory: Path, stack: contextlib.ExitStack) -> Place:
+    """A place, until the stack ends with a disk of its own where that is allowed."""
+    disk = Place(directory).disk
+    disk.mkdir()
+    try:
+        stack.enter_context(own_disk(disk))
+    except OSError:
+        return Place(directory)
+    return Place(directory, own_disk=True)
+
+
 def main() -> None:
     """Run, print what came of it, and end with 1 when the rules were broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
@@ -50,10 +68,16 @@ def main() -> None:
     # Agents that are killed leave their questions; that is no error of the service they asked.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     real = arguments.api == "real" or (arguments.api == "auto" and binaries_there())
-    print(f"seed {arguments.seed}, {'real' if real else 'fake'} API server", flush=True)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        place = prepared(Path(folder), stack)
+        print(
+            f"seed {arguments.seed}, {'real' if real else 'fake'} API server,"
+            f" {'with' if place.own_disk else 'without'} a disk that fills up",
+            flush=True,
+        )
         # What agents print at their end is for tests; of the last one the report has the log.
-        report = asyncio.run(chaos(arguments.seed, arguments.seconds, real=real, directory=Path(folder)))
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        report = asyncio.run(chaos(arguments.seed, arguments.seconds, real=real, place=place))
     print(report.text())
     sys.exit(report.violation is not None)
 

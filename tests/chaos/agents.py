@@ -6,19 +6,19 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from sidecar.simulator import Serving
 from tests.chaos.rules import Document, Durations, Rules, parsed
 from tests.chaos.worlds import World
 from tests.support.agent import Program, flags, program_running
 
-__all__ = ["DURATIONS", "Agents"]
+__all__ = ["DURATIONS", "Agents", "Place"]
 
-DURATIONS = Durations(stale_after=2.0, absent_after=1.0)
+DURATIONS = Durations(stale_after=2.0, absent_after=1.0, write_splay=0.8)
 
 SETTINGS = {
     "listen": "127.0.0.1:0",
@@ -27,7 +27,7 @@ SETTINGS = {
     "imds_timeout": "500ms",
     "stale_after": f"{DURATIONS.stale_after}s",
     "absent_after": f"{DURATIONS.absent_after}s",
-    "write_splay": "100ms",
+    "write_splay": f"{DURATIONS.write_splay}s",
     "resync_interval": "1s",
     "heartbeat_interval": "1s",
     "log_format": "json",
@@ -38,19 +38,33 @@ LOOK_S = 5.0
 """How long one answer of the HTTP API may take; a stopped process gives none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the agents of one run keep what they have."""
+
+    directory: Path
+    own_disk: bool = False
+    """Whether `disk` is a small disk of its own."""
+
+    @property
+    def disk(self) -> Path:
+        """The folder of their file."""
+        return self.directory / "disk"
+
+
 class Agents:
     """The process that runs now; `number` says the how manieth it is."""
 
     def __init__(
-        self, rules: Rules, world: World, service: Serving, *, directory: Path, python: Sequence[str]
+        self, rules: Rules, world: World, service_url: str, *, place: Place, python: Sequence[str]
     ) -> None:
         self.number = 0
         self._rules = rules
         self._world = world
-        self._service = service
-        self._directory = directory
+        self._service_url = service_url
+        self._directory = place.directory
         self._python = python
-        self._file = directory / "document"
+        self._file = place.disk / "document"
         self._stack = AsyncExitStack()
         self._program: Program | None = None
         self._url = ""
@@ -60,21 +74,21 @@ class Agents:
         arguments = flags(
             {
                 **SETTINGS,
-                "imds_endpoint": self._service.url,
+                "imds_endpoint": self._service_url,
                 "node_name": self._world.node,
                 "kubeconfig": str(self._world.kubeconfig),
                 "file": str(self._file),
             }
         )
-        self._rules.started(time.monotonic(), file=self._in_file(), node=await self._on_node())
+        self._rules.started(time.monotonic(), file=self.in_file(), node=await self._on_node())
         self._program = await self._stack.enter_async_context(
             program_running("run", *arguments, directory=self._directory, python=self._python)
         )
         self.number += 1
         self._url = f"http://{(await self._program.event('started'))['listen']}/v1/loadbalancer"
 
-    def _in_file(self) -> Document | None:
-        """What the process will find in its file."""
+    def in_file(self) -> Document | None:
+        """What is in its file, where the next process will find it."""
         try:
             return parsed(json.loads(self._file.read_bytes())["loadbalancer"])
         except FileNotFoundError:
@@ -106,6 +120,11 @@ class Agents:
             await asyncio.sleep(seconds)
         finally:
             self._program.signal(signal.SIGCONT)
+
+    @property
+    def url(self) -> str:
+        """Of the HTTP API of the process that runs now; empty when there is none."""
+        return self._url.removesuffix("/v1/loadbalancer")
 
     def check_runs(self) -> None:
         """See that the process is alive where nobody ended it.

@@ -48,6 +48,7 @@ class Durations:
 
     stale_after: float
     absent_after: float
+    write_splay: float
 
 
 @dataclass
@@ -67,6 +68,17 @@ class _Run:
 
 
 @dataclass
+class _Sight:
+    """Our annotations as they were last seen, for as long as only agents write them."""
+
+    annotations: Mapping[str, str]
+    asked: float
+    """When that look was sent off: the next write comes later."""
+    written_after: float = float("-inf")
+    """They were written later than this."""
+
+
+@dataclass
 class Rules:
     """The model. Times are seconds of any one clock."""
 
@@ -83,6 +95,10 @@ class Rules:
     _lacking: dict[str, float] = field(default_factory=dict)
     """When each list was last seen to be served without entries."""
 
+    _sight: _Sight | None = None
+    _late_until: float = float("-inf")
+    """Until then others than the process that runs may write."""
+
     # --- What is done to the agent
 
     def answered(self, at: float, document: Document) -> None:
@@ -94,6 +110,7 @@ class Rules:
     def started(self, at: float, *, file: Document | None, node: Document | None) -> None:
         """A process starts, and may find these documents in its file and on its Node."""
         self.run = _Run(served=file is not None)
+        self.writes_are_late(until=at + 0.2)
         self.answers.clear()
         for name in LISTS:
             if file is not None and file[name]:
@@ -104,6 +121,10 @@ class Rules:
     def suspended(self, seconds: float) -> None:
         """The process was stopped for so long."""
         self.run.suspended += seconds
+
+    def writes_are_late(self, *, until: float) -> None:
+        """Until then writes may be done that are not those of the process that runs."""
+        self._sight, self._late_until = None, max(self._late_until, until)
 
     # --- What is seen over HTTP
 
@@ -187,14 +208,19 @@ class Rules:
 
     # --- What is seen on the Node
 
-    def annotated(self, at: float, uid: str, annotations: Mapping[str, str]) -> None:
+    def annotated(
+        self, at: float, uid: str, annotations: Mapping[str, str], *, asked: float | None = None
+    ) -> None:
         """The Node of this uid has these annotations of ours, by name without the prefix.
+
+        ``asked`` is when the look was sent off, and ``at`` when it came back.
 
         Raises:
             Violation: the rules do not allow it.
         """
         if uid != self._uid:
-            self._uid, self._annotated = uid, {}
+            self._uid, self._annotated, self._sight = uid, {}, None
+        self._check_splay(at, annotations, at if asked is None else asked)
         if self.tampered:
             return
         for key, value in annotations.items():
@@ -207,6 +233,18 @@ class Rules:
         _require("loadbalancer" in annotations or not self._annotated, "the annotations are gone")
         if "loadbalancer" in annotations:
             self._check_annotated(at, annotations)
+
+    def _check_splay(self, at: float, annotations: Mapping[str, str], asked: float) -> None:
+        """Never two writes within one splay; of each it is known between which looks it was done."""
+        sight = self._sight
+        if sight is None or asked < self._late_until:
+            self._sight = _Sight(annotations, asked)
+        elif annotations == sight.annotations:
+            sight.asked = asked
+        else:
+            between = at - sight.written_after
+            _require(between >= self.durations.write_splay, f"two writes within {between:.3f} s")
+            self._sight = _Sight(annotations, asked, written_after=sight.asked)
 
     def _check_annotated(self, at: float, annotations: Mapping[str, str]) -> None:
         wire = json.loads(annotations["loadbalancer"])

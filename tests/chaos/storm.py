@@ -8,20 +8,21 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
 
 from sidecar.simulator import serve
-from tests.chaos.agents import Agents
+from tests.chaos.agents import Agents, Place
+from tests.chaos.machine import Machine
+from tests.chaos.relay import relaying
 from tests.chaos.rules import Document, Rules, Violation, parsed
-from tests.chaos.worlds import FORGED_REVISION, Told, World
+from tests.chaos.worlds import FORGED_REVISION, Switch, Told, World
 
 __all__ = ["Chaos", "Report"]
 
 STORM_S = 6.0
-CALM_S = 30.0
+CALM_S = 60.0
 """A calm ends as soon as all is well, which must be within this time."""
 
 LOOK_EVERY_S = 0.03
@@ -99,12 +100,18 @@ class Chaos:
     """One run over a world."""
 
     def __init__(
-        self, seed: int, rules: Rules, world: World, *, directory: Path, python: Sequence[str]
+        self,
+        seed: int,
+        rules: Rules,
+        world: World,
+        *,
+        place: Place,
+        python: Sequence[str],
     ) -> None:
         self.report = Report(seed)
         self._rules = rules
         self._world = world
-        self._directory = directory
+        self._place = place
         self._python = python
         self._started = time.monotonic()
         self._served: Document | None = None
@@ -118,8 +125,11 @@ class Chaos:
             service = await stack.enter_async_context(serve(Told(self._rules)))
             assert isinstance(service.simulator, Told)
             self._service = service.simulator
-            agents = Agents(self._rules, self._world, service, directory=self._directory, python=self._python)
+            relay = await stack.enter_async_context(relaying(service.url))
+            agents = Agents(self._rules, self._world, relay.url, place=self._place, python=self._python)
             self._agents = agents
+            disk = self._place.disk if self._place.own_disk else None
+            self._machine = Machine(relay, url=lambda: agents.url, disk=disk)
             stack.push_async_callback(agents.end)
             try:
                 await self._rage(self._started + seconds)
@@ -152,8 +162,10 @@ class Chaos:
     async def _storm(self, number: int, seconds: float) -> None:
         end = time.monotonic() + seconds
         async with asyncio.TaskGroup() as tasks:
-            for track in (self._disturb_service, self._disturb_world, self._disturb_agent):
+            for track in (self._disturb_service, self._disturb_agent):
                 tasks.create_task(track(self._random(number, track.__name__), end))
+            for name, faults in (("world", self._world.faults), ("machine", self._machine.faults)):
+                tasks.create_task(self._disturb_with(faults, self._random(number, name), end))
 
     async def _disturb_service(self, rng: random.Random, end: float) -> None:
         while time.monotonic() < end:
@@ -163,9 +175,9 @@ class Chaos:
             self._service.change({"document": document, "fault": fault})
             await asyncio.sleep(rng.uniform(0.03, rng.choice((0.3, 3.0))))
 
-    async def _disturb_world(self, rng: random.Random, end: float) -> None:
+    async def _disturb_with(self, faults: Mapping[str, Switch], rng: random.Random, end: float) -> None:
         while time.monotonic() < end:
-            name, switch = rng.choice(list(self._world.faults.items()))
+            name, switch = rng.choice(list(faults.items()))
             self._disturb(name)
             async with switch():
                 await asyncio.sleep(rng.uniform(0.1, 1.5))
@@ -193,7 +205,7 @@ class Chaos:
     # --- Calm
 
     async def _calm(self, number: int) -> None:
-        """Nothing is wrong any more: HTTP and Node must soon say what the service says."""
+        """Nothing is wrong any more: HTTP, Node and file must soon say what the service says."""
         document = self._random(number, "calm").choice(CALM_DOCUMENTS)
         self._note(f"calm: {document}")
         self._service.change({"document": document, "fault": None})
@@ -202,7 +214,7 @@ class Chaos:
         assert isinstance(wire, dict)
         wanted = parsed(cast("dict[str, Any]", wire["loadbalancer"]))
         deadline = time.monotonic() + CALM_S
-        while not (wanted == self._served and wanted == self._annotated):
+        while not (wanted == self._served == self._annotated == self._agents.in_file()):
             if time.monotonic() > deadline:
                 raise Violation(f"not well {CALM_S:g} s after the last fault: {document}")
             await asyncio.sleep(LOOK_EVERY_S)
@@ -237,13 +249,14 @@ class Chaos:
         """Judge every sight of the Node."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            asked = time.monotonic()
             seen = await self._world.annotations()
             self._annotated = None
             if seen is None:
                 continue
             self.report.looks += 1
             uid, annotations = seen
-            self._rules.annotated(time.monotonic(), uid, annotations)
+            self._rules.annotated(time.monotonic(), uid, annotations, asked=asked)
             if annotations.get("status") == "ok" and annotations.get("revision") != FORGED_REVISION:
                 self._annotated = parsed(json.loads(annotations["loadbalancer"]))
 

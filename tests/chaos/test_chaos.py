@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.__main__ import chaos
+from tests.chaos.agents import Place
 from tests.faults.support import prepared
 
 SEED = 1
@@ -12,6 +13,11 @@ SEED = 1
 BROKEN = {
     "withdraws at once": "import sidecar.core.state as state\nstate._withhold = lambda *_: ({}, {})",
     "takes nothing up": "import sidecar.publish.file as file\nfile.found = lambda *_, **__: None",
+    "writes at once": (
+        "from sidecar.core.writes import Schedule\n"
+        "Schedule._not_before = lambda *_: float('-inf')\n"
+        "Schedule._due_at = lambda *_, now, **__: now"
+    ),
     "is never stale": "import sidecar.core.state as state\nstate.turns_stale_at = lambda *_: float('inf')",
 }
 """Agents that break a promise."""
@@ -19,7 +25,7 @@ BROKEN = {
 
 async def test_short_run(tmp_path: Path) -> None:
     """Ten seconds of faults, with a fake API server, break no rule, and are well again after each storm."""
-    report = await chaos(SEED, 10, real=False, directory=tmp_path)
+    report = await chaos(SEED, 10, real=False, place=Place(tmp_path))
     assert report.violation is None, report.text()
     assert report.calms >= 2
     assert report.faults >= 10
@@ -31,15 +37,16 @@ async def test_short_run(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("api_server")
 async def test_real_api_server(tmp_path: Path) -> None:
     """Twenty seconds of faults with a real API server, itself down, mute or refusing, break no rule."""
-    report = await chaos(SEED, 20, real=True, directory=tmp_path)
+    report = await chaos(SEED, 20, real=True, place=Place(tmp_path))
     assert report.violation is None, report.text()
     assert report.calms >= 2
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("what", BROKEN)
 async def test_broken_agent(tmp_path: Path, what: str) -> None:
     """An agent that breaks a promise is found out, and seed and history are told."""
-    report = await chaos(SEED, 30, real=False, directory=tmp_path, python=prepared(BROKEN[what]))
+    report = await chaos(SEED, 60, real=False, place=Place(tmp_path), python=prepared(BROKEN[what]))
     assert report.violation is not None
     text = report.text()
     assert f"seed {SEED}: " in text

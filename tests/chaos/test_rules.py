@@ -52,7 +52,7 @@ def sight(wire: dict[str, Any] = WIRE, **other: str) -> dict[str, str]:
 @pytest.fixture
 def rules() -> Rules:
     """An agent started at 0 that had one answer, and served and annotated it at 1."""
-    rules = Rules(Durations(stale_after=10, absent_after=5))
+    rules = Rules(Durations(stale_after=10, absent_after=5, write_splay=0.5))
     rules.started(0, file=None, node=None)
     rules.answered(1, DOCUMENT)
     see(rules, 1)
@@ -97,6 +97,35 @@ def test_violations(rules: Rules, wrong: Callable[[Rules], None]) -> None:
     """Whatever the rules forbid is a violation."""
     with pytest.raises(Violation):
         wrong(rules)
+
+
+STALE = sight(status="stale", reason="throttled")
+
+
+def test_splay(rules: Rules) -> None:
+    """Two writes are apart by the splay; a look says no more than that there was one before it came back."""
+    rules.annotated(1.1, "uid", STALE)
+    rules.annotated(1.5, "uid", sight(), asked=1.4)
+    rules.annotated(1.9, "uid", sight(), asked=1.7)
+    rules.annotated(2.1, "uid", STALE)
+    with pytest.raises(Violation, match=r"two writes within 0\.4"):
+        rules.annotated(2.1001, "uid", sight())
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda rules: rules.started(1.15, file=DOCUMENT, node=DOCUMENT),
+        lambda rules: rules.writes_are_late(until=1.3),
+        lambda rules: rules.annotated(1.15, "another", STALE),
+    ],
+    ids=["a start", "late writes", "another Node"],
+)
+def test_splay_is_of_one_process_and_node(rules: Rules, meanwhile: Callable[[Rules], None]) -> None:
+    """The splay says nothing of writes of two processes, or to two Nodes."""
+    rules.annotated(1.1, "uid", STALE)
+    meanwhile(rules)
+    rules.annotated(1.2, "uid", sight())
 
 
 def lacking_at(rules: Rules, *times: float) -> None:

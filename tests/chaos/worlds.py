@@ -12,6 +12,7 @@ import aiohttp
 
 from sidecar.simulator import Call, Simulator, parse_scenario
 from sidecar.simulator.strikes import Strike
+from tests.chaos import policy
 from tests.chaos.rules import EMPTY, Rules, parsed
 from tests.support.apiserver import api_server_running
 from tests.support.cluster import ApiError, Cluster, Identity, cluster_of
@@ -147,6 +148,7 @@ class FakeWorld:
     async def _forged(self) -> AsyncIterator[None]:
         self._rules.tampered = True
         self._server.nodes[NODE].annotations |= FORGED
+        self._rules.writes_are_late(until=time.monotonic())
         yield
 
     async def annotations(self) -> tuple[str, dict[str, str]] | None:
@@ -174,11 +176,12 @@ class RealWorld:
 
     @property
     def faults(self) -> Mapping[str, Switch]:
-        """It is down or mute, rights and token are lost, and the Node is lost, made anew and edited."""
+        """It is down or mute, rights and token are lost, a policy refuses, and the Node is edited or lost."""
         return {
             "API server is down": self._cluster.server.stopped,
             "API server is mute": self._mute,
             "rights are lost": self._denied,
+            "a policy refuses": self._refused,
             "token is garbled": self._garbled,
             "Node is gone": self._gone,
             "Node is made anew": self._anew,
@@ -187,8 +190,12 @@ class RealWorld:
 
     @asynccontextmanager
     async def _mute(self) -> AsyncIterator[None]:
+        # What an agent sent that is killed meanwhile is done when the server goes on.
         with self._cluster.server.paused():
-            yield
+            try:
+                yield
+            finally:
+                self._rules.writes_are_late(until=time.monotonic() + LOOK_S)
 
     @asynccontextmanager
     async def _denied(self) -> AsyncIterator[None]:
@@ -197,6 +204,11 @@ class RealWorld:
             yield
         finally:
             await self._cluster.allow(self._identity)
+
+    @asynccontextmanager
+    async def _refused(self) -> AsyncIterator[None]:
+        async with policy.refusing(self._cluster, self.node):
+            yield
 
     @asynccontextmanager
     async def _garbled(self) -> AsyncIterator[None]:
@@ -224,6 +236,7 @@ class RealWorld:
     async def _forged(self) -> AsyncIterator[None]:
         self._rules.tampered = True
         await self._cluster.annotate(self.node, FORGED)
+        self._rules.writes_are_late(until=time.monotonic())
         yield
 
     async def annotations(self) -> tuple[str, dict[str, str]] | None:
@@ -258,4 +271,5 @@ async def real_world(rules: Rules, directory: Path) -> AsyncIterator[World]:
         async with cluster_of(server) as cluster:
             node = await cluster.create_node()
             identity = await cluster.create_identity(node.name, directory=directory / "identity")
+            await policy.install(cluster, identity)
             yield RealWorld(cluster, identity, rules)

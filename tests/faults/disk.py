@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["SIZE", "filled", "mount_own"]
+__all__ = ["SIZE", "filled", "mount_own", "own_disk"]
 
 SIZE = 256 * 1024
 """Bytes of the disk."""
@@ -15,6 +15,7 @@ _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _MS_REC = 0x4000
 _MS_PRIVATE = 0x40000
+_MNT_DETACH = 2
 
 
 def mount_own(folder: Path) -> None:
@@ -39,6 +40,21 @@ def _checked(result: int) -> None:
     if result:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+@contextlib.contextmanager
+def own_disk(folder: Path) -> Iterator[None]:
+    """Such a disk for the length of the block.
+
+    Raises:
+        OSError: that is not allowed here.
+    """
+    mount_own(folder)
+    try:
+        yield
+    finally:
+        library = ctypes.CDLL(None, use_errno=True)
+        _checked(library.umount2(os.fsencode(folder), _MNT_DETACH))
 
 
 @contextlib.contextmanager
