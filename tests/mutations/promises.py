@@ -134,7 +134,7 @@ PROMISES = (
         file="sidecar/sources/reading.py",
         old="auto_decompress=False,",
         new="auto_decompress=True,",
-        tests=("tests/security/test_bombs.py",),
+        tests=("tests/security/test_bombs.py", "tests/sources/test_imds.py"),
     ),
     Mutation(
         promise="Of a list 10,000 entries are looked at",
