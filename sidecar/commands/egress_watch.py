@@ -26,12 +26,14 @@ async def watch(contexts: Sequence[str | None], scope: Scope, *, interval: float
         contexts: Of the kubeconfig.
         scope: Which nodes.
         interval: Seconds between two looks.
+
+    Raises:
+        Error: of a cluster that cannot be read at the first look.
     """
     progress.say(ASSUMPTION)
     listing = _Listing()
     while True:
-        surveys = await survey_all(contexts, scope, read=lambda _: None)
-        listing.take(surveys)
+        listing.take(await survey_all(contexts, scope, read=lambda _: None))
         await asyncio.sleep(interval)
 
 
@@ -41,16 +43,23 @@ class _Listing:
     def __init__(self) -> None:
         self._rows: dict[str, Sequence[Row]] = {}
         self._addresses: frozenset[IPAddress] = frozenset()
-        self._told: list[str] = []
+        self._told: list[str] | None = None
 
     def take(self, surveys: Sequence[Survey]) -> None:
-        """Print what is new."""
+        """Print what is new.
+
+        Raises:
+            Error: a cluster that was never read cannot be read.
+        """
         troubles: list[str] = []
         for survey in surveys:
             name = f"{survey.cluster}: " if survey.cluster else ""
             troubles += [name + problem for problem in survey.problems]
             if survey.error is None:
                 self._rows[survey.cluster] = survey.rows
+            elif survey.cluster not in self._rows:
+                # Probably a mistake; and what is not in the list from the beginning would be missed.
+                raise survey.error
             else:
                 troubles.append(f"{name}could not be read, its addresses stay: {survey.error}")
         egress = union(row for rows in self._rows.values() for row in rows)
