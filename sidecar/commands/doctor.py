@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sidecar.commands.arguments import Parser
-from sidecar.commands.doctoring.bundle import write_bundle
+from sidecar.commands.doctoring.bundle import clean, write_bundle
 from sidecar.commands.doctoring.examination import Examination, examine
 from sidecar.commands.doctoring.report import as_object, as_text
 from sidecar.commands.doctoring.surroundings import look_around
@@ -75,6 +75,8 @@ def _report(parsed: Namespace, examination: Examination, diagnoses: Sequence[Dia
         text = json.dumps(as_object(examination, diagnoses), indent=2) + "\n"
     else:
         text = as_text(examination, diagnoses)
+    # What others answered is quoted.
+    text = clean(text.encode(), examination.secrets).decode()
     (sys.stderr if to_output else sys.stdout).write(text)
     if parsed.bundle is not None:
         write_bundle(None if to_output else Path(parsed.bundle), examination, diagnoses)

@@ -109,14 +109,14 @@ VENDOR_ERRORS = (
     ),
     VendorError(
         404,
-        ("not available", "not currently available", "isn't available", "isn't currently available"),
+        ("not available", "isn't available"),
         "Load Balancer metadata API is not available right now",
         "load-balancer-api-not-ready",
         "wait while it is provisioned, and ask again later",
     ),
     VendorError(
         404,
-        ("not currently available", "isn't currently available"),
+        ("currently available",),
         "/metadata/loadbalancer is not currently available",
         "load-balancer-api-not-ready",
         "wait while it is enabled, and ask again later",
