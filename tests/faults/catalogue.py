@@ -36,7 +36,9 @@ scales the durations down or lets virtual time pass; what it asks is the agent's
 over real sockets.
 
 `make chaos` lets these faults come at random, many at once, and compares at every moment what is served and \
-annotated with a small model of the rules (`tests/chaos`).
+annotated with a small model of the rules (`tests/chaos`); what came of long runs stands in \
+[fuzzing.md](fuzzing.md). `make mutations` breaks promises on purpose and sees that their tests fail: \
+[mutations.md](mutations.md).
 """
 
 
