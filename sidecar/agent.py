@@ -13,7 +13,6 @@ from sidecar.api.admin import AdminApplication
 from sidecar.api.application import Application, Configuration
 from sidecar.api.listen import bind
 from sidecar.api.serving import BoundAddress, Limits, serving
-from sidecar.config import Settings
 from sidecar.core.addresses import PRIVATE_NETWORKS, IPNetwork
 from sidecar.core.annotations import Layout
 from sidecar.core.events import Herald
@@ -29,6 +28,7 @@ from sidecar.publish import Publisher, file
 from sidecar.publish.file import FilePublisher
 from sidecar.publish.frame import Frame
 from sidecar.runtime import Runtime
+from sidecar.settings import Settings
 from sidecar.sources import Source
 from sidecar.sources.imds import IMDSSource
 from sidecar.sources.upstream import UpstreamSource

@@ -1,50 +1,23 @@
-"""The settings of ``run``: each one a flag, an environment variable and a default."""
+"""Reading the settings of ``run`` from flags and environment variables, and naming what is wrong."""
 
-import difflib
 import os
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_network
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    CliSettingsSource,
-    EnvSettingsSource,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import CliSettingsSource, EnvSettingsSource
 
-from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
-from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
-from sidecar.core.durations import parse_duration, print_duration
-from sidecar.core.listen import ListenAddress, parse_listen
+from sidecar.core.durations import print_duration
 from sidecar.errors import UsageError
+from sidecar.settings import ENVIRONMENT_PREFIX, FALLBACK_VARIABLES, Settings, flag, named, variable
 
-__all__ = [
-    "ENVIRONMENT_PREFIX",
-    "Loaded",
-    "Settings",
-    "load",
-    "load_variables",
-    "misspelt_variables",
-    "shown",
-]
-
-ENVIRONMENT_PREFIX = "AZURE_LB_METADATA_"
-
-_FALLBACK_VARIABLES = {"node_name": "NODE_NAME", "node_address": "HOST_IP"}
-"""Variables that pod templates commonly set from the downward API."""
+__all__ = ["Loaded", "load", "load_variables", "misspelt_variables", "shown"]
 
 _INJECTED = re.compile(f"{ENVIRONMENT_PREFIX}(PORT|SERVICE)($|_)")
 """Kubernetes injects these for a Service named like us; they are never settings."""
@@ -67,215 +40,8 @@ _METAVARS = {
 }
 """What stands for the value of a flag in ``--help``, where it is not a duration."""
 
-_LONGEST_TIMEOUT = 15.0
-"""Two attempts in a row then still end before the poller counts as stuck (``liveness.py``)."""
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-
-
-def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _duration_or_zero(value: object) -> object:
-    return 0.0 if value == "0" else _duration(value)
-
-
-def _networks(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(ip_network(part.strip()) for part in value.split(","))
-
-
-def _listen(value: object) -> object:
-    return parse_listen(value) if isinstance(value, str) else value
-
-
-def _address(value: object) -> object:
-    return parse_address(value) if isinstance(value, str) else value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _origin(value: str) -> str:
-    """Accept a URL of scheme, host and port only, and return it without a trailing slash."""
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
-        raise ValueError(f"{value!r} is not a URL such as http://169.254.169.254")
-    # The characters and not the parts: an empty query or fragment and blanks leave no trace in those.
-    if parts.path not in {"", "/"} or not {*value}.isdisjoint("?#") or any(map(str.isspace, value)):
-        raise ValueError(f"{value!r} must be scheme, host and port only")
-    _ = parts.port  # Raises ValueError when it is out of range.
-    return value.rstrip("/")
-
-
-def _upstream(value: str) -> str:
-    return value if value == "imds" else _origin(value)
-
-
-def _node_name(value: str) -> str:
-    if len(value) > 253 or _SUBDOMAIN.fullmatch(value) is None:
-        raise ValueError(f"{value!r} is not the name of a Node")
-    return value
-
-
-def _version(value: str) -> str:
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) is None:
-        raise ValueError(f"{value!r} is not an api-version such as 2020-10-01")
-    return value
-
-
 _COMMON = {"upstream": "imds", "annotations": True}
 """What the defaults that depend on other settings are shown for."""
-
-
-def _default_annotations(data: dict[str, Any]) -> bool:
-    return bool(data.get("upstream") == "imds")
-
-
-def _default_poll_interval(data: dict[str, Any]) -> float:
-    return 60.0 if data.get("upstream") == "imds" and not data.get("annotations") else 10.0
-
-
-def _prefixes(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(parse_prefix(part.strip()) for part in value.split(","))
-
-
-Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
-DurationOrZero = Annotated[float, BeforeValidator(_duration_or_zero), Field(ge=0)]
-Listen = Annotated[ListenAddress | None, NoDecode, BeforeValidator(_listen)]
-Prefixes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_prefixes)]
-Networks = Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)]
-
-
-class Settings(BaseSettings):
-    """Everything that ``run`` can be told. Durations are in seconds once read."""
-
-    model_config = SettingsConfigDict(
-        arbitrary_types_allowed=True,
-        cli_avoid_json=True,
-        cli_exit_on_error=False,
-        cli_implicit_flags=True,
-        cli_kebab_case=True,
-        cli_parse_none_str="\0",  # no argument can hold it: "None" is a value like any other
-        env_ignore_empty=True,
-        env_prefix=ENVIRONMENT_PREFIX,
-        frozen=True,
-        use_attribute_docstrings=True,
-    )
-
-    upstream: Annotated[str, AfterValidator(_upstream)] = "imds"
-    """Where the document comes from: `imds`, or the URL of a node agent (implies --no-annotations)."""
-    imds_endpoint: Annotated[str, AfterValidator(_origin)] = "http://169.254.169.254"
-    """The metadata service: scheme, host and port only. Proxies are never used."""
-    imds_api_version: Annotated[str, AfterValidator(_version)] = "2020-10-01"
-    """The api-version to ask for; another one is used if the service refuses it and names some."""
-    annotations: bool = Field(default_factory=_default_annotations)
-    """Publish as annotations of the Node; needs a node name and a cluster. On unless --upstream is given."""
-    poll_interval: Duration = Field(default_factory=_default_poll_interval)
-    """Time between two requests to the metadata service, give or take 10 %; 60s with --no-annotations."""
-    imds_timeout: Annotated[Duration, Field(le=_LONGEST_TIMEOUT)] = 5.0
-    """Longest time for a whole request to the metadata service, at most 15s."""
-    stale_after: Duration = 300.0
-    """Age of the last good answer from which the data are called stale."""
-    absent_after: Duration = 300.0
-    """How long the metadata service must keep saying "none" before earlier data are withdrawn."""
-    listen: Listen = parse_listen("127.0.0.1:16925")
-    """Where the HTTP API listens: address:port, :port (all), host:port (--node-address), unix:/path, none."""
-    admin_listen: Listen = parse_listen("127.0.0.1:16926")
-    """Where probes and metrics listen, in the same forms."""
-    max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
-    """Connections that the HTTP API serves at the same time."""
-    max_header_size: Annotated[int, Field(ge=1024, le=65_536)] = 8192
-    """Most bytes that the request line, and each header field of a request, may have."""
-    idle_timeout: Duration = 75.0
-    """How long a connection to the HTTP API may be without a request before it is closed."""
-    allow_forwarded: bool = False
-    """Answer requests that carry X-Forwarded-For; refused by default, as the metadata service does."""
-    allow_from: Networks = ()
-    """Networks whose connections are served, separated by commas; any if empty. Probes: also private ones."""
-    node_name: Annotated[str, AfterValidator(_node_name)] | None = None
-    """Name of the Node; NODE_NAME if not set."""
-    kubeconfig: Path | None = None
-    """Kubeconfig file; in a pod its service account, else KUBECONFIG, if not set."""
-    context: str | None = None
-    """Context of the kubeconfig file; its current one if not set."""
-    annotate: Literal["full", "summary"] = "full"
-    """`summary` leaves out the annotation that holds the whole document."""
-    annotation_prefix: Annotated[str, AfterValidator(parse_prefix)] = DEFAULT_PREFIX
-    """Domain of the annotation keys."""
-    previous_annotation_prefixes: Prefixes = ()
-    """Earlier values of --annotation-prefix, separated by commas: their keys are removed at the start."""
-    annotation_budget: Annotated[int, Field(ge=2048, le=262_144)] = 8192
-    """Most bytes of keys and values that all annotations may have together."""
-    node_address: Annotated[IPAddress, BeforeValidator(_address)] | None = None
-    """The node's own address, whose public IP comes first; HOST_IP if not set."""
-    write_splay: Duration = 30.0
-    """Writes to the API server wait a random part of this, and are at least this far apart."""
-    resync_interval: Duration = 900.0
-    """Time between two readings of the Node, give or take 20 %."""
-    heartbeat_interval: DurationOrZero = 3600.0
-    """How often `observed-at` is refreshed when nothing else is written, give or take 20 %; 0 is off."""
-    events: bool = False
-    """Also tell of changed public or outbound IPs, withdrawn data and lasting faults in Kubernetes Events."""
-    events_fault_after: Duration = 900.0
-    """How long the metadata service must not have answered before an Event tells of it."""
-    file: Path | None = None
-    """Also write the document as JSON there, and KEY=value lines to the same path + .env."""
-    metrics_addresses: bool = False
-    """Name the addresses in a metric, address_info: one sample for each."""
-    log_format: Annotated[Literal["json", "text"], BeforeValidator(_lower)] | None = None
-    """Format of log lines; text on a terminal and json elsewhere, if not set."""
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
-    """Least severe log lines to print."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.annotations and self.upstream != "imds":
-            raise UsageError(
-                f"{_names('annotations')} and {_names('upstream')} exclude each other",
-                advice="only an agent that reads the metadata service itself annotates its Node",
-            )
-        if self.annotations and self.node_name is None:
-            raise UsageError(
-                f"{_names('node_name')} is needed to publish annotations",
-                advice="set it (in a pod from the downward API, spec.nodeName), or use --no-annotations",
-            )
-        if self.events and not self.annotations:
-            raise UsageError(
-                f"{_names('events')} needs {_names('annotations')}",
-                advice="Events are about the Node, which an agent without annotations does not know",
-            )
-        for field, address in (("listen", self.listen), ("admin_listen", self.admin_listen)):
-            if address is not None and address.of_host and self.node_address is None:
-                raise UsageError(
-                    f"{_names(field)} is {address}, but {_names('node_address')} is not set",
-                    advice="set it (in a pod from the downward API, status.hostIP)",
-                )
-        if self.annotation_prefix in self.previous_annotation_prefixes:
-            raise UsageError(
-                f"{_names('previous_annotation_prefixes')} contains {self.annotation_prefix!r}",
-                advice=f"that is the value of {_flag('annotation_prefix')}, whose keys are to stay",
-            )
-        return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags come before our variables, and those before the common ones."""
-        del dotenv_settings, file_secret_settings
-        common = {name: os.environ.get(variable) for name, variable in _FALLBACK_VARIABLES.items()}
-        given = {name: value for name, value in common.items() if value}
-        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,11 +132,11 @@ def _origins(source: CliSettingsSource[Any]) -> dict[str, str]:
     origins = {}
     for field in Settings.model_fields:
         if field in flags:
-            origins[field] = _flag(field)
+            origins[field] = flag(field)
         elif field in variables:
-            origins[field] = _variable(field)
+            origins[field] = variable(field)
         else:
-            common = _FALLBACK_VARIABLES.get(field, "")
+            common = FALLBACK_VARIABLES.get(field, "")
             origins[field] = common if os.environ.get(common) else "default"
     return origins
 
@@ -379,27 +145,14 @@ def _explain(error: ErrorDetails) -> str:
     field = str(error["loc"][0])
     message = error["msg"].removeprefix("Value error, ")
     shown = repr(error["input"])
-    return f"{_names(field)}: {message}" if shown in message else f"{_names(field)}: {shown}: {message}"
-
-
-def _names(field: str) -> str:
-    variables = [_variable(field)]
-    if field in _FALLBACK_VARIABLES:
-        variables.append(_FALLBACK_VARIABLES[field])
-    return f"{_flag(field)} ({' or '.join(variables)})"
-
-
-def _flag(field: str) -> str:
-    return f"--{field.replace('_', '-')}"
-
-
-def _variable(field: str) -> str:
-    return ENVIRONMENT_PREFIX + field.upper()
+    return f"{named(field)}: {message}" if shown in message else f"{named(field)}: {shown}: {message}"
 
 
 def misspelt_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Variables with our prefix that are no setting, each with the nearest one that is."""
-    known = [_variable(field) for field in Settings.model_fields]
+    import difflib  # noqa: PLC0415 - of no use to an agent whose variables are right
+
+    known = [variable(field) for field in Settings.model_fields]
     return {
         name: difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
         for name in sorted(environ)

@@ -10,17 +10,10 @@ from typing import Any
 import pytest
 
 from sidecar.commands.arguments import Parser
-from sidecar.config import (
-    ENVIRONMENT_PREFIX,
-    Loaded,
-    Settings,
-    load,
-    load_variables,
-    misspelt_variables,
-    shown,
-)
+from sidecar.config import Loaded, load, load_variables, misspelt_variables, shown
 from sidecar.core.listen import parse_listen
 from sidecar.errors import ExitCode, UsageError
+from sidecar.settings import ENVIRONMENT_PREFIX, Settings
 
 DIRECT = ("--no-annotations",)
 """What makes every other flag optional."""

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, istr
 
-from sidecar.api import imds, page
+from sidecar.api import imds
 from sidecar.api.endpoints import Kind
 from sidecar.api.events import Events, Pace
 from sidecar.api.negotiation import etag_matches, wait_preference
@@ -136,6 +136,8 @@ class Application:
         return self._response(self._representations.prepare(key, *subject), if_none_match)
 
     def _page(self, subject: Subject) -> web.Response:
+        from sidecar.api import page  # noqa: PLC0415 - most agents are never looked at
+
         representations = self._representations
         etag = representations.etag(*subject)
         body = page.render(representations.facts, now=self._configuration.clock(), etag=etag)

@@ -19,12 +19,12 @@ from sidecar.agent import Agent, Listening
 from sidecar.api.listen import bind
 from sidecar.api.serving import BoundAddress
 from sidecar.commands.arguments import Parser
-from sidecar.config import Settings
 from sidecar.core.annotations import Layout, annotations, field_manager
 from sidecar.core.listen import ListenAddress, parse_listen
 from sidecar.core.state import Snapshot
 from sidecar.errors import ExitCode, ListenError, UsageError
 from sidecar.logs import configure
+from sidecar.settings import Settings
 from sidecar.simulator import DOCUMENTS, Simulator, parse_scenario, serve
 
 __all__ = ["main"]

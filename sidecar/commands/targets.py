@@ -4,9 +4,10 @@ from argparse import ArgumentParser, Namespace
 
 from sidecar import clock
 from sidecar.commands.arguments import duration
-from sidecar.config import Settings, load_variables
+from sidecar.config import load_variables
 from sidecar.core.listen import ListenAddress
 from sidecar.errors import UsageError
+from sidecar.settings import Settings
 from sidecar.sources.imds import IMDSSource
 
 __all__ = ["add_target_arguments", "agent_url", "metadata_service", "settings_of", "url_of"]

@@ -13,12 +13,12 @@ from typing import Any, NoReturn, TypeVar
 from sidecar import clock
 from sidecar.commands.asking import IncompleteError, reach_agent
 from sidecar.commands.targets import add_target_arguments, agent_url, metadata_service, settings_of
-from sidecar.config import Settings
 from sidecar.core.backoff import next_poll_delay
 from sidecar.core.conditions import Condition, Verdict, judge, parse_condition
 from sidecar.core.durations import print_duration
 from sidecar.core.state import Policy, Snapshot, State, observe
 from sidecar.errors import NoneError, UnreachableError
+from sidecar.settings import Settings
 from sidecar.sources import Source, reading
 from sidecar.sources.upstream import UpstreamSource
 

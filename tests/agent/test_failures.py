@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sidecar.agent import Agent
-from sidecar.config import Settings as AgentSettings
 from sidecar.runtime import Runtime
+from sidecar.settings import Settings as AgentSettings
 from sidecar.simulator import Serving
 from tests.support.agent import SCALED, flags, program_running
 from tests.support.faults import Origin, Promise, fault

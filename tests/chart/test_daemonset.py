@@ -4,7 +4,8 @@ from argparse import ArgumentParser
 
 import pytest
 
-from sidecar.config import Settings, load
+from sidecar.config import load
+from sidecar.settings import Settings
 from tests.chart.helm import Value, refusal, render
 
 pytestmark = pytest.mark.chart

@@ -16,9 +16,9 @@ from aiohttp import ClientSession
 
 from sidecar import clock
 from sidecar.agent import Agent, Listening
-from sidecar.config import Settings as AgentSettings
 from sidecar.core.instant import Instant, parse_rfc3339
 from sidecar.runtime import Runtime
+from sidecar.settings import Settings as AgentSettings
 from tests.agent.support import PUBLIC_IP, age, has, lasting, ok, stale
 from tests.faults.support import NODE, Surroundings, prepared, running
 from tests.support.agent import AgentProcess, Reply, until

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 
 from sidecar import clock
-from sidecar.config import Settings
 from sidecar.core.backoff import parse_retry_after
 from sidecar.core.diagnosis.clocks import seconds_ahead
 from sidecar.core.diagnosis.evidence import ServiceEvidence, Try
@@ -15,6 +14,7 @@ from sidecar.core.diagnosis.replies import trouble_of
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason
 from sidecar.core.parsing import MalformedError, parse_json
 from sidecar.core.reply import fallback_version, interpret, printable
+from sidecar.settings import Settings
 from sidecar.sources import reading
 from sidecar.sources.imds import PATH
 

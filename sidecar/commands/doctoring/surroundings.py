@@ -14,10 +14,11 @@ from pathlib import Path
 
 from sidecar.commands.arguments import Parser
 from sidecar.commands.targets import settings_of
-from sidecar.config import Settings, load, misspelt_variables
+from sidecar.config import load, misspelt_variables
 from sidecar.core.addresses import IPAddress
 from sidecar.core.diagnosis.evidence import Surroundings
 from sidecar.errors import UsageError
+from sidecar.settings import Settings
 
 __all__ = ["Place", "look_around"]
 
