@@ -19,11 +19,12 @@ RUN /builder/bin/pip install --quiet --require-hashes -r requirements/build.txt 
 
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
-# Bytecode that is never checked against the source's time: no layer or copy can make it stale.
+# Bytecode that is never checked against the source's time: no layer or copy can make it stale. Without
+# docstrings (-o 2, and PYTHONOPTIMIZE below) an agent takes 2 MiB less.
 RUN /builder/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel . \
     && /builder/bin/pip --python /app/bin/python install --quiet --no-compile --no-deps --no-index /wheel/*.whl \
     && rm -f /app/bin/[Aa]ctivate* \
-    && /app/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app/lib
+    && /app/bin/python -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash /app/lib
 
 FROM ${BASE}
 ARG VERSION=0.0.0
@@ -37,10 +38,13 @@ LABEL org.opencontainers.image.title="azure-lb-metadata" \
 RUN rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip \
         /usr/local/lib/python3*/idlelib /usr/local/bin/pip* /usr/local/bin/idle* \
         /usr/lib/python3*/ensurepip /usr/share/python-wheels \
-        /usr/lib/python3/dist-packages/pip* /usr/bin/pip*
+        /usr/lib/python3/dist-packages/pip* /usr/bin/pip* \
+    # Slim Python images come without the bytecode of the standard library.
+    && python3 -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash -x '/(test|tests|lib2to3|turtledemo)/' \
+        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 COPY --from=builder /app /app
 # HOME: without it and without an entry in /etc/passwd the Kubernetes client cannot be imported.
-ENV PATH=/app/bin:$PATH HOME=/ PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/app/bin:$PATH HOME=/ PYTHONDONTWRITEBYTECODE=1 PYTHONOPTIMIZE=2 PYTHONUNBUFFERED=1
 USER 65532:65532
 EXPOSE 16925 16926
 ENTRYPOINT ["azure-lb-metadata"]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bench.processes import answered, free_port, many_rules, running
 from tests.support.apiserver import api_server_running
@@ -22,6 +23,8 @@ class Mode:
     modules: str
     """What it imports, as an import statement names it."""
     arguments: Sequence[str]
+    within: Sequence[str]
+    """A command that gives the agent what a pod has."""
     done: str
     """What ``/metrics`` contains once it has done its first work."""
 
@@ -47,7 +50,7 @@ async def bench() -> AsyncIterator[Bench]:
         await asyncio.to_thread(answered, f"http://127.0.0.1:{control}/state")
         async with cluster_of(server) as cluster:
             identity = await _identity(cluster, Path(directory) / "identity")
-            yield Bench(imds, _modes(identity))
+            yield Bench(imds, _modes(identity, server.url))
 
 
 async def _identity(cluster: Cluster, directory: Path) -> Identity:
@@ -55,19 +58,37 @@ async def _identity(cluster: Cluster, directory: Path) -> Identity:
     return await cluster.create_identity(node.name, directory=directory)
 
 
-def _modes(identity: Identity) -> tuple[Mode, ...]:
-    on_node = ["--node-name", identity.node, "--kubeconfig", str(identity.kubeconfig)]
+_IN_POD = """\
+mount -t tmpfs tmpfs /run
+mkdir -p /run/secrets/kubernetes.io
+ln -s "$1" /run/secrets/kubernetes.io/serviceaccount
+shift
+exec "$@"
+"""
+"""Gives a process the service account's files where a pod has them, and nobody else sees."""
+
+
+def _modes(identity: Identity, server_url: str) -> tuple[Mode, ...]:
+    namespace = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _IN_POD, "pod"]
+    server = urlsplit(server_url)
+    pod = [
+        *("env", f"KUBERNETES_SERVICE_HOST={server.hostname}", f"KUBERNETES_SERVICE_PORT={server.port}"),
+        *namespace,
+        str(identity.directory),
+    ]
     return (
         Mode(
             name="HTTP only",
             modules="sidecar.commands.run",
             arguments=["--no-annotations"],
+            within=(),
             done='azure_lb_metadata_attempts_total{outcome="ok"} 1.0',
         ),
         Mode(
             name="annotations, HTTP",
             modules="sidecar.commands.run, sidecar.publish.node",
-            arguments=[*on_node, "--write-splay", "1s"],
+            arguments=["--node-name", identity.node, "--write-splay", "1s"],
+            within=pod,
             done='azure_lb_metadata_publishes_total{publisher="node",result="written"} 1.0',
         ),
     )

@@ -18,7 +18,7 @@ async def _agent(setup: Bench, mode: Mode, seconds: float) -> float:
     api, admin = free_port(), free_port()
     listen = ["--listen", f"127.0.0.1:{api}", "--admin-listen", f"127.0.0.1:{admin}"]
     arguments = ["-m", "sidecar", "run", *mode.arguments, *listen, "--imds-endpoint", setup.imds]
-    with running([*arguments, "--poll-interval", "1s"]) as process:
+    with running([*arguments, "--poll-interval", "1s"], within=mode.within) as process:
         await asyncio.to_thread(answered, f"http://127.0.0.1:{api}/v1/loadbalancer")
         await asyncio.sleep(seconds)
         return resident_mib(process.pid)

@@ -21,14 +21,20 @@ _POLL_SECONDS = 0.002
 def environment(**variables: str) -> dict[str, str]:
     """The environment of a measured process: of ours, only what a program needs to start."""
     kept = {name: os.environ[name] for name in ("HOME", "PATH", "LANG") if name in os.environ}
-    return kept | {"PYTHONPATH": str(Path(__file__).parent.parent)} | variables
+    as_in_the_image = {"PYTHONOPTIMIZE": "2", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    return kept | as_in_the_image | variables
 
 
 @contextmanager
-def running(arguments: Sequence[str], **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python process with these arguments, ended at the end of the block."""
+def running(
+    arguments: Sequence[str], *, within: Sequence[str] = (), **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process with these arguments, ended at the end of the block.
+
+    ``within`` is a command that becomes the one it is given, such as ``env``.
+    """
     process = subprocess.Popen(
-        [sys.executable, *arguments],
+        [*within, sys.executable, *arguments],
         env=environment(**variables),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

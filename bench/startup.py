@@ -22,7 +22,8 @@ def _until_done(setup: Bench, mode: Mode, turn: int) -> tuple[float, float]:
     prefix = ["--annotation-prefix", f"turn-{turn}.example.com"]
     listen = ["--listen", f"127.0.0.1:{api}", "--admin-listen", f"127.0.0.1:{admin}"]
     started = time.perf_counter()
-    with running(["-m", "sidecar", "run", *mode.arguments, *prefix, *listen, "--imds-endpoint", setup.imds]):
+    arguments = ["-m", "sidecar", "run", *mode.arguments, *prefix, *listen, "--imds-endpoint", setup.imds]
+    with running(arguments, within=mode.within):
         answered(f"http://127.0.0.1:{api}/v1/loadbalancer")
         first_answer = time.perf_counter() - started
         while mode.done not in answered(f"http://127.0.0.1:{admin}/metrics").decode():
