@@ -39,7 +39,7 @@ on a cluster:
 
 rights (--node):
   nodes                 get     in the cluster
-  pods                  list    in the cluster
+  pods, daemonsets      list    in the cluster, or with --agent-namespace in that namespace
   pods, pods/proxy      get     in the agent's namespace
   subjectaccessreviews  create  in the cluster; without it the agent's rights stay unknown
 
@@ -98,6 +98,9 @@ def _parser() -> Parser:
     parser.add_argument("--upstream", metavar="URL", help="ask this agent")
     parser.add_argument(
         "--node", type=_node, metavar="NAME", help="examine this node from an operator's machine"
+    )
+    parser.add_argument(
+        "--agent-namespace", metavar="NAMESPACE", help="for --node: where the agents are [all namespaces]"
     )
     parser.add_argument("--kubeconfig", metavar="PATH", help="else as the agent here has it")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")

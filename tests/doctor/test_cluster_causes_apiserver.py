@@ -198,6 +198,19 @@ class TestAsOperator:
 
         (await doctor_of(name)).names_first("no-agent", sure="certain")
 
+    async def test_taint(self, cluster: Cluster, doctor_of: Doctor) -> None:
+        """A taint that keeps the agent away is named, with the value that would cover it."""
+        fleet = Fleet(cluster)
+        await fleet.prepare(tolerations=())
+        taint = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}
+        name = await fleet.add("tainted", agent=False, taints=[taint])
+
+        report = await doctor_of(name, "--agent-namespace", fleet.namespace)
+        await fleet.remove()
+
+        report.names_first("no-agent", sure="certain")
+        assert f"DaemonSet {fleet.namespace}/agents: taint sku=gpu:NoSchedule" in report.told("no-agent")
+
     async def test_not_ready(self, fleet: Fleet, doctor_of: Doctor) -> None:
         """A pod that does not come up, with the cluster's word for it."""
         name = await fleet.add("crashing", published(KNOWN), agent=False)

@@ -58,13 +58,16 @@ async def examine_as_agent(examiner: Examiner, node: str, *, prefix: str) -> Clu
     return ClusterExamination(evidence, seconds_ahead(seen.date, now=clock.now().utc))
 
 
-async def examine_as_operator(examiner: Examiner, node: str, *, prefix: str) -> ClusterExamination:
+async def examine_as_operator(
+    examiner: Examiner, node: str, *, prefix: str, namespace: str | None
+) -> ClusterExamination:
     """Look from an operator's machine, with the operator's credentials.
 
     Args:
         examiner: With the operator's credentials.
         node: Name of the Node.
         prefix: Of the agents' annotations.
+        namespace: Where the agents are; ``None``: anywhere.
     """
     evidence = ClusterEvidence(node_name=node, prefix=prefix)
     try:
@@ -75,12 +78,31 @@ async def examine_as_operator(examiner: Examiner, node: str, *, prefix: str) -> 
         _with_node(evidence, seen), seconds_ahead(seen.date, now=clock.now().utc)
     )
     try:
-        pod = agent_of(node, await examiner.fleet.agent_pods(node=node), prefix=prefix)
+        pods = await examiner.fleet.agent_pods(namespace=namespace, node=node)
     except KubernetesError as error:
         return replace(examination, notes=(f"the agent's pod could not be looked for: {error.args[0]}",))
-    if pod is None:
-        return replace(examination, evidence=replace(examination.evidence, pod_missing=True))
-    return await _with_pod(examiner, pod, examination)
+    pod = agent_of(node, pods, prefix=prefix)
+    if pod is not None:
+        return await _with_pod(examiner, pod, examination)
+    obstacles = await _obstacles(examiner, node, namespace=namespace)
+    evidence = replace(examination.evidence, pod_missing=True, obstacles=obstacles)
+    return replace(examination, evidence=evidence)
+
+
+async def _obstacles(examiner: Examiner, node: str, *, namespace: str | None) -> list[str]:
+    """What keeps agents off a Node; nothing where that may not be looked at."""
+    try:
+        daemon_sets = await examiner.fleet.agent_daemon_sets(namespace=namespace)
+        seen = await examiner.fleet.node(node)
+    except KubernetesError:
+        return []
+    if seen is None:
+        return []
+    return [
+        f"DaemonSet {each}: {obstacle}"
+        for each in daemon_sets
+        for obstacle in each.placement.obstacles(labels=seen.labels, taints=seen.taints)
+    ]
 
 
 async def _with_pod(examiner: Examiner, pod: AgentPod, examination: ClusterExamination) -> ClusterExamination:

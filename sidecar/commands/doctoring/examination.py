@@ -158,7 +158,9 @@ async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
                 kubeconfig=parsed.kubeconfig, context=parsed.context, timeout=_API_SERVER_TIMEOUT
             )
         )
-        cluster = await examine_as_operator(examiner, parsed.node, prefix=prefix)
+        cluster = await examine_as_operator(
+            examiner, parsed.node, prefix=prefix, namespace=parsed.agent_namespace
+        )
         agent, notes = await _ask_pod(examiner, cluster)
         secrets = await _secrets(examiner)
     seen = cluster.seen

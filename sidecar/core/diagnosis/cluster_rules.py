@@ -52,7 +52,8 @@ def cluster_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
 
 def _of_pod(cluster: ClusterEvidence) -> Iterator[Diagnosis]:
     if cluster.pod_missing:
-        yield found("no-agent", Sureness.CERTAIN, f"the node {cluster.node_name} has no pod of the agent")
+        text = f"the node {cluster.node_name} has no pod of the agent"
+        yield found("no-agent", Sureness.CERTAIN, text, *cluster.obstacles)
     elif cluster.pod is not None and not cluster.pod.ready:
         trouble = cluster.pod.trouble and f"it says {cluster.pod.trouble}"
         yield found("agent-not-ready", Sureness.CERTAIN, f"the pod {cluster.pod.name} is not ready", trouble)

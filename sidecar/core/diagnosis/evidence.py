@@ -229,6 +229,8 @@ class ClusterEvidence:
     """The agent's pod, where it was looked for."""
     pod_missing: bool = False
     """It was looked for, and there is none on the Node."""
+    obstacles: Sequence[str] = ()
+    """What keeps the agents' DaemonSet off the Node, each with the chart's value that would help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
