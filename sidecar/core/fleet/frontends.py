@@ -184,13 +184,14 @@ class _Times:
     """When frontends came and went, as the nodes' last changes tell."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self._gained: dict[str, datetime] = {}
+        self._gained: dict[str, dict[str, datetime]] = {}
+        """By frontend and node."""
         self._lost: dict[tuple[str, str], datetime] = {}
         for row in rows:
             for item, at in _changes(row):
                 if item.startswith(_GAINED):
                     frontend = item.removeprefix(_GAINED)
-                    self._gained[frontend] = min(at, self._gained.get(frontend, at))
+                    self._gained.setdefault(frontend, {})[row.node] = at
                     self._lost.pop((row.node, frontend), None)
                 elif item.startswith(_LOST):
                     self._lost[row.node, item.removeprefix(_LOST)] = at
@@ -199,8 +200,9 @@ class _Times:
         """A node without the frontend."""
         if (row.node, frontend.text) in self._lost:
             return Missing(row.node, self._lost[row.node, frontend.text], Since.REMOVED)
-        if frontend.text in self._gained:
-            return Missing(row.node, self._gained[frontend.text], Since.ADDED_ELSEWHERE)
+        gained = self._gained.get(frontend.text, {})
+        if elsewhere := [at for node, at in gained.items() if node != row.node]:
+            return Missing(row.node, min(elsewhere), Since.ADDED_ELSEWHERE)
         return Missing(row.node, row.data.changed_at if row.data else None, Since.AT_LEAST)
 
 

@@ -42,6 +42,16 @@ def test_nothing_to_leave_from() -> None:
     assert gap.last_known == ""
 
 
+def test_left_out() -> None:
+    """A list that the budget left out is a gap, with what to raise."""
+    values = annotated(OUT) | {LAYOUT.key("omitted"): "egress-ips=1,outbound-ips=1"}
+    for name in ("egress-ips", "outbound-ips"):
+        del values[LAYOUT.key(name)]
+    (gap,) = (egress := union([judged(node(values=values))])).gaps
+    assert egress.addresses == ()
+    assert "raise annotations.budget" in gap.cause
+
+
 @pytest.mark.parametrize("value", [None, "unknown"])
 def test_contradictions(value: str | None) -> None:
     """Annotations that contradict each other are a gap."""

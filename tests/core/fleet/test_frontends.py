@@ -76,11 +76,22 @@ def test_missing_with_times() -> None:
     assert mail.missing == (Missing("b", utc(9), Since.AT_LEAST), Missing("c", utc(0), Since.AT_LEAST))
 
 
+def test_first_of_the_others() -> None:
+    """Of the others, the one that got the rule first says since when it is missed."""
+    having = [
+        node(name, annotated(rules(WEB), changes=[Change(utc(at), (f"+inbound {TCP_WEB}",))]))
+        for name, at in (("a", 40), ("b", 20), ("c", 30))
+    ]
+    nodes = taken(*having, node("d", annotated(rules())))
+    assert one(nodes).missing == (Missing("d", utc(20), Since.ADDED_ELSEWHERE),)
+
+
 def test_lost_and_got_again() -> None:
-    """A rule that a node got again after a loss, and others have since, is not lost."""
+    """A loss that was made good says nothing, nor does the node's own gain."""
     again = [Change(utc(10), (f"-inbound {TCP_WEB}",)), Change(utc(20), (f"+inbound {TCP_WEB}",))]
-    nodes = taken(node("a", annotated(rules(WEB), changes=again)), node("b", annotated(rules(), changed=5)))
-    assert one(nodes).missing == (Missing("b", utc(20), Since.ADDED_ELSEWHERE),)
+    lacking = annotated(rules(), changes=again, changed=30)
+    nodes = taken(node("a", lacking), node("b", annotated(rules(WEB))))
+    assert one(nodes).missing == (Missing("a", utc(30), Since.AT_LEAST),)
 
 
 def test_unknown_nodes_do_not_count() -> None:
