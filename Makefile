@@ -21,7 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
-.PHONY: fuzz soak audit mutations metrics-docs logs-docs doctor-docs
+.PHONY: fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -104,6 +104,9 @@ logs-docs: venv-dev ## Write docs/logs.md from the catalogue of log lines
 
 doctor-docs: venv-dev ## Write docs/doctor.md from the table of causes
 	$(BIN)/python -m tests.doctor
+
+dashboard: venv-dev ## Write the chart's dashboard from the table of its panels
+	$(BIN)/python -m tests.monitoring.dashboard
 
 pictures: venv-dev ## Take the pictures of the status page in docs/images/ anew (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures

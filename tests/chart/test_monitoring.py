@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chart.helm import RELEASE, refusal, render
+from tests.chart.helm import RELEASE, Value, refusal, render
 
 pytestmark = pytest.mark.chart
 
@@ -49,3 +49,41 @@ def test_addresses_in_metrics() -> None:
     """Addresses are named in metrics only if asked for."""
     assert "--metrics-addresses" not in render().arguments
     assert "--metrics-addresses" in render({"metrics.addresses": True}).arguments
+
+
+def test_alerts_and_dashboard_are_off() -> None:
+    """By default there is neither a PrometheusRule nor a dashboard."""
+    assert not render().all("PrometheusRule")
+    assert not [item for item in render().all("ConfigMap") if "dashboard" in item["metadata"]["name"]]
+
+
+def test_alerts() -> None:
+    """The rules carry the labels that Prometheus selects by, and alerts those of a team."""
+    rendered = render(
+        {
+            "prometheusRule.enabled": True,
+            "prometheusRule.labels": {"release": "p"},
+            "prometheusRule.alertLabels": {"team": "network"},
+            "prometheusRule.for.stale": "1h30m",
+        }
+    )
+    rule = rendered.one("PrometheusRule", RELEASE)
+    assert rule["metadata"]["labels"]["release"] == "p"
+    alerts = {alert["alert"]: alert for alert in rule["spec"]["groups"][0]["rules"]}
+    assert alerts["AzureLBMetadataStale"]["for"] == "1h30m"
+    assert alerts["AzureLBMetadataStale"]["labels"] == {"severity": "warning", "team": "network"}
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ("prometheusRule.for.stale", "5 minutes"),
+        ("prometheusRule.changedWithinSeconds", 0),
+        ("prometheusRule.disabled", ["Stale"]),
+        ("prometheusRule.runbooks", ""),
+        ("dashboard.labels", {"grafana_dashboard": 1}),
+    ],
+)
+def test_wrong_values(value: str, wrong: Value) -> None:
+    """What cannot be a duration, a name or a label is refused by the schema."""
+    assert value.split(".")[-1] in refusal({value: wrong})
