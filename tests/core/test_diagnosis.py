@@ -214,15 +214,16 @@ class TestCluster:
 
         assert diagnose(findings(agent=agent, cluster=cluster)) == ()
 
-    def test_answers_of_long_ago(self) -> None:
-        """Refusals that were counted once are no cause once the Node has what the agent knows."""
+    @pytest.mark.parametrize("there", ["a", "b"])
+    def test_answers_of_long_ago(self, there: str) -> None:
+        """Refusals that were counted once are no cause once the agent has nothing left to write."""
         samples = {
             'azure_lb_metadata_publish_lag_seconds{publisher="node"}': 0.0,
             'azure_lb_metadata_publishes_total{publisher="node",result="failed"}': 4.0,
             'azure_lb_metadata_kubernetes_requests_total{code="403",method="PATCH"}': 4.0,
         }
         agent = AgentEvidence(where="here", reached=True, status=Status.OK, revision="a", samples=samples)
-        cluster = ClusterEvidence(node_name="a", prefix="x.io", annotations={"revision": "a"})
+        cluster = ClusterEvidence(node_name="a", prefix="x.io", annotations={"revision": there})
 
         assert diagnose(findings(agent=agent, cluster=cluster)) == ()
 

@@ -173,10 +173,15 @@ async def test_not_ready(new_agent: NewAgent, doctor: Doctor, tmp_path: Path) ->
     (await doctor()).names_first("agent-not-ready", sure="likely")
 
 
-async def test_upstream(service: Serving, new_agent: NewAgent, doctor: Doctor) -> None:
-    """An agent can be named; nothing is then presumed of its probes."""
-    agent = await new_agent()
+async def test_upstream(
+    service: Serving, new_agent: NewAgent, host: pytest.MonkeyPatch, doctor: Doctor
+) -> None:
+    """An agent can be named, as an application's pod sees it; its probes and its Node are its own matter."""
+    agent = await new_agent(node_name="aks-own")
     await agent.until_ready()
+
+    host.setenv("NODE_NAME", "aks-own")
+    host.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
 
     report = await doctor("--upstream", agent.url)
 
@@ -215,6 +220,16 @@ class TestCluster:
 
         report.names_first("api-server-failing", sure="certain")
         assert "etcdserver: request timed out" in report.told("api-server-failing")
+
+    async def test_pod_of_somebody_else(self, host: pytest.MonkeyPatch, doctor: Doctor) -> None:
+        """In a pod that is not the agent's, the rights of that pod say nothing."""
+        host.setenv("NODE_NAME", "aks-own")
+        host.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+
+        report = await doctor("--direct")
+
+        report.is_healthy()
+        assert "this is not the agent's pod" in report.notes
 
     async def test_no_cluster_at_all(self, host: pytest.MonkeyPatch, doctor: Doctor) -> None:
         """Without a cluster and without an agent that wants one, there is a note and no cause."""

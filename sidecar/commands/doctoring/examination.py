@@ -119,13 +119,14 @@ async def _ask_cluster(
 ) -> tuple[ClusterExamination | None, Sequence[str], Sequence[str]]:
     """Ask the API server if the agent does: the examination, secrets, and notes."""
     settings = place.settings
-    annotates = settings.annotations if place.from_agent else None
-    if agent is not None and agent.reached and agent.samples:
-        annotates = agent.annotates
+    annotates = _annotates(parsed, place, agent)
     if annotates is False:
         return None, (), ()
     if node is None:
         return None, (), ("Kubernetes was not looked at: no name of a node is known (NODE_NAME)",)
+    if annotates is None and place.in_pod:
+        # Its service account need not have the agent's rights.
+        return None, (), ("Kubernetes was not looked at: this is not the agent's pod",)
     prefix = parsed.annotation_prefix or settings.annotation_prefix
     kubeconfig = parsed.kubeconfig or (None if settings.kubeconfig is None else str(settings.kubeconfig))
     try:
@@ -135,10 +136,19 @@ async def _ask_cluster(
             examination = await examine_as_agent(examiner, node, prefix=prefix)
             return examination, await _secrets(examiner), ()
     except KubeConfigError as error:
-        if not annotates and not place.in_pod:
+        if not annotates:
             return None, (), (f"Kubernetes was not looked at: {error.args[0]}",)
         evidence = ClusterEvidence(node_name=node, prefix=prefix, problem=problem_of(error))
         return ClusterExamination(evidence), (), ()
+
+
+def _annotates(parsed: Namespace, place: Place, agent: AgentEvidence | None) -> bool | None:
+    """Whether the agent here publishes to a Node; ``None`` if that is not known."""
+    if parsed.upstream:
+        return False
+    if agent is not None and agent.reached and agent.samples:
+        return agent.annotates
+    return place.settings.annotations if place.from_agent else None
 
 
 async def _secrets(examiner: Examiner) -> Sequence[str]:
