@@ -25,7 +25,7 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command == "run"
     assert settings.upstream == "http://azure-lb-metadata.azure-lb-metadata"
     assert (settings.annotations, settings.node_name) == (False, "10.224.0.4")
-    assert [variable["name"] for variable in SIDECAR["env"]] == ["NODE_NAME", "HOST_IP"]
+    assert [variable["name"] for variable in SIDECAR["env"]] == ["NODE_NAME", "HOST_IP", "SSL_CERT_FILE"]
     assert str(settings.admin_listen).endswith(":16926")
     assert str(settings.listen) == "127.0.0.1:16925"
     mounts = {item["mountPath"] for each in (SIDECAR, APPLICATION) for item in each["volumeMounts"]}
