@@ -21,7 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
-.PHONY: fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs
+.PHONY: bench-idle fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -125,6 +125,9 @@ bench-http: venv-dev ## Measure paths of the API beside bare aiohttp handlers
 
 bench-memory: venv-dev ## Measure resident memory with annotations on and off (SECONDS=10; needs make binaries)
 	$(BIN)/python -m bench.memory
+
+bench-idle: venv-dev ## Measure processor time per poll of an unchanged document (SECONDS=60; needs make binaries)
+	$(BIN)/python -m bench.idle
 
 bench-waiting: venv-dev ## Measure a thousand long polls and streams, idle and at a change (CLIENTS=1000)
 	$(BIN)/python -m bench.waiting
