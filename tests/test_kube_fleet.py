@@ -11,7 +11,8 @@ from sidecar.core.agents import AgentPod
 from sidecar.core.nodes import ClusterNode, LoadBalancerService
 from sidecar.core.scheduling import Placement, Requirement, Taint, Toleration
 from sidecar.kube.fleet import FleetClient, connect_fleet
-from sidecar.kube.wire import WireDaemonSet, WireNode, WirePod, WireService, page_of
+from sidecar.kube.wire import WireNode, WireService, page_of
+from sidecar.kube.workloads import WireDaemonSet, WirePod
 from tests.support.cluster import Cluster
 from tests.support.fleet import Fleet
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sidecar.commands.tables import NONE, age, as_csv, as_json, as_table, as_yaml, shortened
+from sidecar.commands.tables import NONE, UNKNOWN, age, as_csv, as_json, as_table, as_yaml, shortened
 from sidecar.core.fleet.published import Published
 from sidecar.core.fleet.row import Row
 from sidecar.core.instant import rfc3339
@@ -70,7 +70,7 @@ def _cells(row: Row, *, most: int, now: datetime) -> tuple[str, ...]:
 
 def _wide_cells(row: Row) -> tuple[str, ...]:
     data = row.data or Published()
-    rules = "?" if data.inbound is None else str(len(data.inbound)) if row.data else ""
+    rules = UNKNOWN if data.inbound is None else str(len(data.inbound)) if row.data else ""
     return (data.egress_basis or "", rules, row.pool, row.agent, ",".join(row.differs), row.detail)
 
 

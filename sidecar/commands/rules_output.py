@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sidecar.commands.tables import age, as_csv, as_json, as_table, as_yaml, shortened
+from sidecar.commands.tables import UNKNOWN, age, as_csv, as_json, as_table, as_yaml, shortened
 from sidecar.core.fleet.frontends import Frontend, Missing, Since
 from sidecar.core.instant import rfc3339
 
@@ -17,6 +17,7 @@ FOOTER = (
 )
 
 _HEADER = ("FRONTEND", "BACKEND-PORT", "NODES", "SERVICE", "MISSING", "SINCE")
+_CSV_HEADER = ("frontend", "backendPorts", "nodesWithRule", "nodes", "services", "missing", "since")
 _FEW = 3
 _SIGNS = {Since.REMOVED: "", Since.ADDED_ELSEWHERE: "", Since.AT_LEAST: ">"}
 
@@ -34,7 +35,7 @@ def rendered(
         }
         return as_json(value) if form == "json" else as_yaml(value)
     if form == "csv":
-        return as_csv(_HEADER, (_csv(each) for each in found))
+        return as_csv(_CSV_HEADER, map(_csv, found))
     return as_table(_HEADER, (_cells(each, wide=form == "wide", now=now) for each in found))
 
 
@@ -51,27 +52,31 @@ def _cells(frontend: Frontend, *, wide: bool, now: datetime) -> tuple[str, ...]:
 
 
 def _csv(frontend: Frontend) -> tuple[str, ...]:
+    """Several of a kind are separated by spaces; what is not known is a question mark."""
     return (
         frontend.endpoint.text,
-        _ports(frontend),
-        f"{frontend.having}/{frontend.of}",
-        _owners(frontend),
+        " ".join(map(str, frontend.backend_ports)) or UNKNOWN,
+        str(frontend.having),
+        str(frontend.of),
+        UNKNOWN
+        if frontend.owners is None
+        else " ".join(each.service for each in frontend.owners if each.exact),
         " ".join(each.node for each in frontend.missing),
-        " ".join(_time(each) or "?" for each in frontend.missing),
+        " ".join(_time(each) or UNKNOWN for each in frontend.missing),
     )
 
 
 def _ports(frontend: Frontend) -> str:
-    return ",".join(map(str, frontend.backend_ports)) or "?"
+    return ",".join(map(str, frontend.backend_ports)) or UNKNOWN
 
 
 def _owners(frontend: Frontend) -> str:
-    return "?" if frontend.owners is None else ",".join(map(str, frontend.owners))
+    return UNKNOWN if frontend.owners is None else ",".join(map(str, frontend.owners))
 
 
 def _since(missing: Missing, *, now: datetime) -> str:
     """``12m``; ``>3d`` where it may be longer."""
-    return f"{_SIGNS[missing.basis]}{age(missing.since, now=now) or '?'}"
+    return f"{_SIGNS[missing.basis]}{age(missing.since, now=now) or UNKNOWN}"
 
 
 def _time(missing: Missing) -> str | None:

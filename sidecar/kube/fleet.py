@@ -19,7 +19,8 @@ from sidecar.kube.listing import PAGE_LIMIT, Page, pages, parsed
 from sidecar.kube.operator import REQUEST_TIMEOUT
 from sidecar.kube.requester import Requester, requester
 from sidecar.kube.retrying import persistently
-from sidecar.kube.wire import WireDaemonSet, WireNode, WirePod, WireService, page_of
+from sidecar.kube.wire import WireNode, WireService, page_of
+from sidecar.kube.workloads import WireDaemonSet, WirePod
 from sidecar.metrics import Metrics
 
 __all__ = ["AGENT_SELECTOR", "FleetClient", "connect_fleet"]

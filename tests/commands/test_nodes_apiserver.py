@@ -310,31 +310,44 @@ async def test_egress_watched(api_server: ApiServer, fleet: Fleet, identity: Ide
 
 
 async def test_two_clusters(api_server: ApiServer, tmp_path: Path) -> None:
-    """Two API servers in one kubeconfig, one by a credential plug-in: their nodes stand in one table."""
+    """Of two API servers in one kubeconfig, one by a credential plug-in, all is told apart by name."""
     with api_server_running() as other:
         config = many_contexts({"east": api_server, "west": other}, plugin_of="west", directory=tmp_path)
-        async with cluster_of(api_server) as east, cluster_of(other) as west:
-            first, second = Fleet(east), Fleet(west)
-            second.namespace, second.selector = first.namespace, first.selector
-            await first.prepare()
-            await second.prepare()
-            await first.add("east-1", published(SHARED))
-            await second.add("west-1", published(document(outbound=["52.8.8.8"])))
-            bare = await second.add("west-2")
-            arguments = (f"--selector={first.selector}",)
-            ended = await run("nodes", *arguments, "--all-contexts", kubeconfig=config)
-            assert ended.code == 5
-            assert [line.split()[0] for line in ended.out.splitlines()] == ["CLUSTER", "east", "west", "west"]
-            assert "unknown (not annotated)" in ended.line(bare)
-            named = ("--context=east", "--context=west")
-            ended = await run("nodes", *arguments, *named, "--egress", kubeconfig=config)
-            assert (ended.code, ended.out) == (5, "52.1.1.1/32\n52.8.8.8/32\n")
-            assert f"not known: unknown (not annotated): west/{bare}" in ended.err
+        async with cluster_of(api_server) as near, cluster_of(other) as far:
+            east, west = Fleet(near), Fleet(far)
+            await east.prepare()
+            await west.prepare()
+            known = {await east.add("east", published(SHARED)): "52.1.1.1"}
+            known[await west.add("west", published(document(outbound=["52.8.8.8"])))] = "52.8.8.8"
+            bare = await west.add("bare")
+            kubelet = await west.add("kubelet", published(SHARED), ready="Unknown", since=ago(minutes=16))
+            agent = await west.add("agent", published(SHARED), agent=False)
+            await west.agent(agent, ready=False, since=ago(minutes=12, seconds=1))
+            which = f"--selector=fleet in ({east.namespace}, {west.namespace})"
+            await check_both(config, which, known=known, unknown=(bare, kubelet, agent))
             assert (tmp_path / "credentials.log").exists()
             (tmp_path / "credentials").write_text("#!/bin/sh\nexit 1\n")
-            ended = await run("nodes", *arguments, *named, "--egress", kubeconfig=config)
+            ended = await run("nodes", which, "--all-contexts", "--egress", kubeconfig=config)
             assert (ended.code, ended.out) == (5, "52.1.1.1/32\n")
             assert (
                 "west: its nodes are not known: the credential plug-in of context west gave no" in ended.err
             )
-            await first.remove()
+            await east.remove()
+
+
+async def check_both(config: Path, which: str, *, known: dict[str, str], unknown: tuple[str, ...]) -> None:
+    """The table and the list of both clusters: what is known, and by name what is not."""
+    ended = await run("nodes", which, "--all-contexts", kubeconfig=config)
+    assert ended.code == 5
+    assert ended.out.splitlines()[0].startswith("CLUSTER")
+    for name, address in known.items():
+        assert "   ok   " in ended.line(name)
+        assert address in ended.line(name)
+        assert ended.line(name).startswith(name.split("-")[0])
+    for name in unknown:
+        assert "   unknown (" in ended.line(name)
+        assert ended.line(name).startswith("west")
+    ended = await run("nodes", which, "--context=east", "--context=west", "--egress", kubeconfig=config)
+    assert (ended.code, ended.out) == (5, "52.1.1.1/32\n52.8.8.8/32\n")
+    for name in unknown:
+        assert f": west/{name}" in ended.err

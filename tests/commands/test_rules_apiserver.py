@@ -90,10 +90,9 @@ async def test_full_annotations(fleet: Fleet, rules: Rules) -> None:
     assert ended.code == 0, ended.err
     assert ended.line(":443").split() == ["tcp/20.20.20.20:443", "443", "2/2", web, "-", "-"]
     assert f"{web} (not this port)" in ended.line(":25")
-    assert [line["FRONTEND"] for line in csv.DictReader((await rules("-o", "csv")).out.splitlines())] == [
-        "tcp/20.20.20.20:25",
-        "tcp/20.20.20.20:443",
-    ]
+    lines = list(csv.DictReader((await rules("-o", "csv")).out.splitlines()))
+    assert [line["frontend"] for line in lines] == ["tcp/20.20.20.20:25", "tcp/20.20.20.20:443"]
+    assert (lines[1]["services"], lines[1]["nodesWithRule"], lines[1]["missing"]) == (web, "2", "")
 
 
 async def test_one_frontend(fleet: Fleet, rules: Rules) -> None:
