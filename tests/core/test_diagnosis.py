@@ -176,6 +176,15 @@ class TestAgent:
         assert diagnosis.cause.name == cause
         assert detail in diagnosis.evidence
 
+    def test_reader_of_another_agent(self) -> None:
+        """An agent that reads from another one which is well has not lost the metadata service."""
+        there = replace(WELL_KNOWN, upstream="http://node-agent")
+        agent = self.agent(("unreachable", "x"), status=Status.STALE, reason=Reason.UNREACHABLE)
+
+        (diagnosis,) = diagnose(findings(there, agent=agent))
+
+        assert (diagnosis.cause.name, diagnosis.sure) == ("no-agent", "possible")
+
     def test_own_tries_count_more(self) -> None:
         """What doctor sees itself goes before what the agent saw."""
         agent = self.agent(("throttled", "HTTP 429: x"), status=Status.STALE, reason=Reason.THROTTLED)

@@ -61,6 +61,7 @@ Doctor = Callable[..., Awaitable[Report]]
 
 async def run_doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> Report:
     """Run it in a thread: a command has an event loop of its own, and the test's servers have this one."""
+    capsys.readouterr()  # what ended before it, such as an agent, has printed its log
     code = await asyncio.to_thread(cli.run, ["doctor", "--json", *arguments])
     captured = capsys.readouterr()
     return Report(code, json.loads(captured.out), captured.err)

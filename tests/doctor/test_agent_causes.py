@@ -25,7 +25,12 @@ async def new_agent(service: Serving, host: pytest.MonkeyPatch, tmp_path: Path) 
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> AgentProcess:
-            given = {"annotations": False, "imds_endpoint": service.url, **settings}
+            given = {
+                "annotations": False,
+                "imds_endpoint": service.url,
+                "stale_after": ENDLESS,
+                **settings,
+            }
             agent = await stack.enter_async_context(agent_running(tmp_path, **given))
             host.setenv("AZURE_LB_METADATA_LISTEN", agent.url.removeprefix("http://"))
             host.setenv("AZURE_LB_METADATA_ADMIN_LISTEN", agent.admin_url.removeprefix("http://"))
@@ -96,7 +101,7 @@ async def test_throttled(service: Serving, new_agent: NewAgent, doctor: Doctor) 
 
 async def test_sometimes_throttled(service: Serving, new_agent: NewAgent, doctor: Doctor) -> None:
     """Throttling that comes and goes is told while the agent still has fresh data; the service is spared."""
-    agent = await new_agent(poll_interval="300ms", stale_after=ENDLESS)
+    agent = await new_agent(poll_interval="300ms")
     await agent.until_ready()
     service.simulator.set_fault({"name": "throttled", "times": 4})
     await agent.more_attempts(4, "throttled")
@@ -187,6 +192,28 @@ async def test_upstream(
 
     report.is_healthy()
     assert service.url not in "".join(report.value["lookedAt"])
+
+
+async def test_upstream_is_gone(
+    new_agent: NewAgent, host: pytest.MonkeyPatch, doctor: Doctor, tmp_path: Path, service: Serving
+) -> None:
+    """Of an agent that reads from the node's agent, that one is asked; the metadata service is not."""
+    async with agent_running(tmp_path, annotations=False, imds_endpoint=service.url) as of_node:
+        await of_node.until_ready()
+        upstream = of_node.url
+        agent = await new_agent(annotations=None, imds_endpoint=None, upstream=upstream, stale_after="400ms")
+        await agent.until_ready()
+        host.setenv("AZURE_LB_METADATA_UPSTREAM", upstream)
+        (await doctor()).is_healthy()
+        asked = service.simulator.counters.requests
+    await until(agent.document, lambda reply: reply.state == "stale")
+
+    report = await doctor()
+
+    report.names_first("no-agent", sure="certain")
+    assert upstream in report.told("no-agent")
+    assert report.causes == ["no-agent"]
+    assert service.simulator.counters.requests - asked < 10
 
 
 class TestCluster:

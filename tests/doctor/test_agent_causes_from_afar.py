@@ -41,7 +41,13 @@ async def in_pod(
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> AgentProcess:
-            given = {"imds_endpoint": service.url, "node_name": NODE, "kubeconfig": kubeconfig, **settings}
+            given = {
+                "imds_endpoint": service.url,
+                "node_name": NODE,
+                "kubeconfig": kubeconfig,
+                "stale_after": "1h",
+                **settings,
+            }
             agent = await stack.enter_async_context(agent_running(tmp_path, **given))
             api_server.agent = agent
             await agent.until_ready()

@@ -102,7 +102,9 @@ async def _ask_agent(parsed: Namespace, place: Place) -> AgentExamination | None
         upstream = place.settings.upstream
         if parsed.upstream or upstream == "imds" or agent.evidence.status is Status.OK:
             return agent
-        return await examine_agent(upstream, api=over_http(session, upstream), admin=None)
+        of_node = await examine_agent(upstream, api=over_http(session, upstream), admin=None)
+        well = of_node.evidence.status is Status.OK and of_node.evidence.node == agent.evidence.node
+        return agent if well else of_node
 
 
 def _asks_service(parsed: Namespace, place: Place, agent: AgentEvidence | None) -> bool:

@@ -95,6 +95,7 @@ def _surroundings(settings: Settings, *, seen_from: Sequence[IPAddress], in_pod:
         timeout=settings.imds_timeout,
         settle=_SETTLING * settings.write_splay,
         node_name=settings.node_name,
+        upstream="" if settings.upstream == "imds" else settings.upstream,
         host_network=_in_host_network(settings.node_address) if in_pod else True,
         proxies=_proxies(os.environ),
         misspelt=misspelt_variables(os.environ),

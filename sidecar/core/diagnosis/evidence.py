@@ -245,6 +245,8 @@ class Surroundings:
     settle: float = 300.0
     """Seconds after which the Node has what the agent knows, unless something is wrong."""
     node_name: str | None = None
+    upstream: str = ""
+    """The node agent that the agent here reads from; empty: it asks the metadata service itself."""
     same_host: bool = True
     """Whether the agent that was asked should be that of this machine."""
     host_network: bool | None = None

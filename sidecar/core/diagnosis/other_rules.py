@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sidecar.core import views
 from sidecar.core.diagnosis.cause import Diagnosis, Sureness
-from sidecar.core.diagnosis.evidence import Findings
+from sidecar.core.diagnosis.evidence import AgentEvidence, Findings
 from sidecar.core.diagnosis.service_rules import found
 from sidecar.core.document import Document
 from sidecar.core.outcome import Reason, Status
@@ -43,6 +43,7 @@ def agent_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
     if not agent.reached:
         yield found("no-agent", Sureness.CERTAIN, f"no agent answers at {agent.where}: {agent.detail}")
         return
+    yield from _of_upstream(agent, findings.surroundings.upstream)
     if agent.overdue:
         yield found("agent-stuck", Sureness.CERTAIN, f"/livez says: {agent.overdue}")
     if own is not None and agent.node not in {None, own} and findings.surroundings.same_host:
@@ -52,6 +53,13 @@ def agent_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
     if agent.unready and agent.status not in {None, Status.STARTING}:
         text = f"/readyz says: {agent.unready}, though there are data: is the file of --file writable?"
         yield found("agent-not-ready", Sureness.LIKELY, text)
+
+
+def _of_upstream(agent: AgentEvidence, upstream: str) -> Iterator[Diagnosis]:
+    """An agent that reads from another one which answers, and still has no fresh data."""
+    if upstream and agent.where != upstream and agent.status in {Status.STARTING, Status.STALE}:
+        told = f"the agent here is {agent.status}: {agent.reason}; it reads from {upstream}"
+        yield found("no-agent", Sureness.POSSIBLE, told, "that one answers doctor at this moment")
 
 
 def data_diagnoses(findings: Findings) -> Iterator[Diagnosis]:

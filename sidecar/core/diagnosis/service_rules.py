@@ -44,7 +44,8 @@ def service_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
     """The causes between the agent and the metadata service, or in that service."""
     if findings.service is not None:
         yield from _of_tries(findings.service, findings)
-    if findings.service is None or not findings.service.failures:
+    asks_itself = not findings.surroundings.upstream
+    if asks_itself and (findings.service is None or not findings.service.failures):
         yield from _of_agent(findings)
 
 
