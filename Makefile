@@ -108,8 +108,9 @@ doctor-docs: venv-dev ## Write docs/doctor.md from the table of causes
 dashboard: venv-dev ## Write the chart's dashboard from the table of its panels
 	$(BIN)/python -m tests.monitoring.dashboard
 
-pictures: venv-dev ## Take the pictures of the status page in docs/images/ anew (needs Chromium)
+pictures: venv-dev ## Take the pictures in docs/images/ anew (needs Chromium, Prometheus and Helm)
 	$(BIN)/python -m tests.browser.pictures
+	$(BIN)/python -m tests.monitoring.picture
 
 faults: venv-dev ## Write docs/faults.md from the marks of the tests
 	$(BIN)/python -m tests.faults

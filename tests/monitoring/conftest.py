@@ -16,8 +16,10 @@ def _leave_out(text: str) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def programs() -> None:
-    """Prometheus from Debian, and Helm to render the rules with."""
+def programs(request: pytest.FixtureRequest) -> None:
+    """Prometheus from Debian, and Helm to render the rules with, where a test needs them."""
+    if not any(item.get_closest_marker("prometheus") for item in request.session.items):
+        return
     if reason := prometheus.missing():
         _leave_out(f"{reason}; enable with: {prometheus.ENABLE_COMMAND}")
     try:
