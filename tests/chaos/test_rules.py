@@ -187,3 +187,18 @@ def test_another_node_and_tampering(rules: Rules) -> None:
     rules.put_right()
     with pytest.raises(Violation):
         rules.annotated(5, "another", {})
+
+
+def test_key_of_somebody_else(rules: Rules) -> None:
+    """A forged key stays where the agent has no value for it, and nowhere else."""
+    none = {**WIRE, "publicIpAddresses": []}
+    rules.answered(2, parsed(none))
+    rules.forged(2, {"public-ips": "6.6.6.6"})
+    rules.put_right()
+    for at in (3, 4, 9):
+        rules.answered(at, parsed(none))
+    rules.annotated(10, "uid", {**sight(none), "public-ips": "6.6.6.6"})
+    with pytest.raises(Violation, match="public-ips"):
+        rules.annotated(12, "uid", {**sight(none), "public-ips": "7.7.7.7"})
+    with pytest.raises(Violation, match="public-ips"):
+        rules.annotated(14, "uid", {**sight(), "public-ips": "6.6.6.6"})

@@ -146,9 +146,8 @@ class FakeWorld:
 
     @asynccontextmanager
     async def _forged(self) -> AsyncIterator[None]:
-        self._rules.tampered = True
         self._server.nodes[NODE].annotations |= FORGED
-        self._rules.writes_are_late(until=time.monotonic())
+        self._rules.forged(time.monotonic(), ours(FORGED))
         yield
 
     async def annotations(self) -> tuple[str, dict[str, str]] | None:
@@ -234,9 +233,10 @@ class RealWorld:
 
     @asynccontextmanager
     async def _forged(self) -> AsyncIterator[None]:
-        self._rules.tampered = True
+        # Told before, too: a look may see it before this is over.
+        self._rules.forged(time.monotonic(), ours(FORGED))
         await self._cluster.annotate(self.node, FORGED)
-        self._rules.writes_are_late(until=time.monotonic())
+        self._rules.forged(time.monotonic(), ours(FORGED))
         yield
 
     async def annotations(self) -> tuple[str, dict[str, str]] | None:
