@@ -1,6 +1,8 @@
 """The admin listener."""
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.api.admin import AdminApplication
 from sidecar.metrics import Metrics
@@ -63,6 +65,24 @@ async def test_metrics(accept: str, content_type: str) -> None:
     assert reply.headers["Content-Type"] == content_type
     assert b"azure_lb_metadata_build" in reply.body
     assert reply.body.endswith(b"# EOF\n") is ("openmetrics" in content_type)
+
+
+async def test_both_formats_say_the_same() -> None:
+    """Parsers of both formats, the strict one of OpenMetrics among them, read the same samples."""
+    async with served(admin()) as get:
+        texts = [
+            (await get("/metrics", Accept=accept)).text for accept in ("", "application/openmetrics-text")
+        ]
+
+    # The function alone has no annotations.
+    strict = openmetrics.text_string_to_metric_families(texts[1])  # type: ignore[no-untyped-call]
+    families = (text_string_to_metric_families(texts[0]), strict)
+    plain, open_metrics = (
+        {(sample.name, *sample.labels.items()) for family in each for sample in family.samples}
+        for each in families
+    )
+    assert plain == open_metrics
+    assert len(plain) > 50
 
 
 async def test_refusals() -> None:

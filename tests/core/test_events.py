@@ -1,7 +1,9 @@
 """When an agent tells of its Node in an Event, and what it says."""
 
 import itertools
+import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -230,6 +232,12 @@ def test_change_while_the_agent_was_away(answers_first: bool) -> None:  # noqa: 
     telling.see(answer(MOVED))
     telling.until(1000)
     assert telling.reasons == [EventReason.OUTBOUND_IPS_CHANGED]
+
+
+def test_page_names_every_reason() -> None:
+    """docs/events.md has every reason, and no other."""
+    page = Path(__file__).parents[2].joinpath("docs", "events.md").read_text()
+    assert {*re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)} == {*EventReason}
 
 
 def test_notes_are_short(telling: Telling) -> None:

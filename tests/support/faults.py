@@ -80,7 +80,8 @@ def outage(reason: str) -> Promise:
         served="The last good data, ageing; `stale` from stale-after on. Readiness stays.",
         annotated=f"Nothing is removed; `status: stale`, `reason: {reason}` after one to two stale-after.",
         logged=(
-            "`poll-failed` once for each new reason, `status-changed` when stale;"
+            "`poll-failed` once for each new reason, `status-changed` when stale, then `poll-still-failing`"
+            " at rising intervals;"
             f' `attempts_total{{outcome="{reason}"}}`.'
         ),
         recovery="With the first answer: `ok` at once, on the Node within the splay.",
