@@ -102,28 +102,21 @@ async def _asked(fetch: Fetch, path: str) -> dict[str, bytes]:
 
 
 def _evidence(where: str, document: Fetched, bodies: Mapping[str, bytes]) -> AgentEvidence:
-    headers, now = document.headers, clock.now()
+    headers = document.headers
     answer = interpret(
-        Response(
-            status=document.status,
-            body=document.body,
-            age=headers.get("Age"),
-            node=headers.get("Azure-LB-Metadata-Node"),
-            agent_status=headers.get("Azure-LB-Metadata-Status"),
-        ),
+        Response(status=document.status, body=document.body, age=headers.get("Age")),
         node=None,
         last=None,
-        now=now,
+        now=clock.now(),
     )
     known = answer if isinstance(answer, UpstreamAnswer) else None
     attempts = _attempts(bodies.get("/", b""))
     status = headers.get("Azure-LB-Metadata-Status", "")
-    node = headers.get("Azure-LB-Metadata-Node")
     return AgentEvidence(
         where=where,
         reached=True,
-        detail="" if known is not None else _detail(document, answer),
-        node=None if node is None else printable(node),
+        detail=_detail(document, answer) if isinstance(answer, Failure) else "",
+        node=printable(headers.get("Azure-LB-Metadata-Node", "")) or None,
         status=Status(status) if status in set(Status) else None,
         reason=known.reason if known is not None else _last_reason(attempts),
         revision=headers.get("Azure-LB-Metadata-Revision"),
@@ -137,13 +130,11 @@ def _evidence(where: str, document: Fetched, bodies: Mapping[str, bytes]) -> Age
     )
 
 
-def _detail(document: Fetched, answer: object) -> str:
+def _detail(document: Fetched, failure: Failure) -> str:
     if document.status == 403:
         return _FORWARDED_NOTE
     told = member(document.body, "detail")
-    if isinstance(told, str):
-        return printable(told)
-    return answer.detail if isinstance(answer, Failure) else ""
+    return printable(told) if isinstance(told, str) else failure.detail
 
 
 def _last_reason(attempts: tuple[AgentAttempt, ...]) -> Reason | None:

@@ -66,6 +66,8 @@ async def _examine_here(parsed: Namespace, place: Place) -> Examination:
         service = await examine_service(place.settings, tries=parsed.tries)
     node = place.settings.node_name or (None if evidence is None else evidence.node)
     cluster, secrets, notes = await _ask_cluster(parsed, place, node=node, agent=evidence)
+    if evidence is not None and not evidence.reached and not place.in_pod:
+        notes = (*notes, "an operator's machine looks at a node with --node NAME")
     clocks = {
         "the metadata service": None if service is None else service.ahead,
         "the API server": None if cluster is None else cluster.ahead,
