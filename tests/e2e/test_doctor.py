@@ -19,12 +19,18 @@ COMMAND_DEADLINE_S = 120.0
 STALE_DEADLINE_S = 60.0
 
 
-@pytest.fixture
-def release(kubernetes_cluster: KubernetesCluster) -> Iterator[Release]:
-    """A release of the test's own, on all nodes, annotated."""
+@pytest.fixture(scope="module")
+def installation(kubernetes_cluster: KubernetesCluster) -> Iterator[Release]:
+    """A release of these tests' own, on all nodes; each leaves it as it found it."""
     with installed(kubernetes_cluster, "doctor-command", values={"imds.staleAfter": "3s"}) as release:
-        release.await_keys(lambda keys: keys.get("status") == "ok")
         yield release
+
+
+@pytest.fixture
+def release(installation: Release) -> Release:
+    """That release when it is well on all nodes."""
+    installation.await_keys(lambda keys: keys.get("status") == "ok")
+    return installation
 
 
 def in_pod(release: Release, node: str, *arguments: str) -> dict[str, Any]:

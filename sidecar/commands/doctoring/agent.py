@@ -17,8 +17,8 @@ from sidecar.sources import reading
 
 __all__ = ["AgentExamination", "Fetched", "LostError", "examine_agent", "over_http"]
 
-_TIMEOUT = 5.0
-"""Seconds for each request: an agent answers at once."""
+_TIMEOUT = 10.0
+"""Seconds for each request: an agent answers at once, unless its machine is very busy."""
 
 _DOCUMENT = "/v1/loadbalancer"
 _FORWARDED_NOTE = "its document is not given to those who come by way of the API server"
