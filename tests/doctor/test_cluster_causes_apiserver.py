@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.core.annotations import Layout
 from tests.chart.policy import PREFIX, agent_held
 from tests.doctor.support import Doctor
 from tests.support.agent import until
@@ -268,6 +269,29 @@ class TestAsOperator:
     async def test_outdated(self, fleet: Fleet, doctor_of: Doctor) -> None:
         """Annotations that no heartbeat has refreshed for hours are not the present."""
         name = await fleet.add("forgotten", published(KNOWN, observed=ago(hours=9)))
+
+        (await doctor_of(name)).names_first("annotations-outdated", sure="certain")
+
+    async def test_unannotated(self, fleet: Fleet, doctor_of: Doctor) -> None:
+        """A Node without a word of its agent, whose pod is ready."""
+        name = await fleet.add("blank")
+
+        (await doctor_of(name)).names_first("annotations-behind", sure="likely")
+
+    async def test_without_annotations(self, fleet: Fleet, doctor_of: Doctor) -> None:
+        """An agent that is not to annotate needs neither annotations nor rights."""
+        name = await fleet.add("quiet", agent=False)
+        await fleet.agent(name, arguments=["--no-annotations"])
+
+        (await doctor_of(name)).is_healthy()
+
+    async def test_other_prefix(self, fleet: Fleet, doctor_of: Doctor) -> None:
+        """The prefix is that of the node's agent."""
+        layout = Layout(prefix="lb.example.com")
+        name = await fleet.add(
+            "elsewhere", published(KNOWN, observed=ago(hours=9), layout=layout), agent=False
+        )
+        await fleet.agent(name, arguments=["--annotation-prefix=lb.example.com"])
 
         (await doctor_of(name)).names_first("annotations-outdated", sure="certain")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sidecar import clock
 from sidecar.core.agents import AgentPod, agent_of
-from sidecar.core.annotations import Layout, field_manager, found, own
+from sidecar.core.annotations import DEFAULT_PREFIX, Layout, field_manager, found, own
 from sidecar.core.diagnosis.clocks import seconds_ahead
 from sidecar.core.diagnosis.evidence import ClusterEvidence, PodEvidence, ProblemKind
 from sidecar.core.document import Document
@@ -59,34 +59,34 @@ async def examine_as_agent(examiner: Examiner, node: str, *, prefix: str) -> Clu
 
 
 async def examine_as_operator(
-    examiner: Examiner, node: str, *, prefix: str, namespace: str | None
+    examiner: Examiner, node: str, *, prefix: str | None, namespace: str | None
 ) -> ClusterExamination:
     """Look from an operator's machine, with the operator's credentials.
 
     Args:
         examiner: With the operator's credentials.
         node: Name of the Node.
-        prefix: Of the agents' annotations.
+        prefix: Of the agents' annotations; ``None``: as the node's agent has it.
         namespace: Where the agents are; ``None``: anywhere.
     """
-    evidence = ClusterEvidence(node_name=node, prefix=prefix)
+    evidence = ClusterEvidence(node_name=node, prefix=prefix or DEFAULT_PREFIX)
     try:
         seen = await examiner.node(node)
     except KubernetesError as error:
         return ClusterExamination(replace(evidence, problem=problem_of(error)))
-    examination = ClusterExamination(
-        _with_node(evidence, seen), seconds_ahead(seen.date, now=clock.now().utc)
-    )
+    ahead = seconds_ahead(seen.date, now=clock.now().utc)
     try:
         pods = await examiner.fleet.agent_pods(namespace=namespace, node=node)
     except KubernetesError as error:
-        return replace(examination, notes=(f"the agent's pod could not be looked for: {error.args[0]}",))
-    pod = agent_of(node, pods, prefix=prefix)
-    if pod is not None:
-        return await _with_pod(examiner, pod, examination)
-    obstacles = await _obstacles(examiner, node, namespace=namespace)
-    evidence = replace(examination.evidence, pod_missing=True, obstacles=obstacles)
-    return replace(examination, evidence=evidence)
+        note = f"the agent's pod could not be looked for: {error.args[0]}"
+        return ClusterExamination(_with_node(evidence, seen), ahead, notes=(note,))
+    pod = agent_of(node, pods, prefix=evidence.prefix) or agent_of(node, pods, prefix=None)
+    if pod is None:
+        obstacles = await _obstacles(examiner, node, namespace=namespace)
+        evidence = replace(evidence, pod_missing=True, obstacles=obstacles)
+        return ClusterExamination(_with_node(evidence, seen), ahead)
+    evidence = replace(evidence, prefix=prefix or pod.prefix or DEFAULT_PREFIX)
+    return await _with_pod(examiner, pod, ClusterExamination(_with_node(evidence, seen), ahead))
 
 
 async def _obstacles(examiner: Examiner, node: str, *, namespace: str | None) -> list[str]:
@@ -107,19 +107,19 @@ async def _obstacles(examiner: Examiner, node: str, *, namespace: str | None) ->
 
 async def _with_pod(examiner: Examiner, pod: AgentPod, examination: ClusterExamination) -> ClusterExamination:
     """Add what is known of the agent's pod, and of the rights of its service account."""
+    evidence = examination.evidence
+    annotates = pod.prefix == evidence.prefix
+    told = PodEvidence(name=str(pod), ready=pod.serves, trouble=pod.trouble, annotates=annotates)
     try:
         seen = await examiner.pod(pod.namespace, pod.name)
     except KubernetesError as error:
         note = f"the pod {pod} could not be read: {error.args[0]}"
-        return replace(examination, pod=pod, notes=(*examination.notes, note))
-    account = f"{pod.namespace}/{seen.service_account}"
-    told = PodEvidence(name=str(pod), ready=pod.serves, trouble=pod.trouble, host_network=seen.host_network)
-    evidence = replace(
-        examination.evidence,
-        pod=told,
-        identity=f"service account {account}",
-        rights=await _rights(examiner, examination.evidence.node_name, service_account=account),
-    )
+        return replace(examination, evidence=replace(evidence, pod=told), pod=pod, notes=(note,))
+    evidence = replace(evidence, pod=replace(told, host_network=seen.host_network))
+    if annotates:
+        account = f"{pod.namespace}/{seen.service_account}"
+        rights = await _rights(examiner, evidence.node_name, service_account=account)
+        evidence = replace(evidence, identity=f"service account {account}", rights=rights)
     return replace(examination, evidence=evidence, pod=pod, seen=seen)
 
 

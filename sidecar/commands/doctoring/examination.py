@@ -19,7 +19,6 @@ from sidecar.commands.doctoring.service import ServiceExamination, examine_servi
 from sidecar.commands.doctoring.surroundings import Place
 from sidecar.commands.targets import agent_url, url_of
 from sidecar.core.agents import AgentPod
-from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.diagnosis.evidence import AgentEvidence, ClusterEvidence, Findings
 from sidecar.core.outcome import Reason, Status
 from sidecar.kube import KubeConfigError, KubernetesError
@@ -165,7 +164,6 @@ async def _secrets(examiner: Examiner) -> Sequence[str]:
 
 async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
     """Look at a node from an operator's machine."""
-    prefix = parsed.annotation_prefix or DEFAULT_PREFIX
     async with AsyncExitStack() as stack:
         examiner = await stack.enter_async_context(
             connect_examiner(
@@ -173,7 +171,7 @@ async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
             )
         )
         cluster = await examine_as_operator(
-            examiner, parsed.node, prefix=prefix, namespace=parsed.agent_namespace
+            examiner, parsed.node, prefix=parsed.annotation_prefix, namespace=parsed.agent_namespace
         )
         agent, notes = await _ask_pod(examiner, cluster)
         secrets = await _secrets(examiner)

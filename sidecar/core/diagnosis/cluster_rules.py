@@ -137,6 +137,9 @@ def _behind(agent: AgentEvidence, cluster: ClusterEvidence, findings: Findings) 
 def _outdated(cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
     """Where the annotations are all there is: whether they are still the agent's word."""
     status = cluster.annotations.get("status")
+    if status is None and cluster.pod is not None and cluster.pod.ready and cluster.pod.annotates:
+        told = f"the agent's pod {cluster.pod.name} is ready, and the Node has no annotation of it"
+        yield found("annotations-behind", Sureness.LIKELY, told)
     if status in {Status.STARTING, Status.STALE}:
         yield found("annotations-outdated", Sureness.CERTAIN, f"the annotation status says {status}")
         return

@@ -203,6 +203,8 @@ class PodEvidence:
     trouble: str = ""
     """Why it is not ready, in the cluster's words."""
     host_network: bool = False
+    annotates: bool = True
+    """Whether it is set to publish to the Node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
