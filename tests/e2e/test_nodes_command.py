@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness.cluster import KubernetesCluster
+from tests.e2e.harness.control_plane import NODE_GRACE_S
 from tests.e2e.harness.layout import CHECKOUT, NODES
 from tests.e2e.harness.release import Release, installed
 from tests.e2e.harness.simulator import public_ip
@@ -19,8 +20,8 @@ from tests.support.processes import poll_until
 NAMESPACE = "nodes-command"
 COMMAND_DEADLINE_S = 60.0
 UNREADY_DEADLINE_S = 60.0
-UNKNOWN_DEADLINE_S = 150.0
-"""The node controller waits 50 s for a kubelet; it looks every 5 s."""
+UNKNOWN_DEADLINE_S = 100.0 + NODE_GRACE_S
+"""The node controller grants a kubelet some seconds of silence."""
 
 
 @pytest.fixture

@@ -20,7 +20,10 @@ from tests.e2e.harness.layout import (
 from tests.e2e.harness.system import CommandError, Daemon, in_network, run
 from tests.support.apiserver import kubeconfig
 
-__all__ = ["ControlPlane"]
+__all__ = ["NODE_GRACE_S", "ControlPlane"]
+
+NODE_GRACE_S = 20
+"""Seconds without a word of its kubelet after which a node is not Ready."""
 
 READY_DEADLINE_S = 60.0
 SECURE_PORT = 6443
@@ -147,6 +150,8 @@ class ControlPlane:
             "use-service-account-credentials": "true",
             "leader-elect": "false",
             "bind-address": "127.0.0.1",
+            "node-monitor-grace-period": f"{NODE_GRACE_S}s",
+            "node-monitor-period": "1s",
         }
         scheduler = {
             "kubeconfig": str(self.kubeconfig_of("system:kube-scheduler")),

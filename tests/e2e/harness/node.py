@@ -226,6 +226,8 @@ class Node:
             },
             # Seconds for minutes: a container that ends to be started anew is not kept waiting.
             "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
+            # Renewed in a quarter of this, several times in what the control plane grants a node.
+            "nodeLeaseDurationSeconds": 12,
             "localStorageCapacityIsolation": False,
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
