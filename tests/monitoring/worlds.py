@@ -16,6 +16,14 @@ __all__ = ["NODES", "SECONDS_FOR_MINUTES", "World", "world_of"]
 
 NODES = tuple(f"aks-nodepool1-12345678-vmss00000{number}" for number in range(5))
 
+SETTINGS: Settings = {
+    "annotations": False,
+    "poll_interval": "200ms",
+    "stale_after": "2s",
+    "absent_after": "1s",
+}
+"""Slow enough that a busy machine does not make data stale, fast enough to wait for."""
+
 SECONDS_FOR_MINUTES: Mapping[str, Value] = {
     "prometheusRule.changedWithinSeconds": 3,
     **{
@@ -53,7 +61,7 @@ class World:
         self, service: Serving, node: str = NODES[0], **settings: str | bool | None
     ) -> AgentProcess:
         """An agent on a node, which is scraped as the chart's monitors have it."""
-        own: Settings = {"annotations": False, "imds_endpoint": service.url, "node_name": node}
+        own: Settings = {**SETTINGS, "imds_endpoint": service.url, "node_name": node}
         agent = await self.stack.enter_async_context(agent_running(self.directory, **{**own, **settings}))
         self.agents[node] = agent
         self.prometheus.scrape(agent.admin_url, **labels_of(node))
