@@ -34,6 +34,7 @@ class Publishing:
     nodes: FakeNodes = field(default_factory=FakeNodes)
     layout: Layout = LAYOUT
     random: Callable[[], float] = lambda: 0.5
+    patience: float = 0.5
     agent: Agent = field(init=False)
     frame: Frame = field(init=False)
 
@@ -46,7 +47,7 @@ class Publishing:
             write_splay=30,
             resync_interval=900,
             heartbeat_interval=3600,
-            patience=0.5,
+            patience=self.patience,
         )
         self.frame = self.agent.frame(
             NodePublisher(
