@@ -30,6 +30,12 @@ _Entry = TypeVar("_Entry")
 
 _PROTOCOL = re.compile(r"[a-z0-9]{1,16}")
 _DIGITS = re.compile(r"[0-9]{1,5}")
+_MOST_VALUES = 250_000
+"""Commas and opening brackets of a body that is parsed: more than a hundred times those of 250 rules.
+
+Parsed JSON of the worst kind takes a hundred times its bytes; so limited, it takes some 30 MiB, which
+an agent has.
+"""
 _MOST_ENTRIES = 10_000
 """Entries of one list that are looked at: forty times the rules of a load balancer.
 
@@ -98,6 +104,8 @@ def parse_json(body: bytes) -> object:
     """
     if not body.strip():
         raise MalformedError("the body is empty")
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise MalformedError(f"the body has more than {_MOST_VALUES} values")
     try:
         # Unlike json.loads it reports too much depth and too many digits as a ValueError.
         return from_json(body.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)

@@ -17,11 +17,8 @@ __all__ = ["ERRORS", "USER_AGENT", "Client", "TooLargeError", "compressed", "fai
 
 USER_AGENT = f"azure-lb-metadata/{sidecar.__version__}"
 
-_BODY_LIMIT = 1024 * 1024
-"""Bytes of a body that are read: thirty times a document of 250 rules.
-
-As JSON of the worst kind they take some 30 MiB, which an agent has.
-"""
+_BODY_LIMIT = 4 * 1024 * 1024
+"""Bytes of a body that are read: more than a hundred times a document of 250 rules."""
 
 
 class TooLargeError(Exception):
@@ -81,7 +78,7 @@ async def read(response: aiohttp.ClientResponse) -> bytes:
     """The whole body.
 
     Raises:
-        TooLargeError: it is longer than 1 MiB; the rest is not read, so the response must be left,
+        TooLargeError: it is longer than 4 MiB; the rest is not read, so the response must be left,
             which closes the connection.
         aiohttp.ClientOSError: the connection was reset.
         aiohttp.ClientPayloadError: the connection was closed too early, or the body is not HTTP.

@@ -123,7 +123,7 @@ PROMISES = (
         tests=("tests/sources/test_imds.py",),
     ),
     Mutation(
-        promise="A body is read up to 1 MiB",
+        promise="A body is read up to 4 MiB",
         file="sidecar/sources/reading.py",
         old="if len(body) > _BODY_LIMIT:",
         new="if len(body) > 100 * _BODY_LIMIT:",

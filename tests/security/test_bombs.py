@@ -17,7 +17,7 @@ from sidecar.sources.imds import IMDSSource
 from sidecar.sources.upstream import UpstreamSource
 from tests.fuzz.cost import calls_counted, memory_measured
 from tests.security.hostile import BOMB
-from tests.support.faults import Origin, fault, outage
+from tests.support.faults import Origin, also_shows, fault, outage
 from tests.support.raw_server import RawServer, raw_server, response
 
 PEAK = 32 * 1024 * 1024
@@ -102,19 +102,33 @@ TINY = {
 
 FIRST = b'{"frontendIpAddress":"20.1.2.3","privateIpAddress":"10.240.0.4"}'
 
-LONGEST = 1024 * 1024
+LONGEST = 4 * 1024 * 1024
 """Bytes of a body that are read."""
 
+MOST_VALUES = 250_000
+"""Commas and opening brackets of a body that is parsed."""
 
-def of_many(entry: bytes, first: bytes) -> bytes:
-    """The longest answer of nothing but such entries, after the first one."""
-    head, tail = b'{"loadbalancer":{"publicIpAddresses":[' + first, b"]}}"
-    return head + (b"," + entry) * ((LONGEST - len(head + tail)) // len(b"," + entry)) + tail
+
+def values(text: bytes) -> int:
+    """The number of commas and opening brackets."""
+    return sum(map(text.count, (b",", b"[", b"{")))
+
+
+def of_many(entry: bytes, first: bytes, *, amount: int) -> bytes:
+    """An answer of so many such entries, after the first one."""
+    return b'{"loadbalancer":{"publicIpAddresses":[' + first + (b"," + entry) * amount + b"]}}"
+
+
+def worst(entry: bytes, first: bytes) -> bytes:
+    """The longest answer of nothing but such entries that is parsed."""
+    return of_many(
+        entry, first, amount=(MOST_VALUES - values(of_many(entry, first, amount=0))) // values(b"," + entry)
+    )
 
 
 @fault(
     Origin.SERVICE,
-    "A MiB of tiny wrong entries",
+    "Hundreds of thousands of tiny wrong entries",
     outage("malformed").but(
         served=(
             "The last good data, if not one of the first 10,000 entries is right, else what is right among"
@@ -122,7 +136,8 @@ def of_many(entry: bytes, first: bytes) -> bytes:
         ),
         logged=(
             "`poll-failed`, or `entries-dropped` once with their number; those beyond 10,000 are not"
-            ' looked at: `dropped_entries_total{cause="too-many"}`.'
+            ' looked at: `dropped_entries_total{cause="too-many"}`. A body of more than 250,000 values is'
+            " malformed and not even parsed."
         ),
     ),
 )
@@ -130,7 +145,7 @@ def of_many(entry: bytes, first: bytes) -> bytes:
 @pytest.mark.parametrize("first", [b"0", FIRST], ids=["none-right", "one-right"])
 def test_tiny_entries(entry: bytes, first: bytes) -> None:
     """An answer of hundreds of thousands of wrong entries costs no more memory than an agent has to spare."""
-    body = of_many(entry, first)
+    body = worst(entry, first)
     outcomes: list[Outcome] = []
     with memory_measured() as memory:
         outcomes.append(interpret(200, body))
@@ -147,3 +162,19 @@ def test_tiny_entries(entry: bytes, first: bytes) -> None:
             assert sum(dropped.count for dropped in outcome.dropped) == body.count(b"," + entry)
     assert memory.amount < 40 * 1024 * 1024
     assert calls.amount < 500_000
+
+
+@also_shows("Hundreds of thousands of tiny wrong entries")
+@pytest.mark.parametrize("entry", TINY.values(), ids=TINY)
+def test_too_many_values(entry: bytes) -> None:
+    """A body of the longest length full of tiny values is refused before it costs anything."""
+    empty = of_many(entry, FIRST, amount=0)
+    body = of_many(entry, FIRST, amount=(LONGEST - len(empty)) // len(b"," + entry))
+    outcomes: list[Outcome] = []
+    with memory_measured() as memory:
+        outcomes.append(interpret(200, body))
+
+    assert outcomes == [
+        Failure(Reason.MALFORMED, detail="the body has more than 250000 values", status=200),
+    ]
+    assert memory.amount < 1024 * 1024

@@ -357,27 +357,27 @@ class TestBody:
         "A body of 64 MiB",
         outage("malformed").but(
             logged=(
-                "`poll-failed` with the limit of 1 MiB, at which reading stops;"
+                "`poll-failed` with the limit of 4 MiB, at which reading stops;"
                 ' `attempts_total{outcome="malformed"}`.'
             )
         ),
     )
     @pytest.mark.parametrize("length", ["Content-Length: 67108864", "Transfer-Encoding: chunked"])
     async def test_reading_stops_at_the_limit(self, new_source: NewSource, length: str) -> None:
-        """A body over 1 MiB is malformed and not read on, whether its length was announced or not."""
+        """A body over 4 MiB is malformed and not read on, whether its length was announced or not."""
         piece = b"x" * 65536
         chunk = b"10000\r\n" + piece + b"\r\n" if "chunked" in length else piece
         pieces = [response("200 OK", b"", length), *[chunk] * 1024]
         async with raw_server(lambda _: pieces) as server:
             failure = await fetch_failure(new_source(server.url))
 
-        assert failure == Failure(Reason.MALFORMED, detail="the body is larger than 1048576 bytes")
+        assert failure == Failure(Reason.MALFORMED, detail="the body is larger than 4194304 bytes")
         # What the client did not read stayed in the buffers of the loopback.
         assert server.sent < 32 * 1024 * 1024
 
     async def test_body_at_the_limit(self, new_source: NewSource) -> None:
-        """A body of exactly 1 MiB is read."""
-        body = DOCUMENT + b" " * (1024 * 1024 - len(DOCUMENT))
+        """A body of exactly 4 MiB is read."""
+        body = DOCUMENT + b" " * (4 * 1024 * 1024 - len(DOCUMENT))
         async with raw_server(lambda _: response("200 OK", body)) as server:
             assert (await fetch_answer(new_source(server.url))).body == body
 
