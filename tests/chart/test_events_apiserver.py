@@ -139,11 +139,13 @@ async def test_forbidden_event(cluster: Cluster, held: Identity, case: str) -> N
     assert refused.value.status == 422
 
 
-async def test_forbidden_uid(cluster: Cluster, held: Identity) -> None:
-    """The UID must be the own Node's name, or the Event would be shown with another object."""
-    own = regarding(name=held.node)
+@pytest.mark.parametrize("member", ["name", "uid", "kind", "apiVersion", "namespace"])
+async def test_forbidden_member(cluster: Cluster, held: Identity, member: str) -> None:
+    """Each member of `regarding` must be the own Node's, or the Event would be shown with another object."""
+    own = {"apiVersion": "v1", "kind": "Node", "name": held.node, "uid": held.node}
+    other = "default" if member == "namespace" else "other"
     with pytest.raises(ApiError, match="own Node only"):
-        await create(cluster, held, **own)
+        await create(cluster, held, **regarding(**{**own, member: other}))
 
 
 async def test_forbidden_labels(cluster: Cluster, held: Identity) -> None:
@@ -181,6 +183,18 @@ async def test_forbidden_change_of_others(cluster: Cluster, held: Identity) -> N
         )
     with pytest.raises(ApiError, match="ValidatingAdmissionPolicy"):
         await cluster.request("DELETE", f"{EVENTS}/{name}", token=held.token)
+
+
+async def test_forbidden_taking_over(cluster: Cluster, held: Identity) -> None:
+    """An Event of somebody else may not be made one of the own, which the core group would let through."""
+    name = f"taken.{held.namespace}"
+    others = event(held, name=name, reportingController="example.com/other")
+    await cluster.request("POST", EVENTS, body=others)
+    ours = {"reportingComponent": "azure-lb-metadata.io/agent"}
+    path = f"/api/v1/namespaces/default/events/{name}"
+    with pytest.raises(ApiError, match="an agent reports as"):
+        await cluster.request("PATCH", path, body=ours, content_type=MERGE_PATCH, token=held.token)
+    await cluster.request("PATCH", path, body=ours, content_type=MERGE_PATCH)
 
 
 async def test_own_event_is_allowed(cluster: Cluster, held: Identity) -> None:
