@@ -1,0 +1,1 @@
+"""The pages for people: made from the program where they can be, compared with it where they cannot."""
