@@ -20,6 +20,7 @@ from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
 from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
 from sidecar.core.durations import parse_duration
 from sidecar.core.listen import ListenAddress, parse_listen
+from sidecar.core.names import NODE_NAME
 from sidecar.errors import UsageError
 
 __all__ = ["ENVIRONMENT_PREFIX", "FALLBACK_VARIABLES", "Settings", "flag", "named", "variable"]
@@ -31,7 +32,6 @@ FALLBACK_VARIABLES = {"node_name": "NODE_NAME", "node_address": "HOST_IP"}
 
 _LONGEST_TIMEOUT = 15.0
 """Two attempts in a row then still end before the poller counts as stuck (``liveness.py``)."""
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def _duration(value: object) -> object:
@@ -77,7 +77,7 @@ def _upstream(value: str) -> str:
 
 
 def _node_name(value: str) -> str:
-    if len(value) > 253 or _SUBDOMAIN.fullmatch(value) is None:
+    if NODE_NAME.fullmatch(value) is None:
         raise ValueError(f"{value!r} is not the name of a Node")
     return value
 

@@ -1,15 +1,15 @@
 """Looking at the nodes of one or several clusters: the reads, and what of them was not allowed."""
 
 import asyncio
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sidecar.clock import now
-from sidecar.commands.arguments import Parser, duration
+from sidecar.commands.arguments import Parser, annotation_prefix, duration
 from sidecar.core.agents import agents_by_node
-from sidecar.core.annotations import DEFAULT_PREFIX, Layout, parse_prefix
+from sidecar.core.annotations import DEFAULT_PREFIX, Layout
 from sidecar.core.fleet.row import Agents, Row, Standing, View, row
 from sidecar.core.nodes import ClusterNode
 from sidecar.errors import Error
@@ -72,7 +72,7 @@ def add_scope_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--annotation-prefix",
-        type=_prefix,
+        type=annotation_prefix,
         metavar="DOMAIN",
         default=DEFAULT_PREFIX,
         help=f"of the keys to read [{DEFAULT_PREFIX}]",
@@ -91,13 +91,6 @@ def add_scope_arguments(parser: Parser) -> None:
         help="data that were not refreshed for so long are not believed; more than twice the agents' "
         "heartbeat interval, 0 for any age [3h]",
     )
-
-
-def _prefix(text: str) -> str:
-    try:
-        return parse_prefix(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
 
 
 def _age(text: str) -> float | None:

@@ -8,16 +8,14 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from sidecar.commands.arguments import Parser
+from sidecar.commands.arguments import Parser, annotation_prefix, node_name, whole_number
 from sidecar.commands.doctoring.bundle import clean, write_bundle
 from sidecar.commands.doctoring.examination import Examination, examine
 from sidecar.commands.doctoring.report import as_object, as_text
 from sidecar.commands.doctoring.surroundings import look_around
 from sidecar.core.addresses import IPAddress, parse_address
-from sidecar.core.annotations import parse_prefix
 from sidecar.core.diagnosis import CAUSES, Diagnosis, diagnose
 from sidecar.errors import ExitCode, UsageError
-from sidecar.kube.client import NODE_NAME
 
 __all__ = ["main"]
 
@@ -97,7 +95,7 @@ def _parser() -> Parser:
     parser.add_argument("--direct", action="store_true", help="ask the metadata service, and not the agent")
     parser.add_argument("--upstream", metavar="URL", help="ask this agent")
     parser.add_argument(
-        "--node", type=_node, metavar="NAME", help="examine this node from an operator's machine"
+        "--node", type=node_name, metavar="NAME", help="examine this node from an operator's machine"
     )
     parser.add_argument(
         "--agent-namespace", metavar="NAMESPACE", help="for --node: where the agents are [all namespaces]"
@@ -105,7 +103,7 @@ def _parser() -> Parser:
     parser.add_argument("--kubeconfig", metavar="PATH", help="else as the agent here has it")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
     parser.add_argument(
-        "--annotation-prefix", type=_prefix, metavar="DOMAIN", help="else as the agent here has it"
+        "--annotation-prefix", type=annotation_prefix, metavar="DOMAIN", help="else as the agent here has it"
     )
     parser.add_argument(
         "--seen-from",
@@ -123,7 +121,11 @@ def _parser() -> Parser:
         help="a cause that is as intended; may be repeated",
     )
     parser.add_argument(
-        "--tries", type=_tries, default=3, metavar="N", help="requests to the metadata service, 1 to 10 [3]"
+        "--tries",
+        type=whole_number(1, 10),
+        default=3,
+        metavar="N",
+        help="requests to the metadata service, 1 to 10 [3]",
     )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="[text]")
     parser.add_argument("--json", action="store_true", help="the same as -o json")
@@ -133,27 +135,8 @@ def _parser() -> Parser:
     return parser
 
 
-def _node(text: str) -> str:
-    if NODE_NAME.fullmatch(text) is None:
-        raise ArgumentTypeError(f"{text!r} cannot be the name of a Node")
-    return text
-
-
-def _prefix(text: str) -> str:
-    try:
-        return parse_prefix(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
-
-
 def _address(text: str) -> IPAddress:
     try:
         return parse_address(text)
     except ValueError as error:
         raise ArgumentTypeError(f"{text!r} is not an IP address") from error
-
-
-def _tries(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:3]) <= 10):
-        raise ArgumentTypeError(f"{text!r} is not a number from 1 to 10")
-    return int(text)

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sidecar.commands import progress
-from sidecar.commands.arguments import Parser, duration
+from sidecar.commands.arguments import Parser, annotation_prefix, duration, node_name, whole_number
 from sidecar.commands.departure import departed
 from sidecar.commands.prune_report import Report
 from sidecar.commands.pruning import Pruner, Scope, Target, each, targets
-from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
+from sidecar.core.annotations import DEFAULT_PREFIX
+from sidecar.core.names import NODE_NAME
 from sidecar.errors import ExitCode, UsageError
-from sidecar.kube.client import NODE_NAME
 from sidecar.kube.operator import DaemonSet, OperatorClient, connect_operator
 
 __all__ = ["main"]
@@ -78,10 +78,10 @@ def _parser() -> Parser:
     parser = Parser("prune", description=_DESCRIPTION)
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("nodes", nargs="*", type=_node, metavar="NODE", help="only these Nodes")
+    parser.add_argument("nodes", nargs="*", type=node_name, metavar="NODE", help="only these Nodes")
     parser.add_argument(
         "--annotation-prefix",
-        type=_prefix,
+        type=annotation_prefix,
         metavar="DOMAIN",
         default=DEFAULT_PREFIX,
         help=f"whose keys to remove [{DEFAULT_PREFIX}]",
@@ -95,7 +95,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
     parser.add_argument(
-        "--concurrency", type=_concurrency, default=8, metavar="N", help="Nodes at a time, 1 to 64 [8]"
+        "--concurrency", type=whole_number(1, 64), default=8, metavar="N", help="Nodes at a time, 1 to 64 [8]"
     )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="[text]")
     _add_waiting(parser)
@@ -116,25 +116,6 @@ def _add_waiting(parser: Parser) -> None:
         help="labels of its pods, such as app.kubernetes.io/instance=RELEASE",
     )
     parser.add_argument("--timeout", type=duration, metavar="DURATION", help="how long to wait so [5m]")
-
-
-def _node(text: str) -> str:
-    if NODE_NAME.fullmatch(text) is None:
-        raise ArgumentTypeError(f"{text!r} cannot be the name of a Node")
-    return text
-
-
-def _prefix(text: str) -> str:
-    try:
-        return parse_prefix(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
-
-
-def _concurrency(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 64):
-        raise ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
-    return int(text)
 
 
 def _daemon_set(text: str) -> DaemonSet:

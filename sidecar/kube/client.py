@@ -1,6 +1,5 @@
 """The agent's two calls to the API server: read the metadata of a Node, apply annotations to it."""
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from sidecar.core.names import NODE_NAME
 from sidecar.errors import UsageError
 from sidecar.kube.access import SERVICE_ACCOUNT, LoadingRules
 from sidecar.kube.connection import APPLY, Answer, Request
@@ -16,13 +16,10 @@ from sidecar.kube.events import EventClient
 from sidecar.kube.requester import Requester, malformed, requester
 from sidecar.metrics import Metrics
 
-__all__ = ["NODE_NAME", "NodeClient", "NodeMetadata", "connect"]
+__all__ = ["NodeClient", "NodeMetadata", "connect"]
 
 REQUEST_TIMEOUT = 10.0
 """Seconds that a request may take, from reading the token to the last byte of the answer."""
-
-NODE_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
-"""What a Node can be called, or anything else whose name is a DNS subdomain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

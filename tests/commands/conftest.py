@@ -10,10 +10,6 @@ from sidecar import cli
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from tests.support.processes import ReservedPort
 
-# Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
-# of a run is not a coroutine; the warning about it fails the next test.
-asyncio.set_event_loop(None)
-
 
 @dataclass(frozen=True)
 class Ended:

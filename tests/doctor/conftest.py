@@ -1,6 +1,5 @@
 """A host with a simulated metadata service and no agent, and `doctor` on it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -8,10 +7,6 @@ import pytest
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from tests.doctor.support import Doctor, Report, run_doctor
 from tests.support.processes import ReservedPort
-
-# Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
-# of a run is not a coroutine; the warning about it fails the next test.
-asyncio.set_event_loop(None)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from tests.support.agent import AgentProcess
 from tests.support.fake_apiserver import FakeApiServer, Reply, status_object
+from tests.support.web_server import web_server
 
 __all__ = ["NODE", "ProxyingServer", "proxying_server"]
 
@@ -85,19 +86,15 @@ async def proxying_server() -> AsyncIterator[ProxyingServer]:
     async with aiohttp.ClientSession() as session:
         server = ProxyingServer(session)
         server.add_node(NODE)
-        app = web.Application()
-        app.router.add_route("*", "/api/v1/nodes/{name}", server.node)
-        app.router.add_get("/api/v1/pods", server.pods)
-        app.router.add_get(POD, server.pod)
-        app.router.add_get(POD + ":{port}/proxy/{path:.*}", server.proxy)
-        app.router.add_post("/apis/authorization.k8s.io/v1/{kind}", server.review)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            host, port = runner.addresses[0][:2]
-            server.url = f"http://{host}:{port}"
-            yield server
-        finally:
-            server.go_on.set()
-            await runner.cleanup()
+        routes = (
+            web.route("*", "/api/v1/nodes/{name}", server.node),
+            web.get("/api/v1/pods", server.pods),
+            web.get(POD, server.pod),
+            web.get(POD + ":{port}/proxy/{path:.*}", server.proxy),
+            web.post("/apis/authorization.k8s.io/v1/{kind}", server.review),
+        )
+        async with web_server(*routes) as server.url:
+            try:
+                yield server
+            finally:
+                server.go_on.set()

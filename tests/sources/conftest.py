@@ -1,6 +1,5 @@
 """A simulator of the metadata service, and clients of it, for every test."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
@@ -9,10 +8,6 @@ import pytest
 from sidecar import clock
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from sidecar.sources.imds import IMDSSource
-
-# Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
-# of a run is not a coroutine; the warning about it fails the next test.
-asyncio.set_event_loop(None)
 
 NewSource = Callable[..., IMDSSource]
 """Makes a client of an endpoint; its time-out is long unless told."""

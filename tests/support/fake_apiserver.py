@@ -18,6 +18,8 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from tests.support.web_server import web_server
+
 __all__ = ["FakeApiServer", "FakeNode", "RecordedRequest", "Reply", "fake_api_server", "status_object"]
 
 
@@ -165,17 +167,10 @@ def status_object(code: int, message: str, *, details: Mapping[str, Any] | None 
 async def fake_api_server() -> AsyncIterator[FakeApiServer]:
     """A fake API server on loopback, plain HTTP, for the length of the block."""
     server = FakeApiServer()
-    app = web.Application()
-    app.router.add_route("GET", "/api/v1/nodes/{name}", server.handle)
-    app.router.add_route("PATCH", "/api/v1/nodes/{name}", server.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        server.url = f"http://{host}:{port}"
-        yield server
-    finally:
-        server.go_on.set()
-        await runner.cleanup()
+    async with web_server(
+        web.get("/api/v1/nodes/{name}", server.handle), web.patch("/api/v1/nodes/{name}", server.handle)
+    ) as server.url:
+        try:
+            yield server
+        finally:
+            server.go_on.set()

@@ -21,6 +21,7 @@ from tests.support.fake_apiserver import (
     Reply,
     status_object,
 )
+from tests.support.web_server import web_server
 
 __all__ = ["FakeCluster", "FakePod", "expired", "fake_cluster"]
 
@@ -156,16 +157,8 @@ def _with_managed_fields(answer: dict[str, Any], node: FakeNode) -> dict[str, An
 async def fake_cluster() -> AsyncIterator[FakeCluster]:
     """A fake cluster's API server on loopback, plain HTTP, for the length of the block."""
     server = FakeCluster()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        server.url = f"http://{host}:{port}"
-        yield server
-    finally:
-        server.go_on.set()
-        await runner.cleanup()
+    async with web_server(web.route("*", "/{path:.*}", server.handle)) as server.url:
+        try:
+            yield server
+        finally:
+            server.go_on.set()
