@@ -53,6 +53,8 @@ class AgentExamination:
     evidence: AgentEvidence
     bodies: Mapping[str, bytes] = field(default_factory=dict)
     """What it answered, by path."""
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """Why there is no such answer, by path."""
 
 
 def over_http(session: aiohttp.ClientSession, url: str) -> Fetch:
@@ -84,21 +86,28 @@ async def examine_agent(where: str, *, api: Fetch, admin: Fetch | None) -> Agent
     if "Azure-LB-Metadata-Status" not in document.headers:
         detail = f"what answers there is no agent (HTTP {document.status})"
         return AgentExamination(AgentEvidence(where=where, reached=False, detail=detail))
-    bodies = {_DOCUMENT: document.body}
-    for path in ("/", "/v1/history"):
-        bodies |= await _asked(api, path)
-    for path in ("/livez", "/readyz", "/metrics"):
-        bodies |= await _asked(admin, path) if admin is not None else {}
-    return AgentExamination(_evidence(where, document, bodies), bodies)
+    bodies, lost = {_DOCUMENT: document.body}, {}
+    paths = {"/": api, "/v1/history": api, "/livez": admin, "/readyz": admin, "/metrics": admin}
+    for path, fetch in paths.items():
+        if fetch is None:
+            continue
+        try:
+            bodies[path] = await _body(fetch, path)
+        except LostError as error:
+            lost[path] = str(error)
+    return AgentExamination(_evidence(where, document, bodies), bodies, lost)
 
 
-async def _asked(fetch: Fetch, path: str) -> dict[str, bytes]:
-    """The body at a path; none if there is none to be had."""
-    try:
-        fetched = await fetch(path)
-    except LostError:
-        return {}
-    return {path: fetched.body} if fetched.status in {200, 503} else {}
+async def _body(fetch: Fetch, path: str) -> bytes:
+    """The body at a path.
+
+    Raises:
+        LostError: there is none to be had.
+    """
+    fetched = await fetch(path)
+    if fetched.status not in {200, 503}:
+        raise LostError(f"HTTP {fetched.status}")
+    return fetched.body
 
 
 def _evidence(where: str, document: Fetched, bodies: Mapping[str, bytes]) -> AgentEvidence:

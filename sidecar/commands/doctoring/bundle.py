@@ -157,6 +157,8 @@ def _agent_files(examination: Examination) -> Iterator[tuple[str, bytes]]:
     for path, name in names.items():
         if path in examination.agent.bodies:
             yield f"agent/{name}", examination.agent.bodies[path]
+        elif path in examination.agent.lost:
+            yield f"agent/{name}", f"# no answer: {examination.agent.lost[path]}\n".encode()
 
 
 def _service_files(examination: Examination) -> Iterator[tuple[str, bytes]]:
