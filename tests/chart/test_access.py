@@ -151,7 +151,7 @@ def test_record_of_prefixes() -> None:
     ]
     record = render(values).all("ConfigMap")[0]
     assert record["data"] == {"a.example": "b.example", "b.example": "a.example"}
-    source = render(values).container["env"][2]
+    source = render(values).container["env"][-1]
     assert source["name"] == "AZURE_LB_METADATA_PREVIOUS_ANNOTATION_PREFIXES"
     name = record["metadata"]["name"]
     assert source["valueFrom"] == {"configMapKeyRef": {"name": name, "key": "b.example", "optional": True}}
