@@ -21,7 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
-.PHONY: bench-idle fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs
+.PHONY: bench-idle bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ demo: venv ## See it work on this machine: no Azure, no Kubernetes
 venv: $(VENV)/.runtime ## Create .venv with what the program needs
 venv-dev: $(VENV)/.dev ## Add what its developers need
 
-test: venv-dev ## Run the test suites (SUITES="unit apiserver browser chart e2e wheel"; REQUIRE_ALL=1 leaves none out)
+test: venv-dev ## Run the test suites (SUITES="unit apiserver browser chart monitoring e2e wheel"; REQUIRE_ALL=1 leaves none out)
 	$(BIN)/python -m tests.suites $(SUITES)
 
 check: venv-dev ## Lint, format check, types, import contracts: what CI runs
@@ -141,6 +141,9 @@ bench-latency: venv-dev ## Measure from a change at the service to a client and 
 
 bench-nodes: venv-dev ## Measure nodes, rules and prune on a cluster of NODES=5000 (needs make binaries)
 	$(BIN)/python -m bench.cluster_commands --nodes $(or $(NODES),5000)
+
+bench-fleet: venv-dev ## Measure a fleet of agents on a real API server (NODES=1000, SCENARIO=name, SHORT=1, RECORD=1; needs make binaries-cluster)
+	$(BIN)/python -m bench.fleet --nodes $(or $(NODES),1000) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SHORT),--short) $(if $(RECORD),--record)
 
 bench-startup: venv-dev ## Measure exec to first answer and first annotation (needs make binaries)
 	$(BIN)/python -m bench.startup

@@ -1,0 +1,101 @@
+"""``python -m bench.fleet``: run scenarios, print a table, and record it for the documentation."""
+
+import argparse
+import asyncio
+import logging
+import resource
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from bench.fleet import plot, report
+from bench.fleet.fleet import Fleet, point_to
+from bench.fleet.meters import Cost, Meter, beside
+from bench.fleet.others import CLIENT, WATCHERS
+from bench.fleet.pace import Pace
+from bench.fleet.population import populate
+from bench.fleet.scenarios import SCENARIOS, STATUS_INTERVAL, Stage
+from tests.support.apiserver import ApiServer, api_server_running
+from tests.support.cluster import RBAC, Cluster, cluster_of
+
+_CLIENT_RATE = 20.0
+_FILES_PER_AGENT = 3
+_SHORT = ("nobody", "quiet-without", "roll-out", "one-service", "quiet")
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.fleet", description=__doc__)
+    parser.add_argument("--nodes", type=int, default=1000, metavar="N")
+    parser.add_argument(
+        "--scenario", action="append", choices=list(SCENARIOS), help="only this one; repeatable"
+    )
+    parser.add_argument("--short", action="store_true", help=f"only {', '.join(_SHORT)}")
+    parser.add_argument("--compression", type=float, default=10.0, help="how much faster outages pass")
+    parser.add_argument("--record", action="store_true", help="keep the figures, and draw the picture anew")
+    return parser.parse_args(given)
+
+
+async def _admit_client(cluster: Cluster) -> None:
+    """Let the other client do what it does."""
+    namespace = "/api/v1/namespaces/default"
+    await cluster.request("POST", f"{namespace}/configmaps", body={"metadata": {"name": "controller"}})
+    binding = {
+        "metadata": {"name": "controller"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": CLIENT}],
+    }
+    await cluster.request("POST", f"{RBAC}/namespaces/default/rolebindings", body=binding)
+
+
+async def _run(server: ApiServer, options: argparse.Namespace, directory: Path) -> list[Cost]:
+    costs: list[Cost] = []
+    about = report.machine()
+
+    def told(cost: Cost) -> None:
+        costs.append(cost)
+        if options.record:
+            report.record(cost, about=about)
+        print(report.row(cost), flush=True)
+
+    async with cluster_of(server) as cluster:
+        await _admit_client(cluster)
+        identities = await populate(cluster, options.nodes, directory=directory)
+    point_to(server.url)
+    fleet = Fleet(identities)
+    stage = Stage(
+        server, fleet, Meter(server, fleet, directory), directory, told, compression=Pace(options.compression)
+    )
+    chosen = options.scenario or (_SHORT if options.short else list(SCENARIOS))
+    rates = {"clients": _CLIENT_RATE, "kubelets": options.nodes / STATUS_INTERVAL, "watchers": 0.0}
+    async with AsyncExitStack() as stack:
+        for role, rate in rates.items():
+            stack.enter_context(beside(role, server, nodes=options.nodes, rate=rate, outputs=directory))
+        stack.push_async_callback(fleet.stop)
+        await asyncio.sleep(3)  # until they are at it
+        print(report.heading(), flush=True)
+        for name in chosen:
+            await SCENARIOS[name](stage)
+    return costs
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run."""
+    options = _arguments(arguments)
+    logging.disable(logging.WARNING)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if options.nodes * _FILES_PER_AGENT > most:
+        print(f"warning: {most} open files may be too few for {options.nodes} agents")
+    with api_server_running() as server, tempfile.TemporaryDirectory() as directory:
+        costs = asyncio.run(_run(server, options, Path(directory)))
+    records = {cost.scenario: cost.record() for cost in costs}
+    for line in report.extrapolated(records, watchers=WATCHERS, nodes=5000, to_watchers=100):
+        print(line)
+    print(report.machine())
+    if options.record:
+        plot.draw(report.recorded())
+
+
+if __name__ == "__main__":
+    main()

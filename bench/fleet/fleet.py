@@ -1,0 +1,155 @@
+"""All agents: started, stopped, and told what the metadata service says."""
+
+import asyncio
+import os
+import random
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from urllib.parse import urlsplit
+
+from bench.fleet.agents import Agent, Call, Settled
+from bench.fleet.pace import Pace
+from bench.fleet.population import Identity, address_of, each
+from sidecar.core.document import Document
+from sidecar.core.outcome import Answer, Failure, Outcome, Reason
+from sidecar.metrics import Metrics
+from tests.support.fleet import document
+
+__all__ = ["POLL_INTERVAL", "Fleet", "World", "point_to"]
+
+POLL_INTERVAL = 10.0
+"""Seconds within which every agent notices a change: the default of ``--poll-interval``."""
+
+_REFRESH = 240.0
+"""Seconds between two answers without news: polls in between would cost the API server nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the metadata service says to all nodes, but for their private addresses."""
+
+    services: int = 10
+    """Each has its own frontend, and rules for ports 80 and 443."""
+    egress: str = "52.1.1.1"
+    reachable: bool = True
+
+    def outcome(self, number: int) -> Outcome:
+        """What one node is told."""
+        if not self.reachable:
+            return Failure(reason=Reason.UNREACHABLE, detail="connection refused")
+        told = self._document(number)
+        return Answer(document=told, body=told.canonical)
+
+    def settled(self, number: int, *, stale: bool = False) -> Settled:
+        """What its Node should say then."""
+        return Settled(self._document(number).revision, "stale" if stale else "ok")
+
+    def _document(self, number: int) -> Document:
+        frontends = [f"20.20.{each}.20" for each in range(self.services)]
+        inbound = [(frontend, port) for frontend in frontends for port in (80, 443)]
+        return document(inbound=inbound, outbound=[self.egress], private=address_of(number))
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The agents of all Nodes."""
+
+    identities: Sequence[Identity]
+    world: World = World()
+    pace: Pace = field(default_factory=Pace)
+    calls: list[Call] = field(default_factory=list)
+    """Every request of all agents."""
+    agents: list[Agent] = field(default_factory=list)
+    _metrics: Metrics = field(default_factory=Metrics)
+    _telling: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def start(
+        self, pace: Pace, *, over: float, annotate: Literal["full", "summary"] = "full", aged: bool = False
+    ) -> None:
+        """Start all agents, evenly over so many seconds; each has its first answer at once."""
+        self.pace = pace
+        began = asyncio.get_running_loop().time()
+        for index, identity in enumerate(self.identities):
+            await self._until(began + over * index / len(self.identities))
+            agent = Agent(identity, pace, self.calls, self._metrics, annotate=annotate, aged=aged)
+            await agent.start()
+            agent.see(self.world.outcome(identity.number))
+            self.agents.append(agent)
+            self._in_background(self._refresh(agent))
+
+    async def stop(self) -> None:
+        """End all agents."""
+        for task in self._telling:
+            task.cancel()
+        self._telling.clear()
+
+        async def stop(index: int) -> None:
+            await self.agents[index].stop()
+
+        await each(range(len(self.agents)), stop)
+        self.agents.clear()
+
+    async def restart(self, *, over: float) -> None:
+        """End and start agent after agent, evenly over so many seconds."""
+        began = asyncio.get_running_loop().time()
+        for index, old in enumerate(self.agents):
+            await self._until(began + over * index / len(self.agents))
+            await old.stop()
+            new = Agent(old.identity, self.pace, self.calls, self._metrics)
+            await new.start()
+            new.see(self.world.outcome(old.identity.number))
+            self.agents[index] = new
+            self._in_background(self._refresh(new))
+
+    def change(self, **news: object) -> None:
+        """The metadata service says something else; every agent notices within its poll interval."""
+        self.world = replace(self.world, **news)  # type: ignore[arg-type]
+        for agent in self.agents:
+            delay = random.random() * self.pace.seconds(POLL_INTERVAL)  # noqa: S311 - no secret
+            self._in_background(self._notice(agent, delay))
+
+    async def right(self, *, within: float, stale: bool = False) -> list[float]:
+        """Wait until every Node says what it should, or so many seconds at most.
+
+        Returns:
+            When each of those that do began to, in order.
+        """
+        deadline = asyncio.get_running_loop().time() + within
+        wanted = {a.identity.number: self.world.settled(a.identity.number, stale=stale) for a in self.agents}
+
+        def done(agent: Agent) -> bool:
+            return agent.seen == wanted[agent.identity.number]
+
+        while not all(map(done, self.agents)) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - thousands of them
+            await asyncio.sleep(0.2)
+        return sorted(agent.seen_at for agent in self.agents if done(agent))
+
+    async def _notice(self, agent: Agent, delay: float) -> None:
+        await asyncio.sleep(delay)
+        agent.see(self.world.outcome(agent.identity.number))
+
+    async def _refresh(self, agent: Agent) -> None:
+        """Go on telling it the same, so that its data do not grow stale."""
+        await asyncio.sleep(random.random() * self.pace.seconds(_REFRESH))  # noqa: S311 - no secret
+        while agent.running:
+            if self.world.reachable:
+                agent.see(self.world.outcome(agent.identity.number))
+            await asyncio.sleep(self.pace.seconds(_REFRESH))
+
+    async def _until(self, at: float) -> None:
+        delay = at - asyncio.get_running_loop().time()
+        if delay > 0:
+            await asyncio.sleep(delay)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+
+def point_to(url: str) -> None:
+    """Let the agents of this process find the API server as pods do."""
+    address = urlsplit(url)
+    os.environ["KUBERNETES_SERVICE_HOST"] = str(address.hostname)
+    os.environ["KUBERNETES_SERVICE_PORT"] = str(address.port)

@@ -1,0 +1,50 @@
+"""How much faster than in a cluster time runs, and the agents' settings by it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sidecar.core.annotations import Layout
+from sidecar.core.state import Policy
+from sidecar.core.writes import Schedule
+from sidecar.settings import Settings
+
+__all__ = ["Pace"]
+
+_DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The default settings with every duration divided by ``factor``.
+
+    All rates grow by that factor and all ratios stay; what a request costs does not change.
+    """
+
+    factor: float = 1.0
+
+    def seconds(self, in_a_cluster: float) -> float:
+        """How long this takes here."""
+        return in_a_cluster / self.factor
+
+    def default(self, setting: str) -> float:
+        """The default of a setting that is a duration, in seconds as they pass here."""
+        value = _DEFAULTS[setting]
+        if not isinstance(value, int | float):
+            raise TypeError(f"{setting} is no duration")
+        return self.seconds(float(value))
+
+    @property
+    def policy(self) -> Policy:
+        """When data are stale, when they are withdrawn."""
+        return Policy(stale_after=self.default("stale_after"), absent_after=self.default("absent_after"))
+
+    def schedule(self, *, patience: float, annotate: Literal["full", "summary"]) -> Schedule:
+        """The rules of writing of one agent."""
+        return Schedule(
+            layout=Layout(annotate=annotate),
+            policy=self.policy,
+            write_splay=self.default("write_splay"),
+            resync_interval=self.default("resync_interval"),
+            heartbeat_interval=self.default("heartbeat_interval"),
+            patience=patience,
+        )
