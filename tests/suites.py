@@ -24,6 +24,7 @@ from typing import IO
 from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, ENABLE_COMMAND, BinariesMissingError, locate_all
 from tests.browser import chromium
 from tests.e2e.harness import cluster
+from tests.monitoring import prometheus
 
 __all__ = ["SUITES", "Outcome", "Result", "Suite", "exit_code", "main", "run", "run_all", "summary"]
 
@@ -58,6 +59,11 @@ def apiserver_missing() -> str | None:
 def chart_missing() -> str | None:
     """Why the chart cannot be rendered and given to an API server, or None."""
     return binaries_missing("chart")
+
+
+def monitoring_missing() -> str | None:
+    """Why no Prometheus can be given the chart's rules, or None."""
+    return chart_missing() or prometheus.missing()
 
 
 def cluster_missing() -> str | None:
@@ -108,9 +114,15 @@ SUITES = (
     ),
     Suite(
         name="chart",
-        command=(*PYTEST, *spread(2), "-m", "chart"),
+        command=(*PYTEST, *spread(2), "-m", "chart and not prometheus"),
         missing=chart_missing,
         enable=CLUSTER_ENABLE_COMMAND,
+    ),
+    Suite(
+        name="monitoring",
+        command=(*PYTEST, *spread(2), "-m", "prometheus"),
+        missing=monitoring_missing,
+        enable=prometheus.ENABLE_COMMAND,
     ),
     Suite(
         name="e2e",
