@@ -21,7 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
-.PHONY: bench-idle bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs
+.PHONY: bench-idle bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -104,6 +104,9 @@ logs-docs: venv-dev ## Write docs/logs.md from the catalogue of log lines
 
 settings-docs: venv-dev ## Write docs/settings.md from the settings
 	$(BIN)/python -m tests.docs.settings_page
+
+schema-docs: venv-dev ## Write docs/schema/ from the models of the HTTP API
+	$(BIN)/python -m tests.docs.schema
 
 doctor-docs: venv-dev ## Write docs/doctor.md from the table of causes
 	$(BIN)/python -m tests.doctor
