@@ -8,6 +8,7 @@ from tests.binaries import build
 from tests.binaries.programs import (
     PROGRAMS,
     BinariesMissingError,
+    Program,
     cached_path,
     locate,
     reported_version,
@@ -44,6 +45,17 @@ def test_program_that_fails_has_no_version(tmp_path: Path) -> None:
     """A program that ends with an error, or is no program, tells no version."""
     assert reported_version(APISERVER, fake(tmp_path / "program", says="Kubernetes v1.34.4", code=1)) is None
     assert reported_version(APISERVER, tmp_path / "missing") is None
+
+
+def test_version_is_read_from_the_linkers_note(tmp_path: Path) -> None:
+    """A program that tells no version has the one that Go's linker has noted of its own module."""
+    silent = Program("silent", "a.example/b/cmd/silent", "a.example/b", frozenset(), version_arguments=())
+    path = tmp_path / "silent"
+    assert reported_version(silent, path) is None
+    path.write_bytes(b"\x7fELF\0dep\ta.example/b\tv9.9.9\th1:x=\nmod\ta.example/b\tv1.2.3\th1:y=\n")
+    assert reported_version(silent, path) == "1.2.3"
+    path.write_bytes(b"\x7fELF\0mod\ta.example/other\tv1.2.3\th1:y=\n")
+    assert reported_version(silent, path) is None
 
 
 def test_every_program_has_a_version_in_the_module_file() -> None:

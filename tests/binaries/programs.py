@@ -51,12 +51,14 @@ class Program:
     """The module in go.mod whose version is the program's."""
 
     suites: frozenset[str]
-    """The test suites that run it: ``apiserver``, ``chart``, ``e2e``."""
+    """Who runs it: the test suites ``apiserver``, ``chart`` and ``e2e``, or ``release`` and ``workflows``."""
 
     folder: str = "."
     """Where its go.mod lies, as seen from `GO_MODULE`."""
 
     version_arguments: tuple[str, ...] = ("--version",)
+    """What makes it tell its version; empty when nothing does, and Go's own note in the file is read."""
+
     cgo: bool = False
     version_stamps: tuple[str, ...] = ()
     """Stamped in at link time: ``package.variable=value``, with ``{version}`` and its parts filled in."""
@@ -113,7 +115,7 @@ PROGRAMS = (
         name="helm",
         package="helm.sh/helm/v4/cmd/helm",
         module="helm.sh/helm/v4",
-        suites=frozenset({"chart", "e2e"}),
+        suites=frozenset({"chart", "e2e", "release"}),
         folder="helm",
         version_arguments=("version", "--short"),
         version_stamps=("helm.sh/helm/v4/internal/version.version=v{version}",),
@@ -148,6 +150,40 @@ PROGRAMS = (
         folder="coredns",
         version_arguments=("-version",),
     ),
+    Program(
+        name="registry",
+        package="github.com/google/go-containerregistry/cmd/registry",
+        module="github.com/google/go-containerregistry",
+        suites=frozenset({"release"}),
+        folder="registry",
+        version_arguments=(),
+    ),
+    Program(
+        name="cosign",
+        package="github.com/sigstore/cosign/v2/cmd/cosign",
+        module="github.com/sigstore/cosign/v2",
+        suites=frozenset({"release"}),
+        folder="cosign",
+        version_arguments=("version",),
+        version_stamps=("sigs.k8s.io/release-utils/version.gitVersion=v{version}",),
+    ),
+    Program(
+        name="syft",
+        package="github.com/anchore/syft/cmd/syft",
+        module="github.com/anchore/syft",
+        suites=frozenset({"release"}),
+        folder="syft",
+        version_stamps=("main.version={version}",),
+    ),
+    Program(
+        name="actionlint",
+        package="github.com/rhysd/actionlint/cmd/actionlint",
+        module="github.com/rhysd/actionlint",
+        suites=frozenset({"workflows"}),
+        folder="actionlint",
+        version_arguments=("-version",),
+        version_stamps=("github.com/rhysd/actionlint.version={version}",),
+    ),
 )
 
 
@@ -171,6 +207,8 @@ def wanted_version(program: Program) -> str:
 
 def reported_version(program: Program, path: Path) -> str | None:
     """The version the program at `path` tells, like ``1.34.4``; None when it tells none or cannot run."""
+    if not program.version_arguments:
+        return noted_version(program, path)
     try:
         answer = subprocess.run(
             [path, *program.version_arguments],
@@ -183,6 +221,19 @@ def reported_version(program: Program, path: Path) -> str | None:
         return None
     found = re.search(r"\bv?(\d+\.\d+\.\d+\S*)", answer.stdout)
     return found[1] if found else None
+
+
+def noted_version(program: Program, path: Path) -> str | None:
+    """The version that Go's linker has noted in the file at `path`; None without a note or a file.
+
+    The note is what ``go version -m`` shows: https://pkg.go.dev/runtime/debug#BuildInfo.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    found = re.search(rb"\nmod\t%b\tv(\S+)\t" % re.escape(program.module.encode()), content)
+    return found[1].decode() if found else None
 
 
 def cached_path(program: Program, environment: Mapping[str, str] = os.environ) -> Path:

@@ -137,20 +137,7 @@ class Builder:
             self._build(base, archive)
         return archive
 
-    def _build(self, base: Path, archive: Path) -> None:
-        packages = self._packages()
-        self._buildah("rm", "--all")  # what an interrupted build has left
-        self._buildah("pull", f"oci-archive:{base}")
-        self._buildah(
-            "bud", "--layers=false", "--pull-never", f"--build-arg=BASE={CLIENT_IMAGE}",
-            "--build-arg=PIP_NO_INDEX=1", "--build-arg=PIP_FIND_LINKS=/packages",
-            f"--volume={packages}:/packages:ro", f"--tag={PROJECT_IMAGE}", str(CHECKOUT),
-        )  # fmt: skip  # option and value on one line
-        with written_whole(archive) as place:
-            self._buildah("push", PROJECT_IMAGE, f"oci-archive:{place}:{PROJECT_IMAGE}")
-        self._buildah("rmi", "--all", "--force")
-
-    def _packages(self) -> Path:
+    def packages(self) -> Path:
         """A folder with every package the image needs, fetched by the pip of this environment."""
         lists = [CHECKOUT / "requirements" / name for name in ("build.txt", "runtime.txt")]
         folder = self.directory / f"packages-{digest(path.read_bytes() for path in lists)}"
@@ -161,6 +148,19 @@ class Builder:
                         "--only-binary=:all:", "--python-version=3.11", "--dest", place, "-r", path,
                         deadline_s=SLOW_DEADLINE_S)  # fmt: skip  # one command
         return folder
+
+    def _build(self, base: Path, archive: Path) -> None:
+        packages = self.packages()
+        self._buildah("rm", "--all")  # what an interrupted build has left
+        self._buildah("pull", f"oci-archive:{base}")
+        self._buildah(
+            "bud", "--layers=false", "--pull-never", f"--build-arg=BASE={CLIENT_IMAGE}",
+            "--build-arg=PIP_NO_INDEX=1", "--build-arg=PIP_FIND_LINKS=/packages",
+            f"--volume={packages}:/packages:ro", f"--tag={PROJECT_IMAGE}", str(CHECKOUT),
+        )  # fmt: skip  # option and value on one line
+        with written_whole(archive) as place:
+            self._buildah("push", PROJECT_IMAGE, f"oci-archive:{place}:{PROJECT_IMAGE}")
+        self._buildah("rmi", "--all", "--force")
 
     @contextmanager
     def _container(self, image: str) -> Iterator[str]:
