@@ -21,7 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
-.PHONY: bench-idle bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs
+.PHONY: bench-idle bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -150,6 +150,12 @@ bench-fleet: venv-dev ## Measure a fleet of agents on a real API server (NODES=1
 
 bench-startup: venv-dev ## Measure exec to first answer and first annotation (needs make binaries)
 	$(BIN)/python -m bench.startup
+
+site: venv-dev ## Build the site of the documentation into .build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+site-serve: venv-dev ## Show the site, and again as pages change (http://127.0.0.1:8000)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
 
 wheel: venv-dev ## Build the source distribution and the wheel into dist/
 	$(BIN)/python -m build --no-isolation
