@@ -1,0 +1,99 @@
+"""What a release says of its artifacts: where they come from, what is in them, where the image is."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.release.bill import REQUIREMENTS, absent, components, pins
+from tests.release.chart import CHART, located
+from tests.release.provenance import Source, predicate
+
+PYPI = "pkg:pypi/some@1"
+
+
+def package(name: str, version: str, locator: str = PYPI) -> dict[str, object]:
+    """A package of an SPDX document."""
+    return {"name": name, "versionInfo": version, "externalRefs": [{"referenceLocator": locator}]}
+
+
+def test_components() -> None:
+    """Python packages are known by their canonical names; those of the system are not among them."""
+    bill = {
+        "packages": [
+            package("Some_Thing", "1.2"),
+            package("bash", "5.2", "pkg:deb/debian/bash@5.2"),
+            {"name": "no-references", "versionInfo": "1"},
+        ]
+    }
+    assert components(bill) == {"some-thing": "1.2"}
+
+
+def test_pins() -> None:
+    """Pins are read with their hashes and markers; one for another platform is not wanted."""
+    text = (
+        "# a comment\n"
+        "PyYAML==6.0.3 \\\n    --hash=sha256:00 \\\n    --hash=sha256:01\n    # via x\n"
+        "tzdata==2025.2 ; sys_platform == 'win32' \\\n    --hash=sha256:02\n"
+        "idna==3.11 ; python_version >= '3.11' \\\n    --hash=sha256:03\n"
+    )
+    assert pins(text) == {"pyyaml": "6.0.3", "idna": "3.11"}
+
+
+def test_own_pins_are_all_read() -> None:
+    """Every requirement of the image is looked for in its bill."""
+    assert {"aiohttp", "kubernetes", "pydantic-core"} <= pins(REQUIREMENTS.read_text()).keys()
+
+
+def test_absent(tmp_path: Path) -> None:
+    """A requirement that is missing or has another version is named, as is the project itself."""
+    wanted = pins(REQUIREMENTS.read_text())
+    complete = [package(name, version) for name, version in wanted.items()]
+    bill = tmp_path / "bill.json"
+    bill.write_text(json.dumps({"packages": [*complete, package("azure-lb-metadata", "1.4.0")]}))
+    assert absent(bill, version="1.4.0") == {}
+    assert absent(bill, version="1.4.1") == {"azure-lb-metadata": "1.4.1"}
+    others = [each for each in complete if each["name"] != "aiohttp"]
+    bill.write_text(json.dumps({"packages": [*others, package("azure-lb-metadata", "1.4.0")]}))
+    assert absent(bill, version="1.4.0") == {"aiohttp": wanted["aiohttp"]}
+
+
+def test_released_chart_knows_its_image() -> None:
+    """The chart of a release installs the published image without any value, and says nothing else anew."""
+    values = (CHART / "values.yaml").read_text()
+    released = yaml.safe_load(located(values, "registry.example.com/a/azure-lb-metadata"))
+    assert released["image"]["repository"] == "registry.example.com/a/azure-lb-metadata"
+    released["image"]["repository"] = "azure-lb-metadata"
+    assert released == yaml.safe_load(values)
+    readme = located((CHART / "README.md").read_text(), "registry.example.com/a/azure-lb-metadata")
+    (row,) = (line for line in readme.splitlines() if line.startswith("| image.repository |"))
+    assert row.endswith('| `"registry.example.com/a/azure-lb-metadata"` | Where the image is. |')
+
+
+def test_chart_that_names_no_repository() -> None:
+    """A chart in which the place cannot be found is refused rather than released with a wrong one."""
+    with pytest.raises(ValueError, match="named 0 times"):
+        located("image:\n  repository: other\n", "registry.example.com/a")
+
+
+def test_provenance() -> None:
+    """A provenance names the source by commit and tag, and gives its times in UTC."""
+    zone = dt.timezone(dt.timedelta(hours=2))
+    said = predicate(
+        Source("https://example.com/a", "c0ffee", "v1.4.0"),
+        "https://example.com/builder",
+        started=dt.datetime(2026, 1, 31, 1, 0, tzinfo=zone),
+        finished=dt.datetime(2026, 1, 31, 1, 5, 0, 999, tzinfo=zone),
+    )
+    (source,) = said["buildDefinition"]["resolvedDependencies"]
+    assert source == {
+        "uri": "git+https://example.com/a@refs/tags/v1.4.0",
+        "digest": {"gitCommit": "c0ffee"},
+    }
+    assert said["buildDefinition"]["externalParameters"]["ref"] == "refs/tags/v1.4.0"
+    assert said["runDetails"] == {
+        "builder": {"id": "https://example.com/builder"},
+        "metadata": {"startedOn": "2026-01-30T23:00:00Z", "finishedOn": "2026-01-30T23:05:00Z"},
+    }
