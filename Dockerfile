@@ -20,10 +20,14 @@ RUN /builder/bin/pip install --quiet --require-hashes -r requirements/build.txt 
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
 # Bytecode that is never checked against the source's time: no layer or copy can make it stale. Without
-# docstrings (-o 2, and PYTHONOPTIMIZE below) an agent takes 2 MiB less.
+# docstrings (-o 2, and PYTHONOPTIMIZE below) an agent takes 2 MiB less. The Kubernetes library's generated
+# models and calls are used by nothing here: left out, they take 3 MB less to pull and 80 MB less of disk.
 RUN /builder/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel . \
     && /builder/bin/pip --python /app/bin/python install --quiet --no-compile --no-deps --no-index /wheel/*.whl \
-    && rm -f /app/bin/[Aa]ctivate* \
+    && rm -f /app/bin/[Aa]ctivate* /app/lib/python3*/site-packages/kubernetes/client/models/[!_]*.py \
+        /app/lib/python3*/site-packages/kubernetes/client/api/[!_]*.py \
+        /app/lib/python3*/site-packages/kubernetes/aio/client/models/[!_]*.py \
+        /app/lib/python3*/site-packages/kubernetes/aio/client/api/[!_]*.py \
     && /app/bin/python -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash /app/lib
 
 FROM ${BASE}
@@ -38,11 +42,11 @@ LABEL org.opencontainers.image.title="azure-lb-metadata" \
 RUN rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip \
         /usr/local/lib/python3*/idlelib /usr/local/bin/pip* /usr/local/bin/idle* \
         /usr/lib/python3*/ensurepip /usr/share/python-wheels \
-        /usr/lib/python3/dist-packages/pip* /usr/bin/pip* \
-    # Slim Python images come without the bytecode of the standard library.
-    && python3 -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash -x '/(test|tests|lib2to3|turtledemo)/' \
-        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+        /usr/lib/python3/dist-packages/pip* /usr/bin/pip*
 COPY --from=builder /app /app
+# Slim Python images come without the bytecode of the standard library: each command leaves what it needs.
+RUN for command in run get wait exec nodes rules doctor prune; do \
+        PYTHONOPTIMIZE=2 /app/bin/azure-lb-metadata "$command" --help >/dev/null || exit 1; done
 # HOME: without it and without an entry in /etc/passwd the Kubernetes client cannot be imported.
 ENV PATH=/app/bin:$PATH HOME=/ PYTHONDONTWRITEBYTECODE=1 PYTHONOPTIMIZE=2 PYTHONUNBUFFERED=1
 USER 65532:65532
