@@ -32,7 +32,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Put the pages of the checkout, and the files that they link to, in place of those of docs/."""
     docs = Path(config.docs_dir)
     theme = [file for file in files if not Path(file.abs_src_path or "/").is_relative_to(docs)]
-    ours = [_file(path, config) for path in sorted({*shown(), *_linked()})]
+    styles = [CHECKOUT / str(name) for name in config.extra_css]
+    ours = [_file(path, config) for path in sorted({*shown(), *_linked(), *styles})]
     listings = [_listing(folder, config) for folder in sorted(_folders())]
     return Files([*theme, *ours, *listings])
 
