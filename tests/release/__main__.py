@@ -1,18 +1,23 @@
-"""``python -m tests.release``: check the version, print a version's notes, rehearse a release."""
+"""``python -m tests.release``: the steps of a release that are more than one command, and its rehearsal."""
 
 import argparse
+import datetime as dt
+import json
+import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import sidecar
-from tests.binaries.programs import BinariesMissingError
+from tests.binaries.programs import BinariesMissingError, locate_all
 from tests.e2e.harness.cluster import ClusterBusyError
 from tests.e2e.harness.system import CommandError
-from tests.release import installation
+from tests.release import chart, installation
 from tests.release.changelog import ChangelogError, notes
 from tests.release.installation import InstallationError
+from tests.release.provenance import of_workflow
 from tests.release.registry import registry_running
 from tests.release.rehearsal import Rehearsal, RehearsalError, Report, commit
 from tests.release.signing import NotRefusedError
@@ -21,6 +26,7 @@ from tests.release.version import CHECKOUT, VersionError, disagreements, parsed
 from tests.support.processes import StartError
 from tests.wheel import WheelError
 
+CHANGELOG = CHECKOUT / "CHANGELOG.md"
 SUMMARY = CHECKOUT / "dist" / "release-dry-run.json"
 FAILURES = (
     BinariesMissingError,
@@ -66,22 +72,54 @@ def rehearse(*, want_cluster: bool) -> None:
     print(f"release-dry-run: {len(report.steps)} passed, 0 failed")
 
 
+def link_tools(folder: Path) -> None:
+    """Link the programs of a release into a folder that a workflow can put on its PATH."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, path in locate_all("release").items():
+        (folder / name).symlink_to(path)
+
+
+def package_chart(repository: str, folder: Path) -> None:
+    """Package the chart for an image in `repository` into `folder`, and print the package's path."""
+    with tempfile.TemporaryDirectory(prefix="azure-lb-metadata-chart-") as workplace:
+        tools = Tools(Path(workplace).resolve())
+        print(chart.package(tools, chart.prepare(repository, tools.directory), folder.resolve()))
+
+
+def write_provenance(path: Path) -> None:
+    """Write the provenance predicate of the workflow that runs this."""
+    path.write_text(json.dumps(of_workflow(os.environ, dt.datetime.now(dt.UTC))))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; ``act`` of what it gives does what was asked for."""
+    whole = argparse.ArgumentParser(prog="tests.release", description=__doc__)
+    commands = whole.add_subparsers(dest="command", required=True)
+
+    def command(name: str, act: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        part = commands.add_parser(name)
+        part.set_defaults(act=act)
+        return part
+
+    each = command("check", lambda given: check(given.tag))
+    each.add_argument("--tag", help="the release's Git tag, held against the version")
+    command("notes", lambda _: print(notes(CHANGELOG.read_text(), sidecar.__version__), end=""))
+    command("tools", lambda given: link_tools(given.folder)).add_argument("folder", type=Path)
+    each = command("chart", lambda given: package_chart(given.repository, given.folder))
+    each.add_argument("repository", help="where the image is, without a tag")
+    each.add_argument("folder", type=Path)
+    command("provenance", lambda given: write_provenance(given.path)).add_argument("path", type=Path)
+    each = command("dry-run", lambda given: rehearse(want_cluster=not given.no_cluster))
+    each.add_argument("--no-cluster", action="store_true", help="install on a bare API server")
+    return whole
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; the exit code is 1 when that failed."""
-    parser = argparse.ArgumentParser(prog="tests.release", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("check").add_argument("--tag", help="the release's Git tag, held against the version")
-    commands.add_parser("notes")
-    commands.add_parser("dry-run").add_argument("--no-cluster", action="store_true")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was begun is taken away
     try:
-        if given.command == "check":
-            check(given.tag)
-        elif given.command == "notes":
-            print(notes((CHECKOUT / "CHANGELOG.md").read_text(), sidecar.__version__), end="")
-        else:
-            rehearse(want_cluster=not given.no_cluster)
+        given.act(given)
     except FAILURES as error:
         print(f"release: {error}", file=sys.stderr)
         return 1

@@ -8,8 +8,10 @@ import datetime as dt
 import hashlib
 import json
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.harness.system import run
@@ -17,7 +19,7 @@ from tests.release import bill, chart, installation
 from tests.release.image import ImageStore
 from tests.release.installation import Published
 from tests.release.provenance import Source, predicate
-from tests.release.signing import Signer
+from tests.release.signing import BUNDLE_SUFFIX, Signer, must_fail
 from tests.release.tools import Tools
 from tests.release.version import CHECKOUT, IMAGE, Version, disagreements
 from tests.wheel import build_wheel
@@ -26,6 +28,9 @@ __all__ = ["Rehearsal", "RehearsalError", "Report", "Step"]
 
 REPOSITORY = "https://localhost/azure-lb-metadata"
 BUILDER = "https://localhost/azure-lb-metadata/release-dry-run"
+PROVENANCE, BILL = "slsaprovenance1", "spdxjson"
+"""What cosign calls the kinds of statement."""
+
 STEPS = 12
 
 
@@ -75,7 +80,7 @@ class Rehearsal:
         self._tools = tools
         self._version = version
         self._report = report
-        self._started = dt.datetime.now(dt.UTC)
+        self._statement = tools.directory / "provenance.json"
         self._artifacts = tools.directory / "artifacts"
         self._image = f"{registry}/{IMAGE}"
         self._charts = f"{registry}/charts"
@@ -114,7 +119,7 @@ class Rehearsal:
         self._step("signed", lambda: self._sign(signer))
         self._step("attested", lambda: self._attest(signer))
         self._step("verified", lambda: self._verify(signer))
-        self._step("another key refused", self._refuse)
+        self._step("forgeries refused", lambda: self._refuse(signer))
         self._step("image and chart pulled", self._pull)
         self._step(f"helm install on the {self._report.installed_on}", self._install)
         self._report.complete = True
@@ -181,39 +186,46 @@ class Rehearsal:
         return ", ".join(f"{count} packages in the {name}" for name, count in counts.items())
 
     def _sign(self, signer: Signer) -> str:
-        files = [path for path in sorted(self._artifacts.iterdir()) if path.suffix != ".sig"]
-        for path in files:
-            signer.sign_file(path)
         signer.sign(self.image)
         signer.sign(self.chart)
-        return f"image, chart and {len(files)} files by a key made for this run, without a transparency log"
+        return "image and chart, by a key made for this run, without a transparency log"
 
     def _attest(self, signer: Signer) -> str:
-        statement = self._tools.directory / "provenance.json"
         source = Source(REPOSITORY, self._report.commit, self._version.git_tag)
         finished = dt.datetime.now(dt.UTC)
-        said = predicate(source, BUILDER, started=self._started, finished=finished)
-        statement.write_text(json.dumps(said))
+        said = predicate(source, BUILDER, invocation=f"{BUILDER}/{uuid.uuid4()}", finished=finished)
+        self._statement.write_text(json.dumps(said))
         for artifact in (self.image, self.chart):
-            signer.attest(artifact, kind="slsaprovenance1", predicate=statement)
-        signer.attest(self.image, kind="spdxjson", predicate=self._tools.directory / "image.spdx.json")
-        return "provenance of image and chart, bill of materials of the image"
+            signer.attest(artifact, kind=PROVENANCE, predicate=self._statement)
+        signer.attest(self.image, kind=BILL, predicate=self._tools.directory / "image.spdx.json")
+        files = sorted(self._artifacts.iterdir())
+        for path in files:
+            signer.attest_file(path, kind=PROVENANCE, predicate=self._statement)
+        return f"provenance of image, chart and {len(files)} files, bill of materials of the image"
 
     def _verify(self, signer: Signer) -> str:
         for artifact in (self.image, self.chart):
             signer.verify(artifact)
-            signer.verify_attestation(artifact, kind="slsaprovenance1")
-        signer.verify_attestation(self.image, kind="spdxjson")
-        signatures = sorted(self._artifacts.glob("*.sig"))
-        for signature in signatures:
-            signer.verify_file(signature.with_suffix(""), signature)
-        return f"image, chart, 3 attestations and {len(signatures)} files"
+            signer.verify_attestation(artifact, kind=PROVENANCE)
+        signer.verify_attestation(self.image, kind=BILL)
+        bundles = self._bundles()
+        for path, bundle in bundles.items():
+            signer.verify_file(path, bundle, kind=PROVENANCE)
+        return f"2 signatures, {3 + len(bundles)} attestations"
 
-    def _refuse(self) -> str:
+    def _refuse(self, signer: Signer) -> str:
         stranger = Signer(self._tools, "stranger")
         for artifact in (self.image, self.chart):
-            stranger.must_not_have_signed(artifact)
-        return "image and chart"
+            must_fail(partial(stranger.verify, artifact), artifact)
+        forged = self._tools.directory / "forged"
+        for path, bundle in self._bundles().items():
+            forged.write_bytes(path.read_bytes() + b"!")
+            must_fail(partial(signer.verify_file, forged, bundle, kind=PROVENANCE), path.name)
+        return "a stranger's key, and files with a byte more"
+
+    def _bundles(self) -> dict[Path, Path]:
+        bundles = sorted(self._artifacts.glob(f"*{BUNDLE_SUFFIX}"))
+        return {bundle.with_name(bundle.name.removesuffix(BUNDLE_SUFFIX)): bundle for bundle in bundles}
 
     def _pull(self) -> str:
         version = str(self._version)

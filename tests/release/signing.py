@@ -1,12 +1,14 @@
 """cosign with a key pair of its own and no transparency log: all that can be done without a network."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.harness.system import CommandError
 from tests.release.tools import Tools
 
-__all__ = ["NotRefusedError", "Signer"]
+__all__ = ["BUNDLE_SUFFIX", "NotRefusedError", "Signer", "must_fail"]
 
+BUNDLE_SUFFIX = ".sigstore.json"
 _PASSWORD = {"COSIGN_PASSWORD": "only-for-this-run"}
 _NO_LOG = "--tlog-upload=false"
 _NO_LOG_NEEDED = "--insecure-ignore-tlog=true"
@@ -15,6 +17,19 @@ _PLAIN_HTTP = "--allow-http-registry"
 
 class NotRefusedError(Exception):
     """A signature was taken that must not be: the check of signatures checks nothing."""
+
+
+def must_fail(verify: Callable[[], None], what: str) -> None:
+    """Prove that a verification fails.
+
+    Raises:
+        NotRefusedError: it does not; the text names `what` was taken.
+    """
+    try:
+        verify()
+    except CommandError:
+        return
+    raise NotRefusedError(f"{what} was not refused")
 
 
 class Signer:
@@ -52,29 +67,20 @@ class Signer:
         words = (f"--key={self.public_key}", _NO_LOG_NEEDED, _PLAIN_HTTP, f"--type={kind}")
         self._cosign("verify-attestation", *words, artifact)
 
-    def sign_file(self, path: Path) -> Path:
-        """Write a signature of the file beside it, and give its path."""
-        signature = path.with_name(f"{path.name}.sig")
-        words = (f"--key={self.key}", _NO_LOG, "--yes", f"--output-signature={signature}")
-        self._cosign("sign-blob", *words, path)
-        return signature
+    def attest_file(self, path: Path, *, kind: str, predicate: Path) -> Path:
+        """Write the signed statement about a file beside it, as a bundle, and give that one's path."""
+        bundle = path.with_name(f"{path.name}{BUNDLE_SUFFIX}")
+        words = (f"--key={self.key}", _NO_LOG, "--yes", f"--type={kind}", f"--predicate={predicate}")
+        self._cosign("attest-blob", *words, "--new-bundle-format", f"--bundle={bundle}", path)
+        return bundle
 
-    def verify_file(self, path: Path, signature: Path) -> None:
-        """Prove that this key signed the file."""
-        words = (f"--key={self.public_key}", _NO_LOG_NEEDED, f"--signature={signature}")
-        self._cosign("verify-blob", *words, path)
-
-    def must_not_have_signed(self, artifact: str) -> None:
-        """Prove that the artifact is refused by those who trust this key alone.
-
-        Raises:
-            NotRefusedError: it is not.
-        """
-        try:
-            self.verify(artifact)
-        except CommandError:
-            return
-        raise NotRefusedError(f"{artifact} is taken for signed by {self.public_key.name}")
+    def verify_file(self, path: Path, bundle: Path, *, kind: str) -> None:
+        """Prove that this key signed the statement in `bundle` about just this file."""
+        # Nobody is trusted but the key; without a file that says so, cosign would fetch the public one.
+        root = self._tools.directory / "trusted-root.json"
+        root.write_text('{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}')
+        words = (f"--key={self.public_key}", _NO_LOG_NEEDED, f"--type={kind}", f"--trusted-root={root}")
+        self._cosign("verify-blob-attestation", *words, "--new-bundle-format", f"--bundle={bundle}", path)
 
     def _cosign(self, *arguments: str | Path) -> None:
         self._tools.run("cosign", *arguments, environment=_PASSWORD)

@@ -9,7 +9,7 @@ import yaml
 
 from tests.release.bill import REQUIREMENTS, absent, components, pins
 from tests.release.chart import CHART, located
-from tests.release.provenance import Source, predicate
+from tests.release.provenance import Source, of_workflow, predicate
 
 PYPI = "pkg:pypi/some@1"
 
@@ -79,12 +79,12 @@ def test_chart_that_names_no_repository() -> None:
 
 
 def test_provenance() -> None:
-    """A provenance names the source by commit and tag, and gives its times in UTC."""
+    """A provenance names the source by commit and tag, and gives its time in UTC."""
     zone = dt.timezone(dt.timedelta(hours=2))
     said = predicate(
         Source("https://example.com/a", "c0ffee", "v1.4.0"),
         "https://example.com/builder",
-        started=dt.datetime(2026, 1, 31, 1, 0, tzinfo=zone),
+        invocation="https://example.com/runs/7",
         finished=dt.datetime(2026, 1, 31, 1, 5, 0, 999, tzinfo=zone),
     )
     (source,) = said["buildDefinition"]["resolvedDependencies"]
@@ -95,5 +95,28 @@ def test_provenance() -> None:
     assert said["buildDefinition"]["externalParameters"]["ref"] == "refs/tags/v1.4.0"
     assert said["runDetails"] == {
         "builder": {"id": "https://example.com/builder"},
-        "metadata": {"startedOn": "2026-01-30T23:00:00Z", "finishedOn": "2026-01-30T23:05:00Z"},
+        "metadata": {"invocationId": "https://example.com/runs/7", "finishedOn": "2026-01-30T23:05:00Z"},
     }
+
+
+def test_provenance_of_a_workflow() -> None:
+    """The workflow's statement names its own file as the builder, and its run."""
+    variables = {
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": "a/b",
+        "GITHUB_RUN_ID": "12",
+        "GITHUB_RUN_ATTEMPT": "3",
+        "GITHUB_SHA": "c0ffee",
+        "GITHUB_REF_NAME": "v1.4.0",
+        "GITHUB_WORKFLOW_REF": "a/b/.github/workflows/release.yml@refs/tags/v1.4.0",
+    }
+    said = of_workflow(variables, dt.datetime(2026, 1, 31, tzinfo=dt.UTC))
+    assert said["runDetails"] == {
+        "builder": {"id": "https://github.com/a/b/.github/workflows/release.yml@refs/tags/v1.4.0"},
+        "metadata": {
+            "invocationId": "https://github.com/a/b/actions/runs/12/attempts/3",
+            "finishedOn": "2026-01-31T00:00:00Z",
+        },
+    }
+    (source,) = said["buildDefinition"]["resolvedDependencies"]
+    assert source["uri"] == "git+https://github.com/a/b@refs/tags/v1.4.0"
