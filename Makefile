@@ -21,6 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: help demo venv venv-dev test check format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
+.PHONY: binaries-release release-check release-dry-run lint-workflows matrix
 .PHONY: bench-idle bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
 help: ## Show this list
@@ -50,6 +51,9 @@ binaries: python ## Build etcd, kube-apiserver and kubectl for the API server te
 
 binaries-cluster: python ## Build also Helm, helm-docs, CoreDNS and the parts of a cluster (needs Go and gcc)
 	$(PYTHON) -m tests.binaries.build chart e2e
+
+binaries-release: python ## Build what a release is made with: a registry, cosign, syft, Helm (needs Go)
+	$(PYTHON) -m tests.binaries.build release
 
 image: ## Build the image with Docker, or without its daemon with buildah (IMAGE=name:tag BASE=image BUILD_OPTIONS=…)
 	@if docker info >/dev/null 2>&1; then docker build $(BUILD_ARGUMENTS) .; \
@@ -159,6 +163,19 @@ site-serve: venv-dev ## Show the site, and again as pages change (http://127.0.0
 
 wheel: venv-dev ## Build the source distribution and the wheel into dist/
 	$(BIN)/python -m build --no-isolation
+
+release-check: venv-dev ## See that all places name the same version (TAG=v1.2.3: and that it may be released so)
+	@$(BIN)/python -m tests.release check $(if $(TAG),--tag $(TAG))
+
+release-dry-run: venv-dev ## The whole release on this machine: registry, signatures, helm install (NO_CLUSTER=1; as root)
+	@$(BIN)/python -m tests.release dry-run $(if $(NO_CLUSTER),--no-cluster)
+
+lint-workflows: venv-dev ## Lint .github/workflows with actionlint and zizmor (needs Go)
+	@$(BIN)/python -m tests.binaries.build workflows
+	@$(BIN)/python -m tests.release.workflows
+
+matrix: venv-dev ## Run suites with each Python, Kubernetes and Helm here; write docs/matrix.md (ONLY="Helm 3,Python"; NO_BUILD=1)
+	$(BIN)/python -m tests.matrix $(if $(ONLY),--only "$(ONLY)") $(if $(NO_BUILD),--no-build)
 
 clean: ## Remove what was built and cached here (.venv stays)
 	rm -rf dist .build .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,35 @@
+"""The API servers of the matrix: those of the test suites' Kubernetes and of its neighbours."""
+
+import dataclasses
+from pathlib import Path
+
+from tests.binaries.programs import PROGRAMS, Program, cached_path, reported_version, wanted_version
+
+__all__ = ["API_SERVERS", "built", "stand_in"]
+
+_USUAL = next(program for program in PROGRAMS if program.name == "kube-apiserver")
+_BESIDE = tuple(program for program in PROGRAMS if program.name in {"etcd", "kubectl"})
+
+
+def _of_minor(minor: str) -> Program:
+    return dataclasses.replace(_USUAL, suites=frozenset({"matrix"}), folder=f"kubernetes-{minor}")
+
+
+API_SERVERS = (_of_minor("1.33"), _USUAL, _of_minor("1.35"), _of_minor("1.36"))
+"""Oldest first; each is built like a program of the test suites."""
+
+
+def built(program: Program) -> bool:
+    """Whether the program is in the cache in its own version."""
+    path = cached_path(program)
+    return path.exists() and reported_version(program, path) == wanted_version(program)
+
+
+def stand_in(program: Program, folder: Path) -> dict[str, str]:
+    """The variable that makes the tests start this API server, with the usual etcd and kubectl.
+
+    Links to all three are written into `folder`.
+    """
+    for each in (program, *_BESIDE):
+        (folder / each.name).symlink_to(cached_path(each))
+    return {"KUBEBUILDER_ASSETS": str(folder)}
