@@ -93,6 +93,10 @@ async def said(command: str, environment: Mapping[str, str]) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(DEADLINE_S):
-        output, _ = await process.communicate()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
     return output.decode()

@@ -11,27 +11,16 @@ from sidecar.cli import COMMANDS
 from sidecar.simulator import DOCUMENTS, FAULTS, Simulator, parse_scenario, serve
 from tests.chart.conftest import found
 from tests.docs.conftest import Demo
-from tests.docs.consoles import Example, environment, examples, matches, said
-from tests.docs.pages import CHECKOUT
+from tests.docs.consoles import environment, examples, matches, said
+from tests.docs.readme import INSTALLATION, KUBECTL, PAGE, PODS, TEXT, about
 from tests.examples.containers import AGENT_URL
 from tests.examples.support import document
 from tests.support.agent import AgentProcess, agent_running
 from tests.support.states import inbound
 
-PAGE = CHECKOUT / "README.md"
-TEXT = PAGE.read_text()
 NODE = "aks-games-12345678-vmss000000"
 
-
-def about(*parts: str) -> list[Example]:
-    """The examples whose command has one of these parts."""
-    return [example for example in examples(PAGE) if any(part in example.command for part in parts)]
-
-
 DEMO = about("localhost:", "azure-lb-metadata get", "azure-lb-metadata wait", "azure-lb-metadata exec")
-PODS = about(AGENT_URL)
-KUBECTL = about("kubectl get")
-"""Run by test_consoles_apiserver.py."""
 
 
 @pytest.fixture
@@ -63,12 +52,9 @@ async def test_pods(agent: AgentProcess, tmp_path: Path) -> None:
 
 
 def test_every_terminal_is_run() -> None:
-    """Each command that is shown with its output is run by one of the tests."""
+    """Each command that is shown with its output is run: kubectl's by test_consoles_apiserver.py."""
     assert sorted(map(repr, examples(PAGE))) == sorted(map(repr, [*DEMO, *PODS, *KUBECTL]))
     assert min(map(len, (DEMO, PODS, KUBECTL))) >= 2
-
-
-(INSTALLATION,) = re.findall(r"^```sh\n(helm install .*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.chart
