@@ -65,6 +65,7 @@ class Agent:
         self._runtime.metrics.watch(self.latest, self._runtime.clock, addresses=settings.metrics_addresses)
         self.stopping = Stopping()
         self._files: list[Frame] = []
+        self._running: Poller | None = None
         self._application = Application(self._configuration())
 
     async def run(self, *, on_listening: Callable[[Listening], None] | None = None) -> None:
@@ -139,7 +140,12 @@ class Agent:
             node_address=settings.node_address,
             allow_forwarded=settings.allow_forwarded,
             max_waiting=_waiting_places(settings.max_clients),
+            judge=self._judge,
         )
+
+    def _judge(self) -> None:
+        if self._running is not None:
+            self._running.judge()
 
     def _serve_api(self) -> AbstractAsyncContextManager[tuple[BoundAddress, ...]]:
         settings = self._settings
@@ -210,6 +216,7 @@ class Agent:
 
     async def _work(self, poller: Poller) -> None:
         """Run the loops until asked to stop; one that fails ends all."""
+        self._running = poller
         self._files = [self._frame(publisher) for publisher in self._file_publishers(poller)]
         loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]
         if self._settings.annotations:

@@ -84,6 +84,10 @@ class Poller:
             observed_at=found.observed_at,
         )
 
+    def judge(self) -> None:
+        """Look at the state again, now."""
+        self._set(self._latest.value.state)
+
     async def watch_staleness(self) -> None:
         """Change the status when the data become stale, also while an attempt is under way."""
         while True:
@@ -92,7 +96,7 @@ class Poller:
             if seen.status is Status.STALE or stale_at is None:
                 await self._latest.changed(seen)
             elif self._clock().mono >= stale_at:
-                self._set(seen.state)
+                self.judge()
             else:
                 await self._changed_or(seen, stale_at)
 

@@ -8,7 +8,7 @@ like one before costs one look-up in a dictionary.
 import asyncio
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -62,6 +62,8 @@ class Configuration:
     max_waiting: int = 1008
     """Clients that wait for changes at the same time, by long poll and by events together."""
     pace: Pace = field(default_factory=Pace)
+    judge: Callable[[], None] = lambda: None
+    """Gives ``latest`` a snapshot of now; called when the one it has is outdated."""
 
 
 class Application:
@@ -104,6 +106,7 @@ class Application:
             _FORWARDED in headers,
         )
         try:
+            self._judge()
             prepared = self._representations.find(key)
             if prepared is None or _PREFER in headers:
                 return await self._consider(request, key)
@@ -115,6 +118,12 @@ class Application:
             raise
         except Exception as error:  # noqa: BLE001 - a defect costs one answer and never the connection
             return self._failure(error, key)
+
+    def _judge(self) -> None:
+        """See that the status fits the age: after a suspension, requests are read before timers run."""
+        configuration = self._configuration
+        if configuration.clock().mono >= configuration.latest.value.outdated_at:
+            configuration.judge()
 
     async def _consider(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
         """Answer a request that is not like one before, or that may have to wait.

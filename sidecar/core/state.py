@@ -5,6 +5,7 @@ anything, and data are withdrawn only when the source keeps saying so. ``take_up
 for what an earlier run published.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -171,12 +172,16 @@ class Snapshot:
     state: State
     status: Status
     reason: Reason | None
+    outdated_at: float = math.inf
+    """Monotonic time from which the status is another one, though the state is the same."""
 
     @classmethod
     def of(cls, state: State, now: Instant, policy: Policy) -> "Snapshot":
         """Judge a state at ``now``."""
         status = state.status(now, policy)
-        return cls(state=state, status=status, reason=state.reason(status))
+        stale_at = None if status is Status.STALE else turns_stale_at(state, policy)
+        outdated_at = math.inf if stale_at is None else stale_at
+        return cls(state=state, status=status, reason=state.reason(status), outdated_at=outdated_at)
 
 
 def turns_stale_at(state: State, policy: Policy) -> float | None:

@@ -8,6 +8,7 @@ from sidecar.api.filters import Filter
 from sidecar.api.negotiation import etag_matches
 from sidecar.api.parameters import Format
 from sidecar.api.representations import Key, Representations
+from sidecar.core.state import Snapshot
 from tests.api.support import NODE, api_running
 from tests.support import states
 
@@ -161,6 +162,26 @@ async def test_stale_data() -> None:
 
     assert (reply.json["status"], reply.json["reason"]) == ("stale", "unreachable")
     assert reply.headers["Azure-LB-Metadata-Status"] == "stale"
+
+
+async def test_age_and_status_fit_without_a_timer() -> None:
+    """A request that is read before the timer of staleness runs, as after a suspension, is told `stale`."""
+    fresh = states.snapshot_after(states.answer(states.body(public=[states.pair("20.1.2.3")])))
+    judged: list[Snapshot] = []
+
+    def judge() -> None:
+        judged.append(Snapshot.of(fresh.state, api.clock(), states.POLICY))
+        api.latest.set(judged[-1])
+
+    async with api_running(fresh, judge=judge) as api:
+        before = await api.get("/v1/loadbalancer")
+        api.clock.advance(3600)
+        after, again = await api.get("/v1/loadbalancer"), await api.get("/v1/loadbalancer")
+
+    assert (before.headers["Azure-LB-Metadata-Status"], before.headers["Age"]) == ("ok", "0")
+    for reply in (after, again):
+        assert (reply.headers["Azure-LB-Metadata-Status"], reply.headers["Age"]) == ("stale", "3600")
+    assert len(judged) == 1
 
 
 async def test_restored_data() -> None:
