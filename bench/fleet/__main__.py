@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench.fleet import plot, report
+from bench.fleet import page, plot, report
 from bench.fleet.fleet import Fleet, point_to
 from bench.fleet.meters import Cost, Meter, beside
 from bench.fleet.others import CLIENT, WATCHERS
@@ -31,7 +31,17 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--scenario", action="append", choices=list(SCENARIOS), help="only this one; repeatable"
     )
     parser.add_argument("--short", action="store_true", help=f"only {', '.join(_SHORT)}")
-    parser.add_argument("--compression", type=float, default=10.0, help="how much faster outages pass")
+    parser.add_argument(
+        "--imds-pace", type=float, default=15.0, help="how much faster an outage of IMDS passes", metavar="N"
+    )
+    parser.add_argument(
+        "--api-pace",
+        type=float,
+        default=5.0,
+        help="how much faster an outage of the API server passes",
+        metavar="N",
+    )
+    parser.add_argument("--write-splay", type=float, default=Pace().write_splay, metavar="SECONDS")
     parser.add_argument("--record", action="store_true", help="keep the figures, and draw the picture anew")
     return parser.parse_args(given)
 
@@ -64,7 +74,14 @@ async def _run(server: ApiServer, options: argparse.Namespace, directory: Path) 
     point_to(server.url)
     fleet = Fleet(identities)
     stage = Stage(
-        server, fleet, Meter(server, fleet, directory), directory, told, compression=Pace(options.compression)
+        server,
+        fleet,
+        Meter(server, fleet, directory),
+        directory,
+        told,
+        real=Pace(write_splay=options.write_splay),
+        imds_pace=Pace(options.imds_pace),
+        api_pace=Pace(options.api_pace),
     )
     chosen = options.scenario or (_SHORT if options.short else list(SCENARIOS))
     rates = {"clients": _CLIENT_RATE, "kubelets": options.nodes / STATUS_INTERVAL, "watchers": 0.0}
@@ -94,7 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(line)
     print(report.machine())
     if options.record:
-        plot.draw(report.recorded())
+        runs = report.recorded()
+        plot.draw(runs)
+        page.write(runs)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,8 +22,8 @@ from sidecar.runtime import Runtime
 
 __all__ = ["Agent", "Call", "Settled"]
 
-_FIRST_DRAWS = 2
-"""Random numbers that an agent draws before its first reading is noted."""
+_FIRST_DRAWS = 4
+"""Random numbers that an agent draws until its first reading and its first write are noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Call:
     at: float
     """Time of the event loop at which it ended."""
     method: Literal["get", "apply"]
-    failed: bool
+    failure: str
+    """The kind of error, empty for a success."""
     bytes: int
     """Of our annotations as they were sent."""
 
@@ -63,12 +64,8 @@ class _Counting:
 
     async def get(self, name: str, *, cached: bool) -> NodeMetadata:
         """Read a Node's metadata."""
-        failed = True
-        try:
+        with self._counted("get"):
             node = await self.client.get(name, cached=cached)
-            failed = False
-        finally:
-            self.calls.append(Call(_time(), "get", failed, 0))
         self._saw(node.annotations)
         return node
 
@@ -76,16 +73,24 @@ class _Counting:
         self, name: str, *, uid: str, annotations: Mapping[str, str], field_manager: str
     ) -> NodeMetadata:
         """Apply annotations."""
-        failed, size = True, sum(map(len, (*annotations, *annotations.values())))
-        try:
+        size = sum(map(len, (*annotations, *annotations.values())))
+        with self._counted("apply", size):
             node = await self.client.apply(
                 name, uid=uid, annotations=annotations, field_manager=field_manager
             )
-            failed = False
-        finally:
-            self.calls.append(Call(_time(), "apply", failed, size))
         self._saw(node.annotations)
         return node
+
+    @contextmanager
+    def _counted(self, method: Literal["get", "apply"], size: int = 0) -> Iterator[None]:
+        failure = ""
+        try:
+            yield
+        except KubernetesError as error:
+            failure = type(error).__name__
+            raise
+        finally:
+            self.calls.append(Call(_time(), method, failure, size))
 
     def _saw(self, annotations: Mapping[str, str]) -> None:
         seen = Settled.of(annotations)

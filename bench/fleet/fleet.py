@@ -104,10 +104,10 @@ class Fleet:
 
     def change(self, **news: object) -> None:
         """The metadata service says something else; every agent notices within its poll interval."""
-        self.world = replace(self.world, **news)  # type: ignore[arg-type]
+        before, self.world = self.world, replace(self.world, **news)  # type: ignore[arg-type]
         for agent in self.agents:
             delay = random.random() * self.pace.seconds(POLL_INTERVAL)  # noqa: S311 - no secret
-            self._in_background(self._notice(agent, delay))
+            self._in_background(self._notice(agent, delay, before))
 
     async def right(self, *, within: float, stale: bool = False) -> list[float]:
         """Wait until every Node says what it should, or so many seconds at most.
@@ -125,8 +125,11 @@ class Fleet:
             await asyncio.sleep(0.2)
         return sorted(agent.seen_at for agent in self.agents if done(agent))
 
-    async def _notice(self, agent: Agent, delay: float) -> None:
+    async def _notice(self, agent: Agent, delay: float, before: World) -> None:
         await asyncio.sleep(delay)
+        if before.reachable and not self.world.reachable:
+            # The answers without news that were left out: its data are as old as its last poll.
+            agent.see(before.outcome(agent.identity.number))
         agent.see(self.world.outcome(agent.identity.number))
 
     async def _refresh(self, agent: Agent) -> None:

@@ -128,9 +128,10 @@ class Meter:
 def _count(cost: Cost, calls: Sequence[Call]) -> None:
     cost.reads = sum(call.method == "get" for call in calls)
     cost.writes = len(calls) - cost.reads
-    cost.failed = sum(call.failed for call in calls)
+    cost.failed = sum(bool(call.failure) for call in calls)
     cost.peak = max(Counter(int(call.at) for call in calls).values(), default=0)
-    cost.bytes_written = sum(call.bytes for call in calls if not call.failed)
+    cost.bytes_written = sum(call.bytes for call in calls if not call.failure)
+    cost.notes["failures"] = Counter(call.failure for call in calls if call.failure)
 
 
 def _child(name: str) -> int:

@@ -21,6 +21,13 @@ class Pace:
     """
 
     factor: float = 1.0
+    write_splay: float = float(_DEFAULTS["write_splay"])
+    """In seconds of a cluster: the one setting whose other values are tried."""
+
+    @property
+    def usual(self) -> bool:
+        """Whether that is the default."""
+        return bool(self.write_splay == _DEFAULTS["write_splay"])
 
     def seconds(self, in_a_cluster: float) -> float:
         """How long this takes here."""
@@ -34,6 +41,11 @@ class Pace:
         return self.seconds(float(value))
 
     @property
+    def splay(self) -> float:
+        """The write splay, in seconds as they pass here."""
+        return self.seconds(self.write_splay)
+
+    @property
     def policy(self) -> Policy:
         """When data are stale, when they are withdrawn."""
         return Policy(stale_after=self.default("stale_after"), absent_after=self.default("absent_after"))
@@ -43,7 +55,7 @@ class Pace:
         return Schedule(
             layout=Layout(annotate=annotate),
             policy=self.policy,
-            write_splay=self.default("write_splay"),
+            write_splay=self.splay,
             resync_interval=self.default("resync_interval"),
             heartbeat_interval=self.default("heartbeat_interval"),
             patience=patience,

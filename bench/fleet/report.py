@@ -9,14 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.fleet.costs import Records, watched_in_an_hour
 from bench.fleet.meters import Cost
 
-__all__ = ["RESULTS", "Records", "extrapolated", "heading", "machine", "record", "recorded", "row"]
+__all__ = ["RESULTS", "extrapolated", "heading", "machine", "record", "recorded", "row"]
 
 RESULTS = Path(__file__).parent / "results"
-
-Records = Mapping[str, Mapping[str, Any]]
-"""Figures by scenario."""
 
 _COLUMNS = (
     ("scenario", 36),
@@ -76,14 +74,14 @@ def row(cost: Cost) -> str:
 
 def extrapolated(records: Records, *, watchers: int, nodes: int, to_watchers: int) -> Iterable[str]:
     """Bytes in a quiet hour to all watchers, as measured and for more nodes and watchers."""
-    for name in ("quiet, without agents", "quiet, summary", "quiet, full"):
-        if name not in records:
+    for form in ("without agents", "summary", "full"):
+        hour = watched_in_an_hour(records, form)
+        if hour is None:
             continue
-        record = records[name]
-        hour = record["watched"] / (record["seconds"] * record["pace"]) * 3600
-        larger = hour * nodes / record["nodes"] * to_watchers / watchers
+        measured = records[f"quiet, {form}"]["nodes"]
+        larger = hour * nodes / measured * to_watchers / watchers
         yield (
-            f"{name:<24}{hour / 1e9:8.2f} GB/h at {record['nodes']} nodes, {watchers} watchers"
+            f"{form:<16}{hour / 1e9:8.2f} GB/h at {measured} nodes, {watchers} watchers"
             f"{larger / 1e9:10.1f} GB/h at {nodes} nodes, {to_watchers} watchers (extrapolated)"
         )
 

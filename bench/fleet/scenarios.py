@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,13 +20,13 @@ STATUS_INTERVAL = 300.0
 _STARTS_PER_SECOND = 40.0
 """Twice what kube-controller-manager's ``--kube-api-qps`` (20) lets its DaemonSet controller do."""
 
-_FRESH_PER_SECOND = 100.0
+_FRESH_PER_SECOND = 60.0
 """Of agents between two scenarios, when nothing is measured."""
 
 _QUIET_SECONDS = 40.0
 _FLAP = 360.0
+_CHANGE_DEADLINE = 240.0
 _OUTAGE = 300.0
-_REAL = Pace()
 
 
 @dataclass(slots=True)
@@ -38,8 +38,12 @@ class Stage:
     meter: Meter
     outputs: Path
     report: Callable[[Cost], None]
-    compression: Pace = field(default_factory=lambda: Pace(10))
-    """Of the scenarios with outages."""
+    imds_pace: Pace
+    """Of an outage of the metadata service on all nodes."""
+    api_pace: Pace
+    """Of an outage of the API server; it comes back to all agents at once, so the slower the better."""
+    real: Pace
+    """As in a cluster."""
     services: int = 10
 
     @property
@@ -58,15 +62,17 @@ class Stage:
         return self.nodes / _STARTS_PER_SECOND
 
     @asynccontextmanager
-    async def measured(self, scenario: str, pace: Pace = _REAL) -> AsyncIterator[Cost]:
+    async def measured(self, scenario: str, pace: Pace | None = None) -> AsyncIterator[Cost]:
         """Measure the block, and report."""
-        async with self.meter.measured(scenario, pace=pace.factor) as cost:
+        pace = pace or self.real
+        name = scenario if pace.usual else f"{scenario}, splay {pace.write_splay:g} s"
+        async with self.meter.measured(name, pace=pace.factor) as cost:
             yield cost
         self.report(cost)
 
     async def fresh(
         self,
-        pace: Pace = _REAL,
+        pace: Pace,
         *,
         annotate: Literal["full", "summary"] = "full",
         aged: bool = False,
@@ -76,9 +82,9 @@ class Stage:
         await self.fleet.start(pace, over=self.nodes / _FRESH_PER_SECOND, annotate=annotate, aged=aged)
         await self.fleet.right(within=60)
 
-    async def change(self, scenario: str, pace: Pace = _REAL, *, within: float, **news: object) -> None:
+    async def change(self, scenario: str, *, within: float, **news: object) -> None:
         """Measure until every Node shows what the metadata service says now."""
-        async with self.measured(scenario, pace) as cost:
+        async with self.measured(scenario) as cost:
             began = _time()
             self.fleet.change(**news)
             await self.until_right(cost, began, within=within)
@@ -108,7 +114,7 @@ async def roll_out(stage: Stage) -> None:
     await stage.fleet.stop()
     async with stage.measured("first roll-out") as cost:
         began = _time()
-        await stage.fleet.start(_REAL, over=stage.starting)
+        await stage.fleet.start(stage.real, over=stage.starting)
         await stage.until_right(cost, began, within=60)
 
 
@@ -123,7 +129,7 @@ async def restart(stage: Stage) -> None:
 async def one_service(stage: Stage) -> None:
     """A Service of type LoadBalancer: every node has two rules more at once."""
     await _ready(stage)
-    await stage.change("one Service added", within=120, services=stage.fleet.world.services + 1)
+    await stage.change("one Service added", within=_CHANGE_DEADLINE, services=stage.fleet.world.services + 1)
 
 
 async def twenty_services(stage: Stage) -> None:
@@ -142,12 +148,12 @@ async def twenty_services(stage: Stage) -> None:
 async def egress(stage: Stage) -> None:
     """The outbound address changes on every node."""
     await _ready(stage)
-    await stage.change("egress IP changed", within=120, egress="52.2.2.2")
+    await stage.change("egress IP changed", within=_CHANGE_DEADLINE, egress="52.2.2.2")
 
 
 async def unreachable(stage: Stage) -> None:
     """The metadata service does not answer any node, until every Node says so; then it is back."""
-    pace = stage.compression
+    pace = stage.imds_pace
     await _ready(stage, pace)
     await stage.change_status("IMDS unreachable on all nodes", pace, reachable=False)
     await stage.change_status("IMDS back on all nodes", pace, reachable=True)
@@ -167,7 +173,7 @@ async def flapping(stage: Stage) -> None:
 
 async def outage(stage: Stage) -> None:
     """The API server is away for 5 minutes, and every agent has something to write."""
-    pace = stage.compression
+    pace = stage.api_pace
     await _ready(stage, pace)
     async with stage.measured("API server away for 5 min", pace):
         await asyncio.to_thread(stage.server.kill)
@@ -175,7 +181,7 @@ async def outage(stage: Stage) -> None:
         await asyncio.sleep(pace.seconds(_OUTAGE))
     async with stage.measured("API server back", pace) as cost:
         await asyncio.to_thread(stage.server.start)
-        await stage.until_right(cost, _time(), within=180)
+        await stage.until_right(cost, _time(), within=pace.seconds(900))
 
 
 async def quiet_without(stage: Stage) -> None:
@@ -192,7 +198,7 @@ async def quiet(stage: Stage) -> None:
     with _more_kubelets(stage):
         for form in forms:
             await stage.fresh(pace, annotate=form, aged=True)
-            await asyncio.sleep(pace.default("write_splay"))
+            await asyncio.sleep(pace.splay)
             async with stage.measured(f"quiet, {form}", pace):
                 await asyncio.sleep(_QUIET_SECONDS)
 
@@ -205,9 +211,13 @@ def _more_kubelets(stage: Stage) -> AbstractContextManager[None]:
     )
 
 
-async def _ready(stage: Stage, pace: Pace = _REAL) -> None:
+async def _ready(stage: Stage, pace: Pace | None = None) -> None:
+    """Agents of this pace that have written nothing for a splay: each is free to write at once."""
+    pace = pace or stage.real
     if not stage.fleet.agents or stage.fleet.pace != pace:
         await stage.fresh(pace)
+    if stage.fleet.calls:
+        await asyncio.sleep(stage.fleet.calls[-1].at + pace.splay - _time())
 
 
 def _time() -> float:
@@ -218,10 +228,10 @@ SCENARIOS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "nobody": nobody,
     "quiet-without": quiet_without,
     "roll-out": roll_out,
-    "restart": restart,
     "one-service": one_service,
     "twenty-services": twenty_services,
     "egress": egress,
+    "restart": restart,
     "unreachable": unreachable,
     "flapping": flapping,
     "outage": outage,

@@ -1,0 +1,122 @@
+"""The tables of ``docs/performance.md``, written from the recorded figures."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.fleet.costs import Records, our_cpu, our_cpu_in_an_hour, watched_in_an_hour
+from bench.fleet.others import WATCHERS
+
+__all__ = ["PAGE", "write"]
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+
+_IDLE = "without agents"
+_HOUR = 3600.0
+_BEGIN, _END = "<!-- {}: written by make bench-fleet RECORD=1 -->", "<!-- end of {} -->"
+_LARGE_NODES, _LARGE_WATCHERS = 5000, 100
+
+_ORDER = (
+    "first roll-out",
+    "rolling restart",
+    "one Service added",
+    "20 Services in a minute",
+    "egress IP changed",
+    "IMDS unreachable on all nodes",
+    "IMDS back on all nodes",
+    "IMDS flapping every 6 minutes, 1 h",
+    "API server away for 5 min",
+    "API server back",
+)
+_HEAD = (
+    (
+        "| scenario | nodes | time, faster | reads | writes | failed | most in 1 s | API server CPU, s "
+        "| others' p99, ms (without us) | nodes right: half, all |"
+    ),
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+)
+
+
+def write(runs: Mapping[int, Records]) -> None:
+    """Replace the tables in the page."""
+    text = PAGE.read_text()
+    for name, lines in (
+        ("scenarios", _scenarios(runs)),
+        ("watchers", _watchers(runs)),
+        ("quiet", _quiet(runs)),
+    ):
+        begin, end = _BEGIN.format(name), _END.format(name)
+        head, _, rest = text.partition(begin)
+        _, found, tail = rest.partition(end)
+        assert found, f"{PAGE} has no place for {name}"
+        text = f"{head}{begin}\n{chr(10).join(lines)}\n{end}{tail}"
+    PAGE.write_text(text)
+
+
+def _scenarios(runs: Mapping[int, Records]) -> Iterator[str]:
+    yield from _HEAD
+    for scenario in _ORDER:
+        for nodes, records in sorted(runs.items()):
+            for name in (name for name in records if name.partition(", splay")[0] == scenario):
+                yield _scenario(nodes, records, name)
+
+
+def _scenario(nodes: int, records: Records, scenario: str) -> str:
+    record = records[scenario]
+    cpu = our_cpu(records, scenario) or 0.0
+    cells = (
+        scenario,
+        f"{nodes:,}",
+        f"{record['seconds'] * record['pace']:,.0f} s, {record['pace']:g}",
+        f"{record['reads']:,}",
+        f"{record['writes']:,}",
+        f"{record['failed']:,}",
+        str(record["peak"]),
+        f"{cpu:.1f}" if record["apiserver_cpu"] else "-",
+        _felt(record, records[_IDLE]),
+        _right(record),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _felt(record: Mapping[str, Any], idle: Mapping[str, Any]) -> str:
+    if not record["others"]["count"]:
+        return "-"
+    return f"{record['others']['p99'] * 1000:,.0f} ({idle['others']['p99'] * 1000:,.0f})"
+
+
+def _right(record: Mapping[str, Any]) -> str:
+    right, pace = record["right"], record["pace"]
+    if not right["count"]:
+        return "-"
+    never = record["notes"].get("never right", 0)
+    return f"{right['median'] * pace:.0f} s, {right['longest'] * pace:.0f} s" + (
+        f" ({never} not)" if never else ""
+    )
+
+
+def _quiet(runs: Mapping[int, Records]) -> Iterator[str]:
+    yield "| an hour without change | nodes | reads | writes | API server CPU, s | status posts of kubelets |"
+    yield "|---|--:|--:|--:|--:|--:|"
+    for nodes, records in sorted(runs.items()):
+        for form in ("full", "summary"):
+            record = records.get(f"quiet, {form}")
+            cpu = our_cpu_in_an_hour(records, form)
+            if record is None or cpu is None:
+                continue
+            hours = record["seconds"] * record["pace"] / _HOUR
+            counts = (f"{record[name] / hours:,.0f}" for name in ("reads", "writes"))
+            posts = record["kubelet_posts"] / hours
+            yield f"| `{form}` | {nodes:,} | {' | '.join(counts)} | {cpu:,.0f} | {posts:,.0f} |"
+
+
+def _watchers(runs: Mapping[int, Records]) -> Iterable[str]:
+    large = f"{_LARGE_WATCHERS} watchers, {_LARGE_NODES:,} nodes, extrapolated"
+    yield f"| to watchers in a quiet hour | {WATCHERS} watchers, 1,000 nodes | {large} |"
+    yield "|---|--:|--:|"
+    records = runs.get(1000, {})
+    for form in (_IDLE, "summary", "full"):
+        hour = watched_in_an_hour(records, form)
+        if hour is not None:
+            larger = hour * _LARGE_NODES / 1000 * _LARGE_WATCHERS / WATCHERS
+            yield f"| {form} | {hour / 1e9:.2f} GB | {larger / 1e9:.0f} GB |"
