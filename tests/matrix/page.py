@@ -19,7 +19,8 @@ day and the commit of its own last run; `-dirty` stands for changes that were no
 runs the same suites with one version of each, on every change.
 
 API servers are built from the Go modules pinned under `tests/binaries/`. A Python is used if it is \
-installed, with the hashed requirements in an environment of its own; none is downloaded.
+installed, with the hashed requirements in an environment of its own; none is downloaded. What else was run \
+before a release, and what never was: [releasing.md](releasing.md#what-was-run-and-what-never-was).
 """
 _HEAD = [
     "| version | tests | result | passed | failed | skipped | minutes | day | commit |",
