@@ -1,15 +1,20 @@
 """What the pages show of terminals is what comes back."""
 
+import re
+import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from tests.docs.conftest import Demo
 from tests.docs.consoles import environment, examples, matches, said
-from tests.docs.pages import DOCS
+from tests.docs.pages import CHECKOUT, DOCS, PAGES
 
 LOOPBACK = (DOCS / "http-api.md", DOCS / "settings.md")
 """Pages whose terminals need nothing but the demonstration."""
+
+SHELL = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", LOOPBACK, ids=lambda page: page.name)
@@ -22,3 +27,14 @@ async def test_terminal(demo: Demo, tmp_path: Path, page: Path) -> None:
         command = example.command.replace("localhost:16925", demo.api).replace("localhost:16926", demo.admin)
         output = await said(command, variables)
         assert matches(output, example.output), f"$ {example.command}\n{output}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_shell(page: Path) -> None:
+    """Each block of the shell, on any page, is one that a shell can read."""
+    for indent, block in SHELL.findall(page.read_text()):
+        script = textwrap.dedent(block) if indent else block
+        finished = subprocess.run(
+            ["sh", "-n"], input=script, check=False, capture_output=True, text=True, timeout=10
+        )
+        assert finished.returncode == 0, f"{script}\n{finished.stderr}"
