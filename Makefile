@@ -36,11 +36,12 @@ venv-dev: $(VENV)/.dev ## Add what its developers need
 test: venv-dev ## Run the test suites (SUITES="unit apiserver browser chart monitoring e2e wheel"; REQUIRE_ALL=1 leaves none out)
 	$(BIN)/python -m tests.suites $(SUITES)
 
-check: venv-dev ## Lint, format check, types, import contracts: what CI runs
+check: venv-dev ## Lint, format check, types, import contracts, dead code: what CI runs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 format: venv-dev ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format
