@@ -32,7 +32,6 @@ GO_MODULE = Path(__file__).resolve().parent
 ENABLE_COMMAND = "make binaries"
 CLUSTER_ENABLE_COMMAND = "make binaries-cluster"
 VERSION_DEADLINE_S = 30.0
-VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
 class BinariesMissingError(Exception):
