@@ -80,7 +80,13 @@ class Agents:
                 "file": str(self._file),
             }
         )
-        self._rules.started(time.monotonic(), file=self.in_file(), node=await self._on_node())
+        node = await self._world.annotations()
+        self._rules.started(
+            time.monotonic(),
+            file=self.in_file(),
+            node=None if node is None else _document(node[1]),
+            node_seen=node is not None,
+        )
         self._program = await self._stack.enter_async_context(
             program_running("run", *arguments, directory=self._directory, python=self._python)
         )
@@ -92,14 +98,6 @@ class Agents:
         try:
             return parsed(json.loads(self._file.read_bytes())["loadbalancer"])
         except FileNotFoundError:
-            return None
-
-    async def _on_node(self) -> Document | None:
-        """What it will find on its Node, if it is anything."""
-        node = await self._world.annotations()
-        try:
-            return None if node is None else parsed(json.loads(node[1]["loadbalancer"]))
-        except (KeyError, ValueError):
             return None
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -151,3 +149,11 @@ class Agents:
         except (aiohttp.ClientError, TimeoutError):
             return None
         return (response.status, body, response.headers) if number == self.number and self._url else None
+
+
+def _document(annotations: Mapping[str, str]) -> Document | None:
+    """What a process will find in these annotations, if it is anything."""
+    try:
+        return parsed(json.loads(annotations["loadbalancer"]))
+    except (KeyError, ValueError):
+        return None

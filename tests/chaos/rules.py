@@ -109,15 +109,21 @@ class Rules:
         for name in LISTS:
             self._known[name].add(document[name])
 
-    def started(self, at: float, *, file: Document | None, node: Document | None) -> None:
-        """A process starts, and may find these documents in its file and on its Node."""
+    def started(
+        self, at: float, *, file: Document | None, node: Document | None, node_seen: bool = True
+    ) -> None:
+        """A process starts, and may find these documents in its file and on its Node.
+
+        Where the Node could not be looked at, it may hold what is newer than the file: without the lists
+        that an earlier process served without entries.
+        """
         self.run = _Run(served=file is not None)
         self.writes_are_late(until=at + 0.2)
         self.answers.clear()
         for name in LISTS:
             if file is not None and file[name]:
                 self.run.had[name] = at
-            if node is not None and not node[name]:
+            if (node is not None and not node[name]) or (not node_seen and name in self._lacking):
                 self.run.may_lack.add(name)
 
     def suspended(self, seconds: float) -> None:

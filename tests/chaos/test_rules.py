@@ -165,6 +165,18 @@ def test_list_in_between(rules: Rules) -> None:
         see(rules, 8, LACKING)
 
 
+def test_restart_without_a_look_at_the_node(rules: Rules) -> None:
+    """What an earlier process withdrew by the rule may be gone again once the Node can be read."""
+    lacking_at(rules, 2, 5, 8)
+    see(rules, 8, LACKING)
+    rules.started(10, file=DOCUMENT, node=None, node_seen=False)
+    see(rules, 11)
+    see(rules, 12, LACKING)
+    rules.started(20, file=DOCUMENT, node=DOCUMENT)
+    with pytest.raises(Violation, match="against the rule"):
+        see(rules, 21, LACKING)
+
+
 def test_restart(rules: Rules) -> None:
     """A new process may not lose what it finds in its file, but may start from nothing without one."""
     rules.started(10, file=DOCUMENT, node=None)
