@@ -131,7 +131,7 @@ def _count(cost: Cost, calls: Sequence[Call]) -> None:
     cost.failed = sum(bool(call.failure) for call in calls)
     cost.peak = max(Counter(int(call.at) for call in calls).values(), default=0)
     cost.bytes_written = sum(call.bytes for call in calls if not call.failure)
-    cost.notes["failures"] = Counter(call.failure for call in calls if call.failure)
+    cost.notes["failures"] = dict(Counter(call.failure for call in calls if call.failure))
 
 
 def _child(name: str) -> int:

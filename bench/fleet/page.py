@@ -30,7 +30,7 @@ _ORDER = (
 )
 _HEAD = (
     (
-        "| scenario | nodes | time, faster | reads | writes | failed | most in 1 s | API server CPU, s "
+        "| scenario | nodes | time | reads | writes | failed | most in 1 s | API server CPU, s "
         "| others' p99, ms (without us) | nodes right: half, all |"
     ),
     "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
@@ -59,6 +59,20 @@ def _scenarios(runs: Mapping[int, Records]) -> Iterator[str]:
         for nodes, records in sorted(runs.items()):
             for name in (name for name in records if name.partition(", splay")[0] == scenario):
                 yield _scenario(nodes, records, name)
+    yield ""
+    yield from map(_measured, sorted(runs), (runs[nodes] for nodes in sorted(runs)))
+
+
+def _measured(nodes: int, records: Records) -> str:
+    """Where, when, and of what."""
+    about = [record["measured"] for record in records.values()]
+    commits = ", ".join(dict.fromkeys(each["commit"] for each in about))
+    loads = [each["load"] for each in about]
+    days = ", ".join(dict.fromkeys(each["date"] for each in about))
+    return (
+        f"- {nodes:,} nodes: {days}, {about[0]['processor']}, {about[0]['cores']} cores, load at the start "
+        f"{min(loads):.0f} to {max(loads):.0f}, commits {commits}"
+    )
 
 
 def _scenario(nodes: int, records: Records, scenario: str) -> str:
@@ -67,7 +81,7 @@ def _scenario(nodes: int, records: Records, scenario: str) -> str:
     cells = (
         scenario,
         f"{nodes:,}",
-        f"{record['seconds'] * record['pace']:,.0f} s, {record['pace']:g}",
+        _time(record),
         f"{record['reads']:,}",
         f"{record['writes']:,}",
         f"{record['failed']:,}",
@@ -77,6 +91,12 @@ def _scenario(nodes: int, records: Records, scenario: str) -> str:
         _right(record),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _time(record: Mapping[str, Any]) -> str:
+    """As it would pass in a cluster."""
+    pace = record["pace"]
+    return f"{record['seconds'] * pace:,.0f} s" + (f", {pace:g} times faster" if pace != 1 else "")
 
 
 def _felt(record: Mapping[str, Any], idle: Mapping[str, Any]) -> str:
