@@ -11,6 +11,9 @@ from tests.docs.conftest import Demo
 from tests.docs.consoles import environment, examples, matches, said
 from tests.docs.pages import CHECKOUT, DOCS, PAGES
 
+pytestmark = pytest.mark.timeout(180)
+"""Programs one after the other, each of which takes seconds on a busy machine."""
+
 LOOPBACK = (DOCS / "http-api.md", DOCS / "settings.md")
 """Pages whose terminals need nothing but the demonstration."""
 

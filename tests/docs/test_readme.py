@@ -18,6 +18,9 @@ from tests.examples.support import document
 from tests.support.agent import AgentProcess, agent_running
 from tests.support.states import inbound
 
+pytestmark = pytest.mark.timeout(180)
+"""Programs one after the other, each of which takes seconds on a busy machine."""
+
 NODE = "aks-games-12345678-vmss000000"
 
 DEMO = about("localhost:", "azure-lb-metadata get", "azure-lb-metadata wait", "azure-lb-metadata exec")
