@@ -11,8 +11,11 @@ from pathlib import Path
 
 from tests.docs.pages import CHECKOUT
 from tests.examples.containers import stand_in
+from tests.support.agent import NOWHERE
 
-__all__ = ["Example", "environment", "examples", "matches", "said"]
+__all__ = ["ENDPOINT", "Example", "environment", "examples", "matches", "said"]
+
+ENDPOINT = "AZURE_LB_METADATA_IMDS_ENDPOINT"
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -75,12 +78,13 @@ def _steady(text: str) -> str:
 
 
 def environment(directory: Path) -> Mapping[str, str]:
-    """The variables of a shell that has our command on its path, and nothing else of ours."""
+    """The variables of a shell that has our command on its path, and cannot ask a real metadata service."""
     programs = directory / "programs"
     programs.mkdir()
     python = f'PYTHONPATH={shlex.quote(str(CHECKOUT))} exec {shlex.quote(sys.executable)} -m sidecar "$@"'
     stand_in(programs, "azure-lb-metadata", python)
-    return {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(directory), "LC_ALL": "C.UTF-8"}
+    path = f"{programs}:{os.environ['PATH']}"
+    return {"PATH": path, "HOME": str(directory), "LC_ALL": "C.UTF-8", ENDPOINT: NOWHERE}
 
 
 async def said(command: str, environment: Mapping[str, str]) -> str:

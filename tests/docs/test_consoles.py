@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.conftest import Demo
-from tests.docs.consoles import environment, examples, matches, said
+from tests.docs.consoles import ENDPOINT, environment, examples, matches, said
 from tests.docs.pages import CHECKOUT, DOCS, PAGES
 
 pytestmark = pytest.mark.timeout(180)
@@ -23,9 +23,13 @@ SHELL = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 @pytest.mark.parametrize("page", LOOPBACK, ids=lambda page: page.name)
 async def test_terminal(demo: Demo, tmp_path: Path, page: Path) -> None:
     """Each command gives what stands below it, but for times and what follows from them."""
-    variables = environment(tmp_path)
+    variables = dict(environment(tmp_path))
     found = examples(page)
     assert found
+    if page.name == "settings.md":
+        # Settings are printed, the endpoint's default among them, and nobody is asked.
+        assert all("--print-settings" in example.command for example in found)
+        del variables[ENDPOINT]
     for example in found:
         command = example.command.replace("localhost:16925", demo.api).replace("localhost:16926", demo.admin)
         output = await said(command, variables)

@@ -40,7 +40,7 @@ async def agent(tmp_path: Path) -> AsyncIterator[AgentProcess]:
 
 async def test_demonstration(demo: Demo, tmp_path: Path) -> None:
     """While the demonstration runs, each command gives what stands below it."""
-    variables = {**environment(tmp_path), "AZURE_LB_METADATA_UPSTREAM": f"http://{demo.api}"}
+    variables = {**environment(tmp_path), "AZURE_LB_METADATA_LISTEN": demo.api}
     for example in DEMO:
         output = await said(example.command.replace("localhost:16925", demo.api), variables)
         assert matches(output, example.output), f"$ {example.command}\n{output}"
