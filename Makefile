@@ -22,7 +22,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
 .PHONY: binaries-release release-check release-dry-run lint-workflows matrix
-.PHONY: bench-idle bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
+.PHONY: bench-idle bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -137,6 +137,9 @@ bench-http: venv-dev ## Measure paths of the API beside bare aiohttp handlers
 
 bench-memory: venv-dev ## Measure resident memory with annotations on and off (SECONDS=10; needs make binaries)
 	$(BIN)/python -m bench.memory
+
+bench-load: venv-dev ## Measure how long answers take at half load, beside a bare aiohttp handler and nginx
+	$(BIN)/python -m bench.half_load
 
 bench-idle: venv-dev ## Measure processor time per poll of an unchanged document (SECONDS=60; needs make binaries)
 	$(BIN)/python -m bench.idle

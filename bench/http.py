@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 from bench.processes import answered, cpu_seconds, free_port, many_rules, running
 
+__all__ = ["Server", "agent_with_rules", "content_length", "request_of"]
+
 _ROUNDS = 11
 _REQUESTS = 1_000
 _CONNECTIONS = 8
@@ -71,7 +73,7 @@ class Measured:
             started = time.perf_counter()
             writer.write(self.request)
             head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(_content_length(head))
+            await reader.readexactly(content_length(head))
             latencies.append(time.perf_counter() - started)
         writer.close()
         await writer.wait_closed()
@@ -115,12 +117,14 @@ _HEADINGS = (
 )
 
 
-def _content_length(head: bytes) -> int:
+def content_length(head: bytes) -> int:
+    """Bytes of the body that follows these headers."""
     lines = head.lower().split(b"\r\n")
     return next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)
 
 
-def _request(path: str, headers: str = "") -> bytes:
+def request_of(path: str, headers: str = "") -> bytes:
+    """A request on a kept connection."""
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n".encode()
 
 
@@ -139,10 +143,10 @@ def _comparisons(agent: Server, directory: Path, stack: ExitStack) -> Iterator[C
         )
         answered(f"http://127.0.0.1:{port}{path}")
         bare = Server(port, process.pid)
-        request = _request(path)
+        request = request_of(path)
         yield Comparison(path, len(body), Measured(agent, request), Measured(bare, request))
         if path in _HITS:
-            hit = Measured(agent, _request(path, f"If-None-Match: {etag}\r\n"))
+            hit = Measured(agent, request_of(path, f"If-None-Match: {etag}\r\n"))
             yield Comparison(f"{path}, ETag hit", len(body), hit, Measured(bare, request))
 
 
@@ -175,7 +179,7 @@ def _revision(agent: Server) -> object:
 
 
 @contextmanager
-def _agent() -> Iterator[Server]:
+def agent_with_rules() -> Iterator[Server]:
     """An agent that knows 250 rules and two changes."""
     imds, control, api = (free_port() for _ in range(3))
     arguments = (
@@ -193,7 +197,7 @@ def _agent() -> Iterator[Server]:
 
 def main() -> None:
     """Start the servers, measure, print."""
-    with tempfile.TemporaryDirectory() as directory, _agent() as agent, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as directory, agent_with_rules() as agent, ExitStack() as stack:
         comparisons = list(_comparisons(agent, Path(directory), stack))
         asyncio.run(_measure(comparisons))
     print(

@@ -19,7 +19,6 @@ kubernetes_validate: Any = pytest.importorskip("kubernetes_validate")
 
 PAGE = CHECKOUT / "docs" / "recipes.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-PAGES = [PAGE, EXAMPLES / "README.md"]
 NEEDED = ("-fsS", "--connect-timeout 1", "--retry ", "--retry-connrefused")
 
 SAYS = {
@@ -124,19 +123,6 @@ def test_policy_matches_the_agents() -> None:
     assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": namespace}
     ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
     assert [port["port"] for port in to_agents["ports"]] == [ports["api"]]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links(page: Path) -> None:
-    """Links within the project lead to files and headings that are there."""
-    text = page.read_text(encoding="utf-8")
-    headings = {
-        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        place, _, heading = target.partition("#")
-        assert (page.parent / place).exists() if place else heading in headings, target
 
 
 def curls() -> list[str]:
