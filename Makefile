@@ -22,7 +22,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
 .PHONY: binaries-release release-check release-dry-run lint-workflows matrix
-.PHONY: bench-idle bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
+.PHONY: bench-annotation bench-idle bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -155,6 +155,9 @@ bench-nodes: venv-dev ## Measure nodes, rules and prune on a cluster of NODES=50
 
 bench-fleet: venv-dev ## Measure a fleet of agents on a real API server (NODES=1000, SCENARIO=name, SHORT=1, RECORD=1; needs make binaries-cluster)
 	$(BIN)/python -m bench.fleet --nodes $(or $(NODES),1000) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SHORT),--short) $(if $(RECORD),--record)
+
+bench-annotation: venv-dev ## Measure from a change at the service to the annotations (needs make binaries)
+	$(BIN)/python -m bench.annotation_latency
 
 bench-startup: venv-dev ## Measure exec to first answer and first annotation (needs make binaries)
 	$(BIN)/python -m bench.startup
