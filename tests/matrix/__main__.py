@@ -14,10 +14,11 @@ from tests.binaries.programs import BinariesMissingError
 from tests.e2e.harness.system import CommandError, run
 from tests.matrix.page import DOCUMENT, markdown
 from tests.matrix.parts import PARTS, NotHereError, Part
-from tests.matrix.results import Result, counted, load, save
+from tests.matrix.results import FILE, Result, counted, load, save
 from tests.wheel import CHECKOUT
 
-COMMIT = ("git", "-C", CHECKOUT, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty")
+OWN = (DOCUMENT, FILE)
+"""What a run writes: no change of what is tried."""
 
 
 def execute(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
@@ -39,10 +40,18 @@ def execute(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int
     return process.returncode, "".join(lines)
 
 
+def commit() -> str:
+    """The commit of the checkout, with ``-dirty`` when what is tried differs from it."""
+    git = ("git", "-C", CHECKOUT)
+    but_own = (f":(exclude){path.relative_to(CHECKOUT)}" for path in OWN)
+    changed = run(*git, "status", "--porcelain", "--untracked-files=no", "--", ".", *but_own)
+    return run(*git, "rev-parse", "--short=12", "HEAD").strip() + ("-dirty" if changed else "")
+
+
 def attempt(part: Part, *, may_build: bool) -> Result | None:
     """Run one part; None when what it would try is not here."""
     print(f"\n=== {part.name}: {part.tests}", flush=True)
-    started, commit = time.monotonic(), run(*COMMIT).strip()
+    started, tried = time.monotonic(), commit()
     try:
         trial = part.run(execute, may_build)
     except (BinariesMissingError, BuildError, CommandError, NotHereError) as error:
@@ -54,7 +63,7 @@ def attempt(part: Part, *, may_build: bool) -> Result | None:
         exit_code=trial.exit_code,
         seconds=round(time.monotonic() - started),
         date=dt.datetime.now(dt.UTC).date().isoformat(),
-        commit=commit,
+        commit=tried,
     )
 
 
