@@ -25,6 +25,7 @@ from sidecar.api.representations import Key, Prepared, Representations, data_hea
 from sidecar.api.waiting import Subject, Waiting
 from sidecar.clock import Clock
 from sidecar.core.addresses import IPAddress
+from sidecar.core.instant import Instant
 from sidecar.core.state import Snapshot
 from sidecar.latest import Latest
 from sidecar.logs import Recurring, log
@@ -106,11 +107,11 @@ class Application:
             _FORWARDED in headers,
         )
         try:
-            self._judge()
+            now = self._judged()
             prepared = self._representations.find(key)
             if prepared is None or _PREFER in headers:
                 return await self._consider(request, key)
-            return self._response(prepared, headers.getall(hdrs.IF_NONE_MATCH, ()))
+            return self._response(prepared, headers.getall(hdrs.IF_NONE_MATCH, ()), now=now)
         except ProblemError as problem:
             return self._refusal(problem, key)
         except ConnectionError:
@@ -119,11 +120,13 @@ class Application:
         except Exception as error:  # noqa: BLE001 - a defect costs one answer and never the connection
             return self._failure(error, key)
 
-    def _judge(self) -> None:
-        """See that the status fits the age: after a suspension, requests are read before timers run."""
+    def _judged(self) -> Instant:
+        """See that the status fits the age now: after a suspension, requests are read before timers run."""
         configuration = self._configuration
-        if configuration.clock().mono >= configuration.latest.value.outdated_at:
+        now = configuration.clock()
+        if now.mono >= self._representations.snapshot.outdated_at:
             configuration.judge()
+        return now
 
     async def _consider(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
         """Answer a request that is not like one before, or that may have to wait.
@@ -142,7 +145,8 @@ class Application:
                 seconds = wait_preference(",".join(request.headers.getall(_PREFER)))
                 if seconds is not None:
                     return await self._answer_in_time(key, subject, if_none_match, seconds=seconds)
-        return self._response(self._representations.prepare(key, *subject), if_none_match)
+        prepared = self._representations.prepare(key, *subject)
+        return self._response(prepared, if_none_match, now=self._configuration.clock())
 
     def _page(self, subject: Subject) -> web.Response:
         from sidecar.api import page  # noqa: PLC0415 - most agents are never looked at
@@ -173,7 +177,8 @@ class Application:
         try:
             if seconds:
                 await self._wait(subject, ",".join(if_none_match), seconds)
-            response = self._response(self._representations.prepare(key, *subject), if_none_match)
+            prepared = self._representations.prepare(key, *subject)
+            response = self._response(prepared, if_none_match, now=self._configuration.clock())
         except ProblemError as problem:
             problem.headers = {**problem.headers, **applied}
             raise
@@ -192,13 +197,13 @@ class Application:
             except TimeoutError:
                 return
 
-    def _response(self, prepared: Prepared, if_none_match: Sequence[str]) -> web.Response:
+    def _response(self, prepared: Prepared, if_none_match: Sequence[str], *, now: Instant) -> web.Response:
         if if_none_match and etag_matches(",".join(if_none_match), prepared.etag):
             response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=prepared.not_modified_headers)
         else:
             response = web.Response(body=prepared.body, headers=prepared.headers)
         if prepared.observed is not None:
-            response.headers[hdrs.AGE] = str(int(prepared.observed.age(self._configuration.clock())))
+            response.headers[hdrs.AGE] = str(int(prepared.observed.age(now)))
         return response
 
     def _refusal(self, problem: ProblemError, key: Key) -> web.Response:
