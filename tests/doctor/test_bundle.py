@@ -51,6 +51,8 @@ async def test_whole(service: Serving, host: pytest.MonkeyPatch, doctor: Doctor,
             tmp_path, imds_endpoint=service.url, node_name=NODE, kubeconfig=kubeconfig, stale_after="1h"
         ) as agent:
             await agent.until_ready()
+            # From its metrics doctor knows that it annotates a Node.
+            await agent.program.event("annotated")
             host.setenv("AZURE_LB_METADATA_LISTEN", agent.url.removeprefix("http://"))
             host.setenv("AZURE_LB_METADATA_ADMIN_LISTEN", agent.admin_url.removeprefix("http://"))
             report = await doctor("--kubeconfig", kubeconfig, "--bundle", str(path))
