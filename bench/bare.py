@@ -1,21 +1,23 @@
-"""A bare aiohttp server that answers one path with the same bytes.
+"""A bare aiohttp server that answers one path with the same bytes, headers included.
 
-``python -m bench.bare PORT FILE PATH CONTENT-TYPE``.
+``python -m bench.bare PORT FILE PATH HEADERS``, the headers as a JSON object.
 
 It is what the API's paths are compared with: the least that aiohttp can do for such an answer. It does not
 look at the query.
 """
 
 import asyncio
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
 
 
-async def _serve(port: int, body: bytes, *, path: str, content_type: str) -> None:
+async def _serve(port: int, body: bytes, *, path: str, headers: Mapping[str, str]) -> None:
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type)
+        return web.Response(body=body, headers=headers)
 
     application = web.Application()
     application.router.add_get(path, answer)
@@ -27,5 +29,10 @@ async def _serve(port: int, body: bytes, *, path: str, content_type: str) -> Non
 
 if __name__ == "__main__":
     asyncio.run(
-        _serve(int(sys.argv[1]), Path(sys.argv[2]).read_bytes(), path=sys.argv[3], content_type=sys.argv[4])
+        _serve(
+            int(sys.argv[1]),
+            Path(sys.argv[2]).read_bytes(),
+            path=sys.argv[3],
+            headers=json.loads(sys.argv[4]),
+        )
     )

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bench.http import Server, agent_with_rules, content_length, request_of
+from bench.http import Server, agent_with_rules, content_length, headers_of, request_of
 from bench.processes import answered, free_port, running
 
 _PATH = "/v1/loadbalancer"
@@ -95,9 +95,10 @@ def _nginx(directory: Path) -> Iterator[Server]:
 def _servers(agent: Server, directory: Path, stack: ExitStack) -> Iterator[tuple[str, Server]]:
     with urllib.request.urlopen(f"http://127.0.0.1:{agent.port}{_PATH}") as response:
         (directory / "body").write_bytes(response.read())
+        headers = headers_of(response)
     yield "agent", agent
     port = free_port()
-    command = ["-m", "bench.bare", str(port), str(directory / "body"), _PATH, "application/json"]
+    command = ["-m", "bench.bare", str(port), str(directory / "body"), _PATH, headers]
     process = stack.enter_context(running(command))
     answered(f"http://127.0.0.1:{port}{_PATH}")
     yield "bare aiohttp handler", Server(port, process.pid)

@@ -13,12 +13,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.processes import answered, cpu_seconds, free_port, many_rules, running
 
-__all__ = ["Server", "agent_with_rules", "content_length", "request_of"]
+__all__ = ["Server", "agent_with_rules", "content_length", "headers_of", "request_of"]
 
 _ROUNDS = 11
 _REQUESTS = 1_000
@@ -128,19 +129,23 @@ def request_of(path: str, headers: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n".encode()
 
 
+def headers_of(response: HTTPResponse) -> str:
+    """The headers that an answer has of its own, as JSON: but for what every server adds."""
+    added = {"age", "connection", "content-length", "date", "server"}
+    return json.dumps({name: text for name, text in response.getheaders() if name.lower() not in added})
+
+
 def _comparisons(agent: Server, directory: Path, stack: ExitStack) -> Iterator[Comparison]:
     """Every path, each with a bare handler of its own."""
     for number, path in enumerate(_PATHS):
         with urllib.request.urlopen(f"http://127.0.0.1:{agent.port}{path}") as response:
             body, etag = response.read(), response.headers["ETag"]
-            content_type = response.headers.get_content_type()
+            headers = headers_of(response)
         file = directory / str(number)
         file.write_bytes(body)
         port = free_port()
         plain = path.partition("?")[0]
-        process = stack.enter_context(
-            running(["-m", "bench.bare", str(port), str(file), plain, content_type])
-        )
+        process = stack.enter_context(running(["-m", "bench.bare", str(port), str(file), plain, headers]))
         answered(f"http://127.0.0.1:{port}{path}")
         bare = Server(port, process.pid)
         request = request_of(path)
