@@ -9,7 +9,7 @@ from sidecar.core import changes
 from sidecar.core.backoff import next_poll_delay
 from sidecar.core.outcome import Failure, Outcome, Status, word
 from sidecar.core.parsing import DroppedEntry
-from sidecar.core.state import Found, Policy, Snapshot, State, observe, take_up, turns_stale_at
+from sidecar.core.state import Found, Policy, Snapshot, State, observe, take_up
 from sidecar.latest import Latest
 from sidecar.logs import log
 from sidecar.runtime import Runtime
@@ -92,13 +92,12 @@ class Poller:
         """Change the status when the data become stale, also while an attempt is under way."""
         while True:
             seen = self._latest.value
-            stale_at = turns_stale_at(seen.state, self._policy)
-            if seen.status is Status.STALE or stale_at is None:
+            if math.isinf(seen.outdated_at):
                 await self._latest.changed(seen)
-            elif self._clock().mono >= stale_at:
+            elif self._clock().mono >= seen.outdated_at:
                 self.judge()
             else:
-                await self._changed_or(seen, stale_at)
+                await self._changed_or(seen, seen.outdated_at)
 
     async def _changed_or(self, seen: Snapshot, at: float) -> None:
         try:
