@@ -35,6 +35,12 @@ class EventReason(StrEnum):
     """The source has not answered for so long."""
 
 
+_WORDS = {"public": "public IPs", "inbound": "inbound rules", "outbound": "outbound IPs"}
+"""What the lists of `Told` are called."""
+_CHANGED = {"public": EventReason.PUBLIC_IPS_CHANGED, "outbound": EventReason.OUTBOUND_IPS_CHANGED}
+"""Those of them that an Event tells of when they are others."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What of a document Events are about."""
@@ -135,7 +141,8 @@ class Herald:
         since = state.failing_since
         if since is not None and state.failure is not None and now.mono >= since.mono + self.fault_after:
             last = ledger.sent.get(EventReason.UNAVAILABLE)
-            again = last is not None and last.since == since.mono
+            if last is not None and last.since != since.mono:
+                last = None  # it told of an earlier fault
             yield Report(
                 reason=EventReason.UNAVAILABLE,
                 note=f"no answer of the metadata service for {print_duration(round(since.age(now)))}: "
@@ -143,8 +150,8 @@ class Herald:
                 warning=True,
                 told=ledger.told or Told(),
                 since=since.mono,
-                count=last.count + 1 if last is not None and again else 1,
-                name=last.name if last is not None and again else "",
+                count=1 if last is None else last.count + 1,
+                name="" if last is None else last.name,
             )
 
     def _fault_told_at(self, state: State, now: Instant) -> Iterable[float]:
@@ -169,33 +176,25 @@ def _followed(ledger: Ledger, state: State) -> Ledger:
 
 def _changes(told: Told, current: Told) -> Iterable[Report]:
     withdrawn = {
-        name: getattr(told, name)
-        for name in ("public", "inbound", "outbound")
-        if getattr(told, name) and not getattr(current, name)
+        name: getattr(told, name) for name in _WORDS if getattr(told, name) and not getattr(current, name)
     }
     if withdrawn:
-        words = {"public": "public IPs", "inbound": "inbound rules", "outbound": "outbound IPs"}
-        lists = "; ".join(f"{words[name]} {_listed(items, 200)}" for name, items in withdrawn.items())
+        lists = "; ".join(f"{_WORDS[name]} {_listed(items, 200)}" for name, items in withdrawn.items())
         yield Report(
             reason=EventReason.WITHDRAWN,
             note=f"the metadata service no longer has {lists}",
             warning=True,
             told=replace(told, **dict.fromkeys(withdrawn, ())),
         )
-    if current.public and current.public != told.public:
-        yield Report(
-            reason=EventReason.PUBLIC_IPS_CHANGED,
-            note=f"public IPs changed from {_listed(told.public)} to {_listed(current.public)}",
-            warning=False,
-            told=replace(told, public=current.public),
-        )
-    if current.outbound and current.outbound != told.outbound:
-        yield Report(
-            reason=EventReason.OUTBOUND_IPS_CHANGED,
-            note=f"outbound IPs changed from {_listed(told.outbound)} to {_listed(current.outbound)}",
-            warning=False,
-            told=replace(told, outbound=current.outbound),
-        )
+    for name, reason in _CHANGED.items():
+        before, after = getattr(told, name), getattr(current, name)
+        if after and after != before:
+            yield Report(
+                reason=reason,
+                note=f"{_WORDS[name]} changed from {_listed(before)} to {_listed(after)}",
+                warning=False,
+                told=replace(told, **{name: after}),
+            )
 
 
 def _not_before(ledger: Ledger, report: Report) -> float:
