@@ -21,6 +21,7 @@ from sidecar.core.views import EgressBasis
 
 __all__ = ["Endpoint", "Published", "parse_endpoint", "read"]
 
+_Item = TypeVar("_Item")
 _Word = TypeVar("_Word", bound=StrEnum)
 
 _REVISION = re.compile(r"[0-9a-f]{16}")
@@ -116,22 +117,6 @@ def _egress(
 
 
 @lru_cache(_SHARED)
-def _addresses(text: str) -> tuple[IPAddress, ...] | None:
-    try:
-        return tuple(parse_address(item) for item in text.split(",") if text)
-    except ValueError:
-        return None
-
-
-@lru_cache(_SHARED)
-def _endpoints(text: str) -> tuple[Endpoint, ...] | None:
-    try:
-        return tuple(parse_endpoint(item) for item in text.split(",") if text)
-    except ValueError:
-        return None
-
-
-@lru_cache(_SHARED)
 def parse_endpoint(text: str) -> Endpoint:
     """Read an item of ``inbound``.
 
@@ -155,9 +140,7 @@ def parse_endpoint(text: str) -> Endpoint:
     )
 
 
-@lru_cache(_SHARED)
-def _changes(text: str) -> tuple[Change, ...]:
-    return parse_changes(text)
+_changes = lru_cache(_SHARED)(parse_changes)
 
 
 def _revision(text: str) -> str | None:
@@ -167,6 +150,22 @@ def _revision(text: str) -> str | None:
 def _omitted(text: str) -> list[str]:
     matches = (_OMITTED.fullmatch(part) for part in text.split(","))
     return [match[1] for match in matches if match is not None and match[1] in KEYS]
+
+
+def _list(parse: Callable[[str], _Item]) -> Callable[[str], tuple[_Item, ...] | None]:
+    """What reads items joined by commas, and keeps what it read."""
+
+    @lru_cache(_SHARED)
+    def read_list(text: str) -> tuple[_Item, ...] | None:
+        try:
+            return tuple(map(parse, text.split(",")))
+        except ValueError:
+            return None
+
+    return read_list
+
+
+_addresses = _list(parse_address)
 
 
 def _word(words: type[_Word]) -> Callable[[str], _Word | None]:
@@ -185,6 +184,6 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "outbound-ips": _addresses,
     "egress-ips": _addresses,
     "egress-basis": _word(EgressBasis),
-    "inbound": _endpoints,
+    "inbound": _list(parse_endpoint),
 }
 """What reads a value, and gives ``None`` for one that no agent would write."""
