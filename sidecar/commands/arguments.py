@@ -2,33 +2,71 @@
 
 import argparse
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
-from sidecar.core.annotations import parse_prefix
+from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
 from sidecar.core.durations import parse_duration
 from sidecar.core.names import NODE_NAME
 from sidecar.errors import UsageError
 
-__all__ = ["Parser", "annotation_prefix", "duration", "node_name", "whole_number"]
+__all__ = [
+    "Parser",
+    "add_context_argument",
+    "add_kubeconfig_argument",
+    "add_prefix_argument",
+    "annotation_prefix",
+    "duration",
+    "node_name",
+    "whole_number",
+    "written_as",
+]
+
+_Value = TypeVar("_Value")
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are :class:`UsageError`, and that takes no abbreviations."""
 
-    def __init__(self, command: str, *, description: str) -> None:
-        super().__init__(prog=f"azure-lb-metadata {command}", description=description, allow_abbrev=False)
+    def __init__(self, command: str, *, description: str, epilog: str | None = None) -> None:
+        """Make a parser without arguments.
+
+        Args:
+            command: Its name.
+            description: What the command does; with an epilog its lines stay as they are.
+            epilog: What comes after the arguments, such as rights and exit codes; its lines stay as well.
+        """
+        super().__init__(
+            prog=f"azure-lb-metadata {command}",
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.HelpFormatter
+            if epilog is None
+            else argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
 
     def error(self, message: str) -> NoReturn:
         """Report what is wrong with the arguments."""
         raise UsageError(message, advice=f"see {self.prog} --help")
 
 
-def duration(text: str) -> float:
-    """Seconds of a duration argument."""
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+def written_as(parse: Callable[[str], _Value]) -> Callable[[str], _Value]:
+    """The type of an argument that is read by a function whose ``ValueError`` says what is wrong."""
+
+    def value(text: str) -> _Value:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return value
+
+
+duration = written_as(parse_duration)
+"""Seconds of a duration argument."""
+
+annotation_prefix = written_as(parse_prefix)
+"""The domain of annotation keys."""
 
 
 def node_name(text: str) -> str:
@@ -36,14 +74,6 @@ def node_name(text: str) -> str:
     if NODE_NAME.fullmatch(text) is None:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be the name of a Node")
     return text
-
-
-def annotation_prefix(text: str) -> str:
-    """The domain of annotation keys."""
-    try:
-        return parse_prefix(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -55,3 +85,26 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def add_kubeconfig_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--kubeconfig`` of a command that runs in a cluster or on an operator's machine."""
+    parser.add_argument(
+        "--kubeconfig", metavar="PATH", help="else the pod's account, KUBECONFIG, ~/.kube/config"
+    )
+
+
+def add_context_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--context`` of a command that looks at one cluster."""
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+
+
+def add_prefix_argument(parser: argparse.ArgumentParser, *, purpose: str) -> None:
+    """Add ``--annotation-prefix``, the agents' own if not given; its help says what it is for."""
+    parser.add_argument(
+        "--annotation-prefix",
+        type=annotation_prefix,
+        metavar="DOMAIN",
+        default=DEFAULT_PREFIX,
+        help=f"{purpose} [{DEFAULT_PREFIX}]",
+    )

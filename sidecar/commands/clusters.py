@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sidecar.clock import now
-from sidecar.commands.arguments import Parser, annotation_prefix, duration
+from sidecar.commands.arguments import Parser, add_kubeconfig_argument, add_prefix_argument, duration
 from sidecar.core.agents import agents_by_node
-from sidecar.core.annotations import DEFAULT_PREFIX, Layout
+from sidecar.core.annotations import Layout
 from sidecar.core.fleet.row import Agents, Row, Standing, View, row
 from sidecar.core.nodes import ClusterNode
 from sidecar.errors import Error
@@ -67,16 +67,8 @@ class Survey:
 def add_scope_arguments(parser: Parser) -> None:
     """Arguments that say which nodes are meant, but for the context."""
     parser.add_argument("-l", "--selector", default="", metavar="LABELS", help="only Nodes with these labels")
-    parser.add_argument(
-        "--kubeconfig", metavar="PATH", help="else the pod's account, KUBECONFIG, ~/.kube/config"
-    )
-    parser.add_argument(
-        "--annotation-prefix",
-        type=annotation_prefix,
-        metavar="DOMAIN",
-        default=DEFAULT_PREFIX,
-        help=f"of the keys to read [{DEFAULT_PREFIX}]",
-    )
+    add_kubeconfig_argument(parser)
+    add_prefix_argument(parser, purpose="of the keys to read")
     parser.add_argument(
         "--agent-namespace", metavar="NAMESPACE", help="where the agents are; needs rights in it alone [all]"
     )

@@ -1,6 +1,5 @@
 """``doctor``: which known cause keeps a node from its facts, what shows it, and what to do."""
 
-import argparse
 import asyncio
 import json
 import sys
@@ -8,7 +7,13 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from sidecar.commands.arguments import Parser, annotation_prefix, node_name, whole_number
+from sidecar.commands.arguments import (
+    Parser,
+    add_context_argument,
+    annotation_prefix,
+    node_name,
+    whole_number,
+)
 from sidecar.commands.doctoring.bundle import clean, write_bundle
 from sidecar.commands.doctoring.examination import Examination, examine
 from sidecar.commands.doctoring.report import as_object, as_text
@@ -89,9 +94,7 @@ def _check(parsed: Namespace) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser("doctor", description=_DESCRIPTION)
-    parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = Parser("doctor", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--direct", action="store_true", help="ask the metadata service, and not the agent")
     parser.add_argument("--upstream", metavar="URL", help="ask this agent")
     parser.add_argument(
@@ -101,7 +104,7 @@ def _parser() -> Parser:
         "--agent-namespace", metavar="NAMESPACE", help="for --node: where the agents are [all namespaces]"
     )
     parser.add_argument("--kubeconfig", metavar="PATH", help="else as the agent here has it")
-    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    add_context_argument(parser)
     parser.add_argument(
         "--annotation-prefix", type=annotation_prefix, metavar="DOMAIN", help="else as the agent here has it"
     )

@@ -1,9 +1,7 @@
 """``nodes --egress``: the list to allow on standard output, what is assumed and not known beside it."""
 
-from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 
 from sidecar.commands import progress
@@ -12,7 +10,7 @@ from sidecar.core.addresses import IPNetwork
 from sidecar.core.fleet.egress import ASSUMPTION, Egress, Gap, cidr, compare, outside, parse_networks
 from sidecar.errors import UsageError
 
-__all__ = ["FORMS", "Expectation", "gap_lines", "network", "print_egress", "read_networks"]
+__all__ = ["FORMS", "Expectation", "gap_lines", "print_egress", "read_networks"]
 
 FORMS = ("text", "json", "yaml")
 
@@ -25,14 +23,6 @@ class Expectation:
     """Networks that all addresses are to lie in; empty for any."""
     given: Sequence[IPNetwork] | None = None
     """The list that is allowed now; ``None`` for no comparison."""
-
-
-def network(text: str) -> IPNetwork:
-    """A network argument."""
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
 
 
 def read_networks(path: str) -> tuple[IPNetwork, ...]:

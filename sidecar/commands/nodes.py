@@ -1,14 +1,14 @@
 """``nodes``: what the nodes of a cluster, or of several, know of their load balancer."""
 
-import argparse
 import asyncio
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from ipaddress import ip_network
 
 from sidecar.clock import now
 from sidecar.commands import egress, nodes_output, progress
-from sidecar.commands.arguments import Parser, duration
+from sidecar.commands.arguments import Parser, duration, written_as
 from sidecar.commands.clusters import Survey, add_scope_arguments, contexts_of, scope_of, survey_all
 from sidecar.commands.egress_watch import watch
 from sidecar.commands.tables import counted
@@ -68,9 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser("nodes", description=_DESCRIPTION)
-    parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = Parser("nodes", description=_DESCRIPTION, epilog=_EPILOG)
     forms = (*nodes_output.FORMS, "text")
     parser.add_argument(
         "-o", "--output", choices=forms, help="[table]; with --egress text, json or yaml [text]"
@@ -86,7 +84,7 @@ def _parser() -> Parser:
     listing.add_argument(
         "--within",
         action="append",
-        type=egress.network,
+        type=written_as(ip_network),
         metavar="CIDR",
         help="exit 5 if an address lies outside; may be repeated",
     )

@@ -1,6 +1,5 @@
 """``prune``: remove the agents' annotations from Nodes."""
 
-import argparse
 import asyncio
 import re
 import signal
@@ -10,11 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sidecar.commands import progress
-from sidecar.commands.arguments import Parser, annotation_prefix, duration, node_name, whole_number
+from sidecar.commands.arguments import (
+    Parser,
+    add_context_argument,
+    add_kubeconfig_argument,
+    add_prefix_argument,
+    duration,
+    node_name,
+    whole_number,
+)
 from sidecar.commands.departure import departed
 from sidecar.commands.prune_report import Report
 from sidecar.commands.pruning import Pruner, Scope, Target, each, targets
-from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.names import NODE_NAME
 from sidecar.errors import ExitCode, UsageError
 from sidecar.kube.operator import DaemonSet, OperatorClient, connect_operator
@@ -75,25 +81,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser("prune", description=_DESCRIPTION)
-    parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = Parser("prune", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("nodes", nargs="*", type=node_name, metavar="NODE", help="only these Nodes")
-    parser.add_argument(
-        "--annotation-prefix",
-        type=annotation_prefix,
-        metavar="DOMAIN",
-        default=DEFAULT_PREFIX,
-        help=f"whose keys to remove [{DEFAULT_PREFIX}]",
-    )
+    add_prefix_argument(parser, purpose="whose keys to remove")
     parser.add_argument(
         "--owned-only", action="store_true", help="only keys that the agents' field manager alone owns"
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed, write nothing")
-    parser.add_argument(
-        "--kubeconfig", metavar="PATH", help="else the pod's account, KUBECONFIG, ~/.kube/config"
-    )
-    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    add_kubeconfig_argument(parser)
+    add_context_argument(parser)
     parser.add_argument(
         "--concurrency", type=whole_number(1, 64), default=8, metavar="N", help="Nodes at a time, 1 to 64 [8]"
     )

@@ -1,15 +1,14 @@
 """``rules``: the load balancer's inbound rules over all nodes, and the Services they belong to."""
 
-import argparse
 import asyncio
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sidecar.clock import now
 from sidecar.commands import progress, rules_output
-from sidecar.commands.arguments import Parser
+from sidecar.commands.arguments import Parser, add_context_argument, written_as
 from sidecar.commands.clusters import Scope, add_scope_arguments, allowed, scope_of, survey
 from sidecar.commands.tables import counted
 from sidecar.core.fleet.frontends import Filter, Frontend, NodeRules, Sharing, frontends
@@ -81,22 +80,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser("rules", description=_DESCRIPTION)
-    parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--frontend", type=_filter, metavar="IP[:PORT]", help="only this one")
+    parser = Parser("rules", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument(
+        "--frontend", type=written_as(Filter.parse), metavar="IP[:PORT]", help="only this one"
+    )
     parser.add_argument("--incomplete", action="store_true", help="only rules that a node misses")
     parser.add_argument("-o", "--output", choices=rules_output.FORMS, default="table", help="[table]")
-    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    add_context_argument(parser)
     add_scope_arguments(parser)
     return parser
-
-
-def _filter(text: str) -> Filter:
-    try:
-        return Filter.parse(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
 
 
 async def _rules(parsed: Namespace) -> int:
