@@ -29,8 +29,6 @@ _CAUSES = {
 _BY_CODE = {"401": "token-refused", "403": "rbac-missing", "404": "node-name-wrong", "422": "policy-denies"}
 """What an answer means to the agent's writes; other codes pass by themselves."""
 
-_REQUESTS = "azure_lb_metadata_kubernetes_requests_total{"
-
 
 def cluster_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
     """The causes between the agent and its Node."""
@@ -118,16 +116,12 @@ def _of_annotations(cluster: ClusterEvidence, findings: Findings) -> Iterator[Di
 def _behind(agent: AgentEvidence, cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
     """Whether the agent fails to write, and the answers that it gets."""
     there = cluster.annotations.get("revision")
-    lag = agent.samples.get('azure_lb_metadata_publish_lag_seconds{publisher="node"}', 0.0)
+    lag = sum(agent.values("publish_lag_seconds", publisher="node"))
     if there == agent.revision or not lag > 0:
         return
     text = f"the agent has revision {agent.revision}, the Node {there or 'none'}, for {lag:.0f} s"
     for code, cause in _BY_CODE.items():
-        label = f'code="{code}"'
-        counted = (
-            count for name, count in agent.samples.items() if name.startswith(_REQUESTS) and label in name
-        )
-        if count := int(sum(counted)):
+        if count := int(sum(agent.values("kubernetes_requests_total", code=code))):
             yield found(cause, Sureness.LIKELY, text, f"{count} of the agent's requests were answered {code}")
             return
     if lag >= findings.surroundings.settle:

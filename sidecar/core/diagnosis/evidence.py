@@ -1,4 +1,4 @@
-"""What the probes of ``doctor`` found: plain values, of which :mod:`.rules` makes causes.
+"""What the probes of ``doctor`` found: plain values, of which the rules make causes.
 
 ``None`` always means that a probe was not made, or could not tell.
 """
@@ -135,23 +135,31 @@ class AgentEvidence:
     @property
     def annotates(self) -> bool:
         """Whether it publishes to a Node."""
-        return any(
-            name.startswith("azure_lb_metadata_publishes_total{") and 'publisher="node"' in name
-            for name in self.samples
-        )
+        return bool(self.values("publishes_total", publisher="node"))
 
     def count(self, outcome: str) -> float:
         """Its attempts since the start that ended so."""
-        return self.samples.get(f'azure_lb_metadata_attempts_total{{outcome="{outcome}"}}', 0.0)
+        return sum(self.values("attempts_total", outcome=outcome))
 
     @property
     def counted(self) -> float:
         """All its attempts since the start."""
-        return sum(
+        return sum(self.values("attempts_total"))
+
+    def values(self, metric: str, **labels: str) -> Sequence[float]:
+        """The samples of one of its labelled metrics that have these labels.
+
+        Args:
+            metric: Its name without our prefix.
+            labels: Some of its labels, and their values.
+        """
+        start = f"azure_lb_metadata_{metric}{{"
+        wanted = [f'{name}="{value}"' for name, value in labels.items()]
+        return [
             value
-            for name, value in self.samples.items()
-            if name.startswith("azure_lb_metadata_attempts_total{")
-        )
+            for sample, value in self.samples.items()
+            if sample.startswith(start) and all(label in sample for label in wanted)
+        ]
 
 
 class ProblemKind(StrEnum):
