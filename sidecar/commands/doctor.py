@@ -1,7 +1,6 @@
 """``doctor``: which known cause keeps a node from its facts, what shows it, and what to do."""
 
 import asyncio
-import json
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
@@ -18,6 +17,8 @@ from sidecar.commands.doctoring.bundle import clean, write_bundle
 from sidecar.commands.doctoring.examination import Examination, examine
 from sidecar.commands.doctoring.report import as_object, as_text
 from sidecar.commands.doctoring.surroundings import look_around
+from sidecar.commands.tables import as_json
+from sidecar.commands.targets import check_target
 from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.diagnosis import CAUSES, Diagnosis, diagnose
 from sidecar.errors import ExitCode, UsageError
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 def _report(parsed: Namespace, examination: Examination, diagnoses: Sequence[Diagnosis]) -> None:
     to_output = parsed.bundle == _STANDARD_OUTPUT
     if parsed.json or parsed.output == "json":
-        text = json.dumps(as_object(examination, diagnoses), indent=2) + "\n"
+        text = as_json(as_object(examination, diagnoses))
     else:
         text = as_text(examination, diagnoses)
     # What others answered is quoted.
@@ -86,8 +87,7 @@ def _report(parsed: Namespace, examination: Examination, diagnoses: Sequence[Dia
 
 
 def _check(parsed: Namespace) -> None:
-    if sum((parsed.direct, parsed.node is not None, parsed.upstream is not None)) > 1:
-        raise UsageError("--direct, --node and --upstream exclude each other")
+    check_target(parsed)
     unknown = [name for name in parsed.ignore if name not in CAUSES]
     if unknown:
         raise UsageError(f"there is no cause {unknown[0]!r}", advice="docs/doctor.md lists them")

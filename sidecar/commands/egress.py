@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.commands import progress
-from sidecar.commands.tables import as_json, as_yaml
+from sidecar.commands.tables import as_form
 from sidecar.core.addresses import IPNetwork
 from sidecar.core.fleet.egress import ASSUMPTION, Egress, Gap, cidr, compare, outside, parse_networks
 from sidecar.errors import UsageError
@@ -62,7 +62,7 @@ def print_egress(egress: Egress, form: str, *, expected: Expectation, problems: 
             "notKnown": list(map(_object, egress.gaps)),
             "problems": list(problems),
         }
-        print(as_json(value) if form == "json" else as_yaml(value), end="")
+        print(as_form(value, form), end="")
     _tell(egress, beyond=list(map(cidr, beyond)), expected=expected, problems=problems)
     return not (egress.gaps or problems or beyond or missing or needless)
 

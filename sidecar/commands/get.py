@@ -12,7 +12,14 @@ from sidecar.api.parameters import Format
 from sidecar.commands.arguments import Parser
 from sidecar.commands.asking import Respondent, ask_imds, ask_node, reach_agent
 from sidecar.commands.questions import WHATS, Asked, parse_asked
-from sidecar.commands.targets import add_target_arguments, agent_url, metadata_service, settings_of
+from sidecar.commands.tables import as_form
+from sidecar.commands.targets import (
+    add_target_arguments,
+    agent_url,
+    check_target,
+    metadata_service,
+    settings_of,
+)
 from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.environment import print_variables
 from sidecar.errors import Error, ExitCode, UnreachableError, UsageError
@@ -35,8 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         UnreachableError: nobody answered in time.
     """
     parsed = _parser().parse_args(arguments)
-    if sum((parsed.direct, parsed.node is not None, parsed.upstream is not None)) > 1:
-        raise UsageError("--direct, --node and --upstream exclude each other")
+    check_target(parsed)
     asked = parse_asked(parsed.what, parsed.parameters)
     if parsed.output == "text" and asked.json_only:
         raise UsageError(f"{parsed.what} has no text form", advice="use -o json, yaml or env")
@@ -82,7 +88,8 @@ async def _get(parsed: Namespace, asked: Asked) -> tuple[str, bool]:
         value = json.loads(text)
     except ValueError as error:
         raise Error(f"the answer is not JSON ({error})") from error
-    return _printed(value, yaml=parsed.output == "yaml"), _has_any(value)
+    # A bare value would be followed by "...", the end of a document.
+    return as_form(value, parsed.output).removesuffix("...\n"), _has_any(value)
 
 
 def _has_any(value: Any) -> bool:  # noqa: ANN401 - any JSON value
@@ -93,15 +100,6 @@ def _has_any(value: Any) -> bool:  # noqa: ANN401 - any JSON value
     if isinstance(document, dict):
         return any(document.get(name) for name in _LISTS)
     return bool(value.get("privateIps", True))
-
-
-def _printed(value: object, *, yaml: bool) -> str:
-    if not yaml:
-        return json.dumps(value, indent=2) + "\n"
-    from yaml import safe_dump  # noqa: PLC0415 - only this form needs it
-
-    # A bare value would be followed by "...", the end of a document.
-    return str(safe_dump(value, sort_keys=False)).removesuffix("...\n")
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sidecar.commands.tables import NONE, UNKNOWN, age, as_csv, as_json, as_table, as_yaml, shortened
+from sidecar.commands.tables import NONE, UNKNOWN, age, as_csv, as_form, as_table, shortened
 from sidecar.core.fleet.published import Published
 from sidecar.core.fleet.row import Row
 from sidecar.core.instant import rfc3339
@@ -36,7 +36,7 @@ def rendered(rows: Sequence[Row], form: str, *, problems: Sequence[str], now: da
             "problems": list(problems),
             "nodes": [_object(row) for row in rows],
         }
-        return as_json(value) if form == "json" else as_yaml(value)
+        return as_form(value, form)
     if form == "csv":
         return as_csv(_CSV_HEADER, map(_csv, rows))
     return _table(rows, wide=form == "wide", now=now)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sidecar.commands import progress
 from sidecar.commands.pruning import Outcome, Result, Scope
+from sidecar.commands.tables import counted
 
 __all__ = ["Report"]
 
@@ -113,7 +114,7 @@ def _line(outcome: Outcome) -> str:
 
 def _keys(outcome: Outcome) -> str:
     names = [key.rpartition("/")[2] for key in outcome.keys]
-    return f"{len(names)} {'key' if len(names) == 1 else 'keys'}: {', '.join(names)}"
+    return f"{counted(len(names), 'key')}: {', '.join(names)}"
 
 
 def _print(text: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sidecar.commands.tables import UNKNOWN, age, as_csv, as_json, as_table, as_yaml, shortened
+from sidecar.commands.tables import UNKNOWN, age, as_csv, as_form, as_table, shortened
 from sidecar.core.fleet.frontends import Frontend, Missing, Since
 from sidecar.core.instant import rfc3339
 
@@ -33,7 +33,7 @@ def rendered(
             "problems": list(problems),
             "rules": list(map(_object, found)),
         }
-        return as_json(value) if form == "json" else as_yaml(value)
+        return as_form(value, form)
     if form == "csv":
         return as_csv(_CSV_HEADER, map(_csv, found))
     return as_table(_HEADER, (_cells(each, wide=form == "wide", now=now) for each in found))

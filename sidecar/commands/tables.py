@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from sidecar.core.fleet.ages import age
 
-__all__ = ["NONE", "UNKNOWN", "age", "as_csv", "as_json", "as_table", "as_yaml", "counted", "shortened"]
+__all__ = ["NONE", "UNKNOWN", "age", "as_csv", "as_form", "as_json", "as_table", "counted", "shortened"]
 
 _GAP = "   "
 NONE = "-"
@@ -40,8 +40,10 @@ def as_json(value: object) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
-def as_yaml(value: object) -> str:
-    """A YAML document in block style."""
+def as_form(value: object, form: str | None) -> str:
+    """A YAML document in block style if the form is ``yaml``, else as `as_json` has it."""
+    if form != "yaml":
+        return as_json(value)
     from yaml import safe_dump  # noqa: PLC0415 - only this form needs it
 
     return str(safe_dump(value, sort_keys=False))

@@ -10,7 +10,14 @@ from sidecar.errors import UsageError
 from sidecar.settings import Settings
 from sidecar.sources.imds import IMDSSource
 
-__all__ = ["add_target_arguments", "agent_url", "metadata_service", "settings_of", "url_of"]
+__all__ = [
+    "add_target_arguments",
+    "agent_url",
+    "check_target",
+    "metadata_service",
+    "settings_of",
+    "url_of",
+]
 
 
 def add_target_arguments(parser: ArgumentParser, *, timeout: float) -> None:
@@ -24,6 +31,16 @@ def add_target_arguments(parser: ArgumentParser, *, timeout: float) -> None:
         metavar="DURATION",
         help=f"how long to try [{timeout:g}s]",
     )
+
+
+def check_target(parsed: Namespace) -> None:
+    """See that at most one is named to be asked, for a command that has ``--node`` as well.
+
+    Raises:
+        UsageError: there are several.
+    """
+    if sum((parsed.direct, parsed.node is not None, parsed.upstream is not None)) > 1:
+        raise UsageError("--direct, --node and --upstream exclude each other")
 
 
 def settings_of(parsed: Namespace) -> Settings:
