@@ -1,8 +1,8 @@
 """How long to wait before asking again."""
 
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
+from sidecar.core.instant import parse_http_date
 from sidecar.core.outcome import Failure, Outcome, Reason, UpstreamAnswer
 
 __all__ = ["next_poll_delay", "parse_retry_after", "retry_ceiling"]
@@ -65,9 +65,5 @@ def parse_retry_after(text: str | None, *, now: datetime) -> float | None:
     if text.isascii() and text.isdigit():
         # Nine digits decide; thousands of them would not even be a number to Python.
         return min(float(text.lstrip("0")[:9] or 0), RETRY_AFTER_LIMIT)
-    try:
-        seconds = (parsedate_to_datetime(text) - now).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        # TypeError: a date without a zone cannot be compared.
-        return None
-    return min(max(seconds, 0.0), RETRY_AFTER_LIMIT)
+    date = parse_http_date(text)
+    return None if date is None else min(max((date - now).total_seconds(), 0.0), RETRY_AFTER_LIMIT)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
-__all__ = ["Instant", "parse_rfc3339", "rfc3339"]
+__all__ = ["Instant", "parse_http_date", "parse_rfc3339", "rfc3339"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +42,12 @@ def parse_rfc3339(text: str) -> datetime | None:
         return None
     # strptime is lenient (single digits, surrounding digits of other scripts).
     return parsed if rfc3339(parsed) == text else None
+
+
+def parse_http_date(text: str) -> datetime | None:
+    """Read the date of an HTTP header; ``None`` for any other text, and for a date without a zone."""
+    try:
+        parsed = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return None if parsed.tzinfo is None else parsed

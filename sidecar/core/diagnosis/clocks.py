@@ -1,7 +1,8 @@
 """How far a clock is from another one, by an HTTP ``Date``."""
 
 from datetime import datetime
-from email.utils import parsedate_to_datetime
+
+from sidecar.core.instant import parse_http_date
 
 __all__ = ["seconds_ahead"]
 
@@ -11,10 +12,5 @@ def seconds_ahead(date: str | None, *, now: datetime) -> float | None:
 
     ``None`` when there is no such header or it cannot be read.
     """
-    if date is None:
-        return None
-    try:
-        return (now - parsedate_to_datetime(date)).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        # TypeError: a date without a zone cannot be compared.
-        return None
+    told = None if date is None else parse_http_date(date)
+    return None if told is None else (now - told).total_seconds()
