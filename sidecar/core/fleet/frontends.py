@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sidecar.core import views
 from sidecar.core.addresses import IPAddress, endpoint, parse_address
 from sidecar.core.annotations import Layout, canonical_document
 from sidecar.core.fleet.published import Endpoint, parse_endpoint
@@ -137,7 +136,7 @@ class Sharing:
             )
             for rule in document.inbound_rules
         )
-        found = frozenset(parse_endpoint(item) for item in views.inbound(document))
+        found = frozenset(each for each, _ in rules)
         return NodeRules(row, self._shared(found), self._rules.setdefault(rules, rules))
 
     def _shared(self, endpoints: frozenset[Endpoint]) -> frozenset[Endpoint]:
