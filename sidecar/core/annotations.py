@@ -3,7 +3,6 @@
 Keys, values, their order and the budget are a contract, see ``docs/annotations.md``.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,8 +10,9 @@ from typing import Literal
 from sidecar.core import views
 from sidecar.core.addresses import IPAddress
 from sidecar.core.changes import parse_changes, print_changes
-from sidecar.core.document import Document
+from sidecar.core.document import REVISION, Document
 from sidecar.core.instant import parse_rfc3339, rfc3339
+from sidecar.core.names import SUBDOMAIN
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.parsing import MalformedError, parse_canonical
 from sidecar.core.state import Found, State
@@ -64,8 +64,6 @@ _OMITTED_FIRST = (
 )
 """What gives way to the budget, in this order."""
 
-_REVISION = re.compile(r"[0-9a-f]{16}")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RESERVED_PREFIXES = ("kubernetes.io", "k8s.io", "kubernetes.azure.com")
 _LONGEST_PREFIX = 110
 """Characters: a field manager has at most 128 bytes, ours included."""
@@ -96,7 +94,7 @@ def parse_prefix(value: str) -> str:
     Raises:
         ValueError: not a DNS subdomain, too long, or reserved (MicrosoftDocs/azure-aks-docs use-labels.md).
     """
-    if len(value) > _LONGEST_PREFIX or _SUBDOMAIN.fullmatch(value) is None:
+    if len(value) > _LONGEST_PREFIX or SUBDOMAIN.fullmatch(value) is None:
         raise ValueError(f"{value!r} is not a DNS subdomain of at most {_LONGEST_PREFIX} characters")
     if any(value == reserved or value.endswith(f".{reserved}") for reserved in _RESERVED_PREFIXES):
         raise ValueError(f"{value!r} is reserved; use a domain of your own")
@@ -196,7 +194,7 @@ def found(live: Mapping[str, str], *, layout: Layout) -> Found | None:
     """
     revision = live.get(layout.key("revision"), "")
     changed_at = parse_rfc3339(live.get(layout.key("changed-at"), ""))
-    if not _REVISION.fullmatch(revision) or changed_at is None:
+    if not REVISION.fullmatch(revision) or changed_at is None:
         return None
     return Found(
         revision=revision,

@@ -6,6 +6,7 @@ revision. ``tests/assets/canonical.json`` pins both.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,19 @@ from typing import Any
 
 from sidecar.core.addresses import IPAddress, address_order
 
-__all__ = ["EMPTY", "LISTS", "Document", "InboundRule", "OutboundRule", "PublicIPAddress", "canonical_bytes"]
+__all__ = [
+    "EMPTY",
+    "LISTS",
+    "REVISION",
+    "Document",
+    "InboundRule",
+    "OutboundRule",
+    "PublicIPAddress",
+    "canonical_bytes",
+]
+
+REVISION = re.compile("[0-9a-f]{16}")
+"""What a revision looks like."""
 
 
 @dataclass(frozen=True, slots=True)

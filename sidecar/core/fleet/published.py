@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.annotations import KEYS, Layout
 from sidecar.core.changes import Change, parse_changes
+from sidecar.core.document import REVISION
 from sidecar.core.instant import parse_rfc3339
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.views import EgressBasis
@@ -24,7 +25,6 @@ __all__ = ["Endpoint", "Published", "parse_endpoint", "read"]
 _Item = TypeVar("_Item")
 _Word = TypeVar("_Word", bound=StrEnum)
 
-_REVISION = re.compile(r"[0-9a-f]{16}")
 _OMITTED = re.compile(r"([a-z-]{1,20})=([0-9]{1,9})")
 _LISTS = ("public-ips", "inbound-ips", "outbound-ips", "egress-ips", "inbound")
 _ENDPOINT = re.compile(r"([a-z0-9]{1,16})/(?:\[([0-9a-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
@@ -144,7 +144,7 @@ _changes = lru_cache(_SHARED)(parse_changes)
 
 
 def _revision(text: str) -> str | None:
-    return text if _REVISION.fullmatch(text) else None
+    return text if REVISION.fullmatch(text) else None
 
 
 def _omitted(text: str) -> list[str]:
