@@ -1,8 +1,7 @@
 """Time, requests and memory of ``nodes``, ``rules`` and ``prune`` on very many Nodes of a real API server.
 
-``make bench-nodes`` (NODES=5000). The Nodes have what real ones have: 20 labels, the annotations of
-others and of ours, conditions, 30 images of a usual length. Everything is on one machine, and the
-commands take turns with the server.
+``make bench-nodes`` (NODES=5000). The Nodes have what real ones have, and our annotations. Everything is
+on one machine, and the commands take turns with the server.
 """
 
 import argparse
@@ -18,16 +17,13 @@ from typing import Any
 
 import aiohttp
 
+from bench.nodes import condition, each, full_node, name_of
 from bench.processes import environment
 from sidecar.core.document import Document
 from tests.support.apiserver import ApiServer, api_server_running
 from tests.support.cluster import Cluster, cluster_of
 from tests.support.fleet import AGENT_LABELS, document, published
-from tests.support.nodes import realistic_node
 
-_IN_FLIGHT = 24
-_IMAGES = 30
-_LABELS = 20
 _METRIC = "apiserver_request_total"
 _NAMESPACE = "azure-lb-metadata"
 
@@ -49,31 +45,9 @@ def _document(number: int) -> Document:
 
 
 def _node(number: int) -> dict[str, Any]:
-    node = realistic_node(f"aks-nodepool1-12345678-vmss{number:06}")
-    labels = node["metadata"]["labels"]
-    labels |= {f"kubernetes.azure.com/label-{each}": f"value-{each}" for each in range(_LABELS - len(labels))}
+    node = full_node(number)
     node["metadata"]["annotations"] |= published(_document(number))
-    node["spec"]["taints"] = []
-    status = node["status"]
-    status["conditions"] = [_condition("Ready", "True")] + [
-        _condition(kind, "False") for kind in ("MemoryPressure", "DiskPressure", "PIDPressure")
-    ]
-    status["images"] = [
-        {
-            "names": [
-                f"registry.example.com/oss/kubernetes/component-{each}@sha256:{each:064x}",
-                f"registry.example.com/oss/kubernetes/component-{each}:v1.34.{each}",
-            ],
-            "sizeBytes": 100_000_000 + each,
-        }
-        for each in range(_IMAGES)
-    ]
     return node
-
-
-def _condition(kind: str, status: str) -> dict[str, str]:
-    times = dict.fromkeys(("lastHeartbeatTime", "lastTransitionTime"), "2026-01-02T03:04:05Z")
-    return {"type": kind, "status": status, "reason": f"Kubelet{kind}", "message": "as usual", **times}
 
 
 async def _pod(cluster: Cluster, node: str) -> None:
@@ -84,7 +58,7 @@ async def _pod(cluster: Cluster, node: str) -> None:
         "spec": {"nodeName": node, "serviceAccountName": "default", "containers": [container]},
     }
     await cluster.request("POST", path, body=body)
-    status = {"status": {"phase": "Running", "conditions": [_condition("Ready", "True")]}}
+    status = {"status": {"phase": "Running", "conditions": [condition("Ready", "True")]}}
     merge = "application/merge-patch+json"
     await cluster.request("PATCH", f"{path}/agent-{node}/status", body=status, content_type=merge)
 
@@ -94,17 +68,12 @@ async def _populate(cluster: Cluster, count: int) -> None:
     await cluster.request("POST", "/api/v1/namespaces", body=namespace)
     account = {"metadata": {"name": "default"}}
     await cluster.request("POST", f"/api/v1/namespaces/{_NAMESPACE}/serviceaccounts", body=account)
-    numbers = iter(range(count))
 
-    async def work() -> None:
-        for number in numbers:
-            node = _node(number)
-            await cluster.request("POST", "/api/v1/nodes", body=node)
-            await _pod(cluster, node["metadata"]["name"])
+    async def work(number: int) -> None:
+        await cluster.request("POST", "/api/v1/nodes", body=_node(number))
+        await _pod(cluster, name_of(number))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_IN_FLIGHT):
-            group.create_task(work())
+    await each(range(count), work)
 
 
 async def _requests(server: ApiServer) -> int:
@@ -158,7 +127,7 @@ async def main(arguments: Sequence[str] | None = None) -> None:
     with api_server_running() as server:
         async with cluster_of(server) as cluster:
             await _populate(cluster, count)
-            size = len(str(await cluster.request("GET", f"/api/v1/nodes/{_node(0)['metadata']['name']}")))
+            size = len(str(await cluster.request("GET", f"/api/v1/nodes/{name_of(0)}")))
         print(f"{count} Nodes, each about {size / 1024:.0f} KiB of JSON, with an agent's pod each")
         print(f"{'':<24}{'seconds':>9}{'of CPU':>9}{'requests':>10}{'peak MiB':>10}{'lines':>8}{'exit':>6}")
         for words in (

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from bench.fleet.agents import Agent, Call, Settled
 from bench.fleet.pace import Pace
-from bench.fleet.population import Identity, address_of, each
+from bench.fleet.population import Identity, address_of
+from bench.nodes import each
 from sidecar.core.document import Document
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason
 from sidecar.metrics import Metrics

@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.fleet.population import name_of
+from bench.nodes import name_of
 
 __all__ = ["CLIENT", "WATCHERS"]
 

@@ -6,21 +6,18 @@ chart's policy looks at, and thousands of pods need not be made for them.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.nodes import each, full_node, name_of
 from tests.chart.helm import NAMESPACE, RELEASE, render
 from tests.chart.policy import ADMISSION
 from tests.support.cluster import RBAC, ApiError, Cluster
-from tests.support.nodes import realistic_node
 
-__all__ = ["Identity", "address_of", "each", "name_of", "populate"]
+__all__ = ["Identity", "address_of", "populate"]
 
-_IN_FLIGHT = 24
-_LABELS = 20
-_IMAGES = 30
 _ACCOUNT = RELEASE
 _DEADLINE_SECONDS = 30.0
 _DAY_SECONDS = 86_400
@@ -36,27 +33,9 @@ class Identity:
     """Token and certificate authority as kubelet mounts them."""
 
 
-def name_of(number: int) -> str:
-    """The name of a Node, as AKS gives it."""
-    return f"aks-nodepool1-12345678-vmss{number:06}"
-
-
 def address_of(number: int) -> str:
-    """Its private address."""
+    """The private address of a Node."""
     return f"10.{240 + number // 65536}.{number // 256 % 256}.{number % 256}"
-
-
-async def each(numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
-    """Do something for every number, some of them at a time."""
-    left = iter(numbers)
-
-    async def take() -> None:
-        for number in left:
-            await work(number)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_IN_FLIGHT):
-            group.create_task(take())
 
 
 async def populate(cluster: Cluster, count: int, *, directory: Path) -> list[Identity]:
@@ -65,7 +44,8 @@ async def populate(cluster: Cluster, count: int, *, directory: Path) -> list[Ide
     identities: list[Identity] = []
 
     async def work(number: int) -> None:
-        node = await cluster.request("POST", "/api/v1/nodes", body=_node(number))
+        body = full_node(number, address=address_of(number))
+        node = await cluster.request("POST", "/api/v1/nodes", body=body)
         token = await _token(cluster, node["metadata"])
         identities.append(_mounted(cluster, number, token=token, directory=directory))
 
@@ -73,28 +53,6 @@ async def populate(cluster: Cluster, count: int, *, directory: Path) -> list[Ide
     identities.sort(key=lambda identity: identity.number)
     await _until_enforced(cluster, identities[0])
     return identities
-
-
-def _node(number: int) -> dict[str, Any]:
-    """A Node with 20 labels and 30 images."""
-    node = realistic_node(name_of(number), address=address_of(number))
-    labels = node["metadata"]["labels"]
-    labels |= {f"kubernetes.azure.com/label-{each}": f"value-{each}" for each in range(_LABELS - len(labels))}
-    node["spec"]["taints"] = []
-    kinds = {"MemoryPressure": "False", "DiskPressure": "False", "PIDPressure": "False", "Ready": "True"}
-    node["status"]["conditions"] = [_condition(kind, status) for kind, status in kinds.items()]
-    node["status"]["images"] = [_image(each) for each in range(_IMAGES)]
-    return node
-
-
-def _condition(kind: str, status: str) -> dict[str, str]:
-    times = dict.fromkeys(("lastHeartbeatTime", "lastTransitionTime"), "2026-01-02T03:04:05Z")
-    return {"type": kind, "status": status, "reason": f"Kubelet{kind}", "message": "as usual", **times}
-
-
-def _image(number: int) -> dict[str, Any]:
-    name = f"registry.example.com/oss/kubernetes/component-{number}"
-    return {"names": [f"{name}@sha256:{number:064x}", f"{name}:v1.34.{number}"], "sizeBytes": 100_000_000}
 
 
 async def _install(cluster: Cluster) -> None:
