@@ -11,6 +11,7 @@ import pytest
 from tests.binaries.programs import ENABLE_COMMAND, BinariesMissingError, locate
 from tests.support.apiserver import ApiServer, api_server_running
 from tests.support.cluster import Cluster, Identity, NodeMetadata, cluster_of
+from tests.support.fleet import Fleet
 
 # Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
 # of a run is not a coroutine; the warning about it fails the next test.
@@ -53,6 +54,15 @@ async def node(cluster: Cluster) -> AsyncIterator[NodeMetadata]:
     node = await cluster.create_node()
     yield node
     await cluster.delete_node(node.name)
+
+
+@pytest.fixture
+async def fleet(cluster: Cluster) -> AsyncIterator[Fleet]:
+    """Nodes, agents and Services of the test's own."""
+    fleet = Fleet(cluster)
+    await fleet.prepare()
+    yield fleet
+    await fleet.remove()
 
 
 @pytest.fixture

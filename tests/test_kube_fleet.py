@@ -161,10 +161,8 @@ def test_service() -> None:
 
 
 @pytest.mark.apiserver
-async def test_pages(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages(cluster: Cluster, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of many pages of whole Nodes holds each once; one Node can be asked for alone."""
-    fleet = Fleet(cluster)
-    await fleet.prepare()
     made = [await fleet.add(f"node-{number}", agent=number == 0) for number in range(5)]
     monkeypatch.setattr("sidecar.kube.fleet.NODE_PAGE", 2)
     async with connect_fleet(kubeconfig=str(cluster.server.admin_kubeconfig)) as client:
@@ -174,7 +172,6 @@ async def test_pages(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
         assert await client.node(made[0]) in pages[0]
         assert await client.node("no-such-node") is None
         await check_agents(client, fleet, made)
-    await fleet.remove()
 
 
 async def check_agents(client: FleetClient, fleet: Fleet, made: list[str]) -> None:

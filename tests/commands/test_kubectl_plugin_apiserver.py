@@ -18,10 +18,8 @@ SCRIPTS = Path(sys.executable).parent
 
 
 @pytest.mark.parametrize("name", ["azure-lb-metadata", "azure_lb_metadata"])
-async def test_by_name(cluster: Cluster, name: str) -> None:
+async def test_by_name(cluster: Cluster, fleet: Fleet, name: str) -> None:
     """Kubectl finds the program by either spelling, and passes on arguments and kubeconfig."""
-    fleet = Fleet(cluster)
-    await fleet.prepare()
     node = await fleet.add("node", published(document(public=["20.1.2.3"])))
     process = await asyncio.create_subprocess_exec(
         *(cluster.server.kubectl, name, "nodes", f"--selector={fleet.selector}", "-o", "json"),
@@ -32,7 +30,6 @@ async def test_by_name(cluster: Cluster, name: str) -> None:
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     assert [each["node"] for each in json.loads(out)["nodes"]] == [node]
-    await fleet.remove()
 
 
 async def test_listed(cluster: Cluster) -> None:

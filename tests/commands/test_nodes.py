@@ -76,10 +76,8 @@ async def test_out_of_reach(tmp_path: Path) -> None:
 
 
 @pytest.mark.apiserver
-async def test_progress(cluster: Cluster) -> None:
+async def test_progress(cluster: Cluster, fleet: Fleet) -> None:
     """On a terminal the nodes are counted while they are read, and the line is gone at the end."""
-    fleet = Fleet(cluster)
-    await fleet.prepare()
     await fleet.add("node", published(document(public=["20.1.2.3"])))
     person, terminal = os.openpty()
     config, selector = cluster.server.admin_kubeconfig, f"--selector={fleet.selector}"
@@ -96,4 +94,3 @@ async def test_progress(cluster: Cluster) -> None:
     assert b"20.1.2.3" in out
     assert "\r\x1b[K1 Nodes read" in shown
     assert shown.endswith("\r\x1b[K1 node: 1 ok\r\n")
-    await fleet.remove()

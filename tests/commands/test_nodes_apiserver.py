@@ -5,7 +5,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,6 @@ SHARED = document(inbound=[("20.20.20.20", 443)], outbound=["52.1.1.1"])
 
 
 Run = Callable[..., Coroutine[Any, Any, Ended]]
-
-
-@pytest.fixture
-async def fleet(cluster: Cluster) -> AsyncIterator[Fleet]:
-    """Nodes and agents of the test's own."""
-    fleet = Fleet(cluster)
-    await fleet.prepare()
-    yield fleet
-    await fleet.remove()
 
 
 @pytest.fixture

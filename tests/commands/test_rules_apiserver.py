@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,6 @@ WEB = ("20.20.20.20", 443)
 MAIL = ("20.20.20.20", 25)
 
 Rules = Callable[..., Coroutine[Any, Any, Ended]]
-
-
-@pytest.fixture
-async def fleet(cluster: Cluster) -> AsyncIterator[Fleet]:
-    """Nodes, agents and Services of the test's own."""
-    fleet = Fleet(cluster)
-    await fleet.prepare()
-    yield fleet
-    await fleet.remove()
 
 
 @pytest.fixture

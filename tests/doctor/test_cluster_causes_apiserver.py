@@ -143,13 +143,10 @@ async def _may_get(cluster: Cluster, identity: Identity) -> bool:
 
 
 @pytest.fixture
-async def fleet(cluster: Cluster) -> AsyncIterator[Fleet]:
+async def fleet(cluster: Cluster, fleet: Fleet) -> AsyncIterator[Fleet]:
     """Nodes and agents of the test's own, whose service account has the agents' rights."""
-    fleet = Fleet(cluster)
-    await fleet.prepare()
     await _grant(cluster, fleet.namespace)
     yield fleet
-    await fleet.remove()
     for kind in ("clusterroles", "clusterrolebindings"):
         await cluster.request("DELETE", f"{RBAC}/{kind}/{fleet.namespace}")
 
