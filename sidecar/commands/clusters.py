@@ -63,6 +63,10 @@ class Survey:
     error: Error | None = None
     """Why there are no rows."""
 
+    def named(self, text: str) -> str:
+        """A text with the cluster's name before it, where there are several."""
+        return f"{self.cluster}: {text}" if self.cluster else text
+
 
 def add_scope_arguments(parser: Parser) -> None:
     """Arguments that say which nodes are meant, but for the context."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.commands import progress
-from sidecar.commands.tables import as_form
+from sidecar.commands.tables import as_form, grouped
 from sidecar.core.addresses import IPNetwork
 from sidecar.core.fleet.egress import ASSUMPTION, Egress, Gap, cidr, compare, outside, parse_networks
 from sidecar.errors import UsageError
@@ -79,14 +79,14 @@ def _tell(egress: Egress, *, beyond: Sequence[str], expected: Expectation, probl
 
 def gap_lines(gaps: Iterable[Gap]) -> Iterator[str]:
     """The nodes that are not known, by cause."""
-    groups: dict[str, list[str]] = {}
-    for gap in gaps:
-        name = f"{gap.cluster}/{gap.node}" if gap.cluster else gap.node
-        known = f"listed as of {gap.last_known}" if gap.last_known else ""
-        remarks = ", ".join(filter(None, (gap.lasting, known)))
-        groups.setdefault(gap.cause, []).append(f"{name} ({remarks})" if remarks else name)
-    for cause, names in groups.items():
-        yield f"not known: {cause}: {', '.join(names)}"
+    return (f"not known: {line}" for line in grouped((gap.cause, _named(gap)) for gap in gaps))
+
+
+def _named(gap: Gap) -> str:
+    name = f"{gap.cluster}/{gap.node}" if gap.cluster else gap.node
+    known = f"listed as of {gap.last_known}" if gap.last_known else ""
+    remarks = ", ".join(filter(None, (gap.lasting, known)))
+    return f"{name} ({remarks})" if remarks else name
 
 
 def _object(gap: Gap) -> dict[str, str | None]:

@@ -53,15 +53,14 @@ class _Listing:
         """
         troubles: list[str] = []
         for survey in surveys:
-            name = f"{survey.cluster}: " if survey.cluster else ""
-            troubles += [name + problem for problem in survey.problems]
+            troubles += map(survey.named, survey.problems)
             if survey.error is None:
                 self._rows[survey.cluster] = survey.rows
             elif survey.cluster not in self._rows:
                 # Probably a mistake; and what is not in the list from the beginning would be missed.
                 raise survey.error
             else:
-                troubles.append(f"{name}could not be read, its addresses stay: {survey.error}")
+                troubles.append(survey.named(f"could not be read, its addresses stay: {survey.error}"))
         egress = union(row for rows in self._rows.values() for row in rows)
         self._print(frozenset(egress.addresses))
         # Times would be news at each look.

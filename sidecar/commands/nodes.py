@@ -156,10 +156,9 @@ def _problems(surveys: Sequence[Survey]) -> list[str]:
         raise next(survey.error for survey in surveys if survey.error is not None)
     problems: list[str] = []
     for survey in surveys:
-        name = f"{survey.cluster}: " if survey.cluster else ""
-        problems += [name + problem for problem in survey.problems]
+        problems += map(survey.named, survey.problems)
         if survey.error is not None:
-            problems.append(f"{name}its nodes are not known: {survey.error}")
+            problems.append(survey.named(f"its nodes are not known: {survey.error}"))
     return problems
 
 

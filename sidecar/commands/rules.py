@@ -10,7 +10,7 @@ from sidecar.clock import now
 from sidecar.commands import progress, rules_output
 from sidecar.commands.arguments import Parser, add_context_argument, written_as
 from sidecar.commands.clusters import Scope, add_scope_arguments, allowed, scope_of, survey
-from sidecar.commands.tables import counted
+from sidecar.commands.tables import counted, grouped
 from sidecar.core.fleet.frontends import Filter, Frontend, NodeRules, Sharing, frontends
 from sidecar.core.fleet.row import Row
 from sidecar.core.nodes import ClusterNode, LoadBalancerService
@@ -136,15 +136,14 @@ async def _seen(scope: Scope, context: str | None) -> _Seen:
 
 def _not_counted(nodes: Sequence[NodeRules]) -> list[str]:
     """The nodes that are not counted, by cause."""
-    groups: dict[str, list[str]] = {}
+    causes: list[tuple[str, str]] = []
     for node in nodes:
         row = node.row
         if not row.comparable:
-            name = f"{row.node} ({row.lasting})" if row.lasting else row.node
-            groups.setdefault(row.kind, []).append(name)
+            causes.append((row.kind, f"{row.node} ({row.lasting})" if row.lasting else row.node))
         elif node.endpoints is None:
-            groups.setdefault(_LEFT_OUT, []).append(row.node)
-    return [f"not counted: {cause}: {', '.join(names)}" for cause, names in groups.items()]
+            causes.append((_LEFT_OUT, row.node))
+    return [f"not counted: {line}" for line in grouped(causes)]
 
 
 def _without_ports(nodes: Sequence[NodeRules], found: Sequence[Frontend]) -> list[str]:

@@ -3,11 +3,22 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sidecar.core.fleet.ages import age
 
-__all__ = ["NONE", "UNKNOWN", "age", "as_csv", "as_form", "as_json", "as_table", "counted", "shortened"]
+__all__ = [
+    "NONE",
+    "UNKNOWN",
+    "age",
+    "as_csv",
+    "as_form",
+    "as_json",
+    "as_table",
+    "counted",
+    "grouped",
+    "shortened",
+]
 
 _GAP = "   "
 NONE = "-"
@@ -60,3 +71,12 @@ def shortened(items: Sequence[object] | None, *, most: int) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 node``, ``2 nodes``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def grouped(nodes: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Pairs of a cause and a node, as a line for each cause that names its nodes."""
+    groups: dict[str, list[str]] = {}
+    for cause, node in nodes:
+        groups.setdefault(cause, []).append(node)
+    for cause, names in groups.items():
+        yield f"{cause}: {', '.join(names)}"
