@@ -3,7 +3,12 @@
 ===============  =======================================================================
 ``client``       the agent's two calls
 ``events``       Events about a Node
-``operator``     the calls of an operator's commands, over all Nodes; imported by those alone
+``operator``     the calls of ``prune``, over all Nodes; this and the next ones imported by such alone
+``fleet``        the reads of ``nodes``, ``rules`` and ``doctor``, over all Nodes
+``examination``  the reads of ``doctor`` about one Node
+``repeating``    what ``operator`` and ``fleet`` have in common
+``listing``      lists, page by page
+``wire``         objects as the API server has them; pods and DaemonSets in ``workloads``
 ``ownership``    which annotations a field manager owns
 ``retrying``     how often and when a request is repeated
 ``requester``    a request with its time limit, counted

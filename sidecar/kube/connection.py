@@ -24,10 +24,23 @@ from sidecar.kube.access import LoadingRules, load_access
 from sidecar.kube.credentials import Access
 from sidecar.kube.errors import CredentialsError, KubeConfigError
 
-__all__ = ["ANSWER_LIMIT", "APPLY", "MERGE", "METADATA", "METADATA_LIST", "Answer", "Connection", "Request"]
+__all__ = [
+    "ANSWER_LIMIT",
+    "APPLY",
+    "JSON",
+    "MERGE",
+    "METADATA",
+    "METADATA_LIST",
+    "Answer",
+    "Connection",
+    "Request",
+]
 
 ANSWER_LIMIT = 4 * 1024 * 1024
 """Bytes of an answer that are read; etcd stores at most 1.5 MiB, and JSON escapes add to that."""
+
+JSON = "application/json"
+"""Asks for whole objects, or says that a body is one."""
 
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """Asks for the metadata of an object without the rest of it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from sidecar.kube.connection import MERGE, Request
+from sidecar.kube.connection import JSON, MERGE, Request
 from sidecar.kube.requester import Requester, successful
 
 __all__ = ["CONTROLLER", "EventClient", "NodeEvent"]
@@ -61,7 +61,7 @@ class EventClient:
             "note": event.note,
             "type": "Warning" if event.warning else "Normal",
         }
-        request = Request(method="POST", path=_PATH, body=body, content_type="application/json")
+        request = Request(method="POST", path=_PATH, body=body, content_type=JSON)
         answer = await self._requester.exchange(request)
         if answer.status == HTTPStatus.CONFLICT:
             return False

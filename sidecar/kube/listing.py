@@ -14,13 +14,16 @@ from sidecar.kube.connection import Answer, Request
 from sidecar.kube.requester import Requester, malformed, successful
 from sidecar.kube.retrying import persistently
 
-__all__ = ["PAGE", "PAGE_LIMIT", "Page", "pages", "parsed"]
+__all__ = ["PAGE", "PAGE_LIMIT", "UNFINISHED_PODS", "Page", "pages", "parsed"]
 
 PAGE = 500
 """Objects of one page of a list, as kubectl asks for."""
 
 PAGE_LIMIT = 256 * 1024 * 1024
 """Bytes of a page that are read: a Node has at most 256 KiB of annotations, and some more beside."""
+
+UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
+"""The field selector of pods that may still run."""
 
 _RESTARTS = 3
 """How often a list is begun anew because its place in it was lost."""

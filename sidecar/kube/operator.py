@@ -1,31 +1,20 @@
 """The calls of an operator's commands: all Nodes page by page, their metadata only; and the DaemonSet.
 
-Every call may be sent twice without harm, so each is repeated a few times when its failure may pass.
 Lists are read in pages of metadata: https://kubernetes.io/docs/reference/using-api/api-concepts/,
 "Retrieving large results sets in chunks" and "Metadata-only fetches".
 """
 
-import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from pydantic_core import from_json
 
-from sidecar.kube.access import LoadingRules
-from sidecar.kube.connection import APPLY, MERGE, METADATA_LIST, Answer, Request
-from sidecar.kube.errors import NodeNotFoundError
-from sidecar.kube.listing import PAGE, Page, pages, parsed
-from sidecar.kube.requester import Requester, requester
-from sidecar.kube.retrying import persistently
-from sidecar.metrics import Metrics
+from sidecar.kube.connection import APPLY, MERGE, METADATA_LIST, Request
+from sidecar.kube.listing import PAGE, UNFINISHED_PODS, Page, parsed
+from sidecar.kube.repeating import RepeatingClient
 
 __all__ = ["PAGE", "DaemonSet", "ObjectMetadata", "OperatorClient", "connect_operator"]
-
-REQUEST_TIMEOUT = 30.0
-"""Seconds that a request may take: a page of Nodes is some megabytes, and an operator may be far away."""
 
 _NODES = "/api/v1/nodes"
 PRUNE_MANAGER = "azure-lb-metadata-prune"
@@ -58,50 +47,16 @@ class DaemonSet:
         return f"{self.namespace}/{self.name}"
 
 
-@asynccontextmanager
-async def connect_operator(
-    *,
-    kubeconfig: str | None = None,
-    context: str | None = None,
-    timeout: float = REQUEST_TIMEOUT,  # noqa: ASYNC109 - of each request, not of this function
-    fraction: Callable[[], float] = random.random,
-) -> AsyncIterator["OperatorClient"]:
-    """A client of the API server, for the length of the block; nothing is sent by connecting.
+class OperatorClient(RepeatingClient):
+    """Lists, reads and cleans Nodes. Names that are given to it must be valid ones."""
 
-    Args:
-        kubeconfig: A path, or several joined by ``:``. ``None``: the pod's service account if there
-            is one and no context is named, else ``KUBECONFIG``, else ``~/.kube/config``.
-        context: Of the kubeconfig; ``None`` is its current one.
-        timeout: Seconds that each request may take.
-        fraction: Gives random numbers from 0 to 1, for the delays between attempts.
-
-    Raises:
-        KubeConfigError: there is no usable configuration.
-    """
-    rules = LoadingRules(kubeconfig=kubeconfig, context=context)
-    async with requester(rules, metrics=Metrics(), timeout=timeout) as requests:
-        yield OperatorClient(requests, fraction=fraction)
-
-
-class OperatorClient:
-    """Lists, reads and cleans Nodes. Made by `connect_operator`; its calls may overlap.
-
-    Names that are given to it must be valid ones. Every method raises a `KubernetesError` that names
-    the situation when the last attempt failed.
-    """
-
-    def __init__(self, requests: Requester, *, fraction: Callable[[], float] = random.random) -> None:
-        self._requests = requests
-        self._fraction = fraction
-
-    async def nodes(self) -> AsyncIterator[list[ObjectMetadata]]:
+    def nodes(self) -> AsyncIterator[list[ObjectMetadata]]:
         """All Nodes, in pages.
 
         A Node may come twice, when the API server has forgotten the place in its list and cannot
         even go on from a newer state.
         """
-        async for page in self._pages(_NODES, query=()):
-            yield page
+        return self._list(_NODES)
 
     async def node(self, name: str) -> ObjectMetadata | None:
         """The metadata of a Node, not from cache; ``None`` if there is none."""
@@ -111,12 +66,10 @@ class OperatorClient:
         """The metadata of a DaemonSet; ``None`` if there is none."""
         return await self._get(f"/apis/apps/v1/namespaces/{which.namespace}/daemonsets/{which.name}")
 
-    async def unfinished_pods(self, namespace: str, *, selector: str) -> AsyncIterator[list[ObjectMetadata]]:
+    def unfinished_pods(self, namespace: str, *, selector: str) -> AsyncIterator[list[ObjectMetadata]]:
         """The pods with these labels that may still run, in pages."""
-        unfinished = "status.phase!=Succeeded,status.phase!=Failed"
-        query = [("labelSelector", selector), ("fieldSelector", unfinished)]
-        async for page in self._pages(f"/api/v1/namespaces/{namespace}/pods", query=query):
-            yield page
+        query = [("labelSelector", selector), ("fieldSelector", UNFINISHED_PODS)]
+        return self._list(f"/api/v1/namespaces/{namespace}/pods", query)
 
     async def remove_annotations(self, name: str, *, uid: str, keys: Iterable[str]) -> ObjectMetadata:
         """Remove these annotations of a Node, whoever wrote them, and nothing else.
@@ -140,11 +93,7 @@ class OperatorClient:
         return await self._patch(name, body, content_type=APPLY, query=query)
 
     async def _get(self, path: str) -> ObjectMetadata | None:
-        try:
-            answer = await self._send(Request(method="GET", path=path))
-        except NodeNotFoundError:
-            return None
-        return parsed(answer, _object)
+        return await self._find(Request(method="GET", path=path), _object)
 
     async def _patch(
         self, name: str, body: dict[str, Any], *, content_type: str, query: list[tuple[str, str]]
@@ -153,12 +102,12 @@ class OperatorClient:
         request = Request(method="PATCH", path=path, query=query, body=body, content_type=content_type)
         return parsed(await self._send(request), _object)
 
-    async def _send(self, request: Request) -> Answer:
-        return await persistently(partial(self._requests.send, request), fraction=self._fraction)
-
-    def _pages(self, path: str, *, query: Sequence[tuple[str, str]]) -> AsyncIterator[list[ObjectMetadata]]:
+    def _list(self, path: str, query: Sequence[tuple[str, str]] = ()) -> AsyncIterator[list[ObjectMetadata]]:
         first = Request(method="GET", path=path, query=query, accept=METADATA_LIST)
-        return pages(self._requests, first, parse=_page, fraction=self._fraction, size=PAGE)
+        return self._pages(first, _page, size=PAGE)
+
+
+connect_operator = OperatorClient.connect
 
 
 def _page(body: bytes) -> Page[ObjectMetadata]:
