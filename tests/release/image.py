@@ -3,13 +3,17 @@
 import json
 from pathlib import Path
 
-from tests.e2e.harness.images import CLIENT_IMAGE, Builder, cache_directory
+from tests.e2e.harness.images import (
+    BUILDAH_ENVIRONMENT,
+    SLOW_DEADLINE_S,
+    Builder,
+    build_of_project,
+    buildah,
+    cache_directory,
+)
 from tests.release.tools import Tools
-from tests.release.version import CHECKOUT
 
 __all__ = ["ImageStore"]
-
-DEADLINE_S = 900.0
 
 
 class ImageStore:
@@ -28,22 +32,7 @@ class ImageStore:
         builder = Builder(cache_directory())
         base, packages = builder.base(), builder.packages()
         self._buildah("pull", "--quiet", f"oci-archive:{base}")
-        arguments = {
-            "BASE": CLIENT_IMAGE,
-            "PIP_FIND_LINKS": "/packages",
-            "PIP_NO_INDEX": "1",
-            "REVISION": revision,
-            "VERSION": version,
-        }
-        self._buildah(
-            "bud",
-            "--layers=false",
-            "--pull-never",
-            *(f"--build-arg={name}={value}" for name, value in arguments.items()),
-            f"--volume={packages}:/packages:ro",
-            f"--tag={reference}",
-            str(CHECKOUT),
-        )
+        self._buildah(*build_of_project(reference, packages, REVISION=revision, VERSION=version))
 
     def push(self, reference: str, destination: str) -> str:
         """Push the image to a registry as `destination`, and give its digest there."""
@@ -74,11 +63,8 @@ class ImageStore:
 
     def _buildah(self, *arguments: str) -> str:
         return self._tools.run(
-            "buildah",
-            f"--root={self._directory}",
-            f"--runroot={self._directory}/run",
-            "--storage-driver=overlay",
+            *buildah(self._directory),
             *arguments,
-            environment={"BUILDAH_ISOLATION": "chroot", "STORAGE_OPTS": ""},
-            deadline_s=DEADLINE_S,
+            environment=BUILDAH_ENVIRONMENT,
+            deadline_s=SLOW_DEADLINE_S,
         )

@@ -10,10 +10,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.e2e.harness.layout import CHECKOUT
 from tests.e2e.harness.system import run
@@ -32,12 +33,36 @@ PACKAGES = ("ca-certificates", "curl", "python3", "python3-venv")
 RELEASE = "bookworm"
 SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "LICENSE", "requirements", "sidecar")
 SLOW_DEADLINE_S = 900.0
+BUILDAH_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"BUILDAH_ISOLATION": "chroot", "STORAGE_OPTS": ""})
 
 
 def cache_directory() -> Path:
     """Where images are kept from one run to the next."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "azure-lb-metadata" / "images"
+
+
+def buildah(storage: Path) -> tuple[str, ...]:
+    """The command, with a storage of its own so that the user's images are left alone.
+
+    It is run with `BUILDAH_ENVIRONMENT`.
+    """
+    return ("buildah", f"--root={storage}", f"--runroot={storage}/run", "--storage-driver=overlay")
+
+
+def build_of_project(reference: str, packages: Path, **arguments: str) -> list[str]:
+    """Buildah's words that build the project's image on `CLIENT_IMAGE`, without the network.
+
+    `packages` is the folder of `Builder.packages`, `arguments` are more of the Dockerfile's.
+    """
+    given = {"BASE": CLIENT_IMAGE, "PIP_FIND_LINKS": "/packages", "PIP_NO_INDEX": "1", **arguments}
+    return [
+        *("bud", "--layers=false", "--pull-never"),
+        *(f"--build-arg={name}={value}" for name, value in given.items()),
+        f"--volume={packages}:/packages:ro",
+        f"--tag={reference}",
+        str(CHECKOUT),
+    ]
 
 
 def digest(parts: Iterable[bytes]) -> str:
@@ -153,11 +178,7 @@ class Builder:
         packages = self.packages()
         self._buildah("rm", "--all")  # what an interrupted build has left
         self._buildah("pull", f"oci-archive:{base}")
-        self._buildah(
-            "bud", "--layers=false", "--pull-never", f"--build-arg=BASE={CLIENT_IMAGE}",
-            "--build-arg=PIP_NO_INDEX=1", "--build-arg=PIP_FIND_LINKS=/packages",
-            f"--volume={packages}:/packages:ro", f"--tag={PROJECT_IMAGE}", str(CHECKOUT),
-        )  # fmt: skip  # option and value on one line
+        self._buildah(*build_of_project(PROJECT_IMAGE, packages))
         with written_whole(archive) as place:
             self._buildah("push", PROJECT_IMAGE, f"oci-archive:{place}:{PROJECT_IMAGE}")
         self._buildah("rmi", "--all", "--force")
@@ -175,15 +196,10 @@ class Builder:
             self._buildah("commit", "--quiet", container, f"oci-archive:{place}:{image}")
 
     def _buildah(self, *arguments: str) -> str:
-        """Run buildah with a storage of its own, so that the user's images are left alone."""
-        storage = self.directory / "storage"
         return run(
-            "buildah",
-            f"--root={storage}",
-            f"--runroot={storage}/run",
-            "--storage-driver=overlay",
+            *buildah(self.directory / "storage"),
             *arguments,
-            environment={"BUILDAH_ISOLATION": "chroot", "STORAGE_OPTS": ""},
+            environment=BUILDAH_ENVIRONMENT,
             deadline_s=SLOW_DEADLINE_S,
         )
 
