@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from tests.binaries.programs import ENABLE_COMMAND, BinariesMissingError, locate
 from tests.support.apiserver import ApiServer, api_server_running
 from tests.support.cluster import Cluster, Identity, NodeMetadata, cluster_of
 from tests.support.fleet import Fleet
+from tests.support.processes import ReservedPort
 
 # Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
 # of a run is not a coroutine; the warning about it fails the next test.
@@ -24,6 +26,21 @@ def pytest_configure() -> None:
     # never asks the real one of the machine it runs on.
     os.environ["AZURE_LB_METADATA_IMDS_ENDPOINT"] = "http://127.0.0.1:9"
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Serving]:
+    """A metadata service with a public IP, inbound and outbound rules, that can be asked at any rate."""
+    async with serve(Simulator(parse_scenario("rateLimit: false"))) as serving:
+        yield serving
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port of the loopback address that refuses connections."""
+    port = ReservedPort()
+    yield port.number
+    port.release()
 
 
 @pytest.fixture(scope="session")

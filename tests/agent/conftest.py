@@ -1,19 +1,12 @@
-"""A metadata service, and an agent that asks it."""
+"""An agent that asks the metadata service."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from sidecar.simulator import Serving
 from tests.support.agent import AgentProcess, agent_running
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Serving]:
-    """A metadata service with a public IP, inbound and outbound rules, that can be asked at any rate."""
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as serving:
-        yield serving
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
-"""A metadata service, a port where no agent listens, and the program itself."""
+"""A host without an agent, and the program itself."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
 
 from sidecar import cli
-from sidecar.simulator import Serving, Simulator, parse_scenario, serve
-from tests.support.processes import ReservedPort
+from sidecar.simulator import Serving
 
 
 @dataclass(frozen=True)
@@ -25,24 +24,9 @@ Get = Callable[..., Awaitable[Ended]]
 
 
 @pytest.fixture
-async def imds() -> AsyncIterator[Serving]:
-    """A metadata service that says "all" and has no request limit."""
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as running:
-        yield running
-
-
-@pytest.fixture
-def free_port() -> Iterator[int]:
-    """A port of the loopback address that refuses connections."""
-    port = ReservedPort()
-    yield port.number
-    port.release()
-
-
-@pytest.fixture
-def host(imds: Serving, free_port: int, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def host(service: Serving, free_port: int, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A host without an agent, whose metadata service is simulated; what else it has is set on it."""
-    monkeypatch.setenv("AZURE_LB_METADATA_IMDS_ENDPOINT", imds.url)
+    monkeypatch.setenv("AZURE_LB_METADATA_IMDS_ENDPOINT", service.url)
     monkeypatch.setenv("AZURE_LB_METADATA_LISTEN", f"127.0.0.1:{free_port}")
     for variable in ("NODE_NAME", "HOST_IP"):
         monkeypatch.delenv(variable, raising=False)

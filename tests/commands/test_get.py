@@ -82,10 +82,10 @@ async def new_agent(host: pytest.MonkeyPatch) -> AsyncIterator[NewAgent]:
 
 @pytest.fixture(params=["agent", "metadata service"])
 async def respondent(
-    request: pytest.FixtureRequest, imds: Serving, new_agent: NewAgent, host: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, service: Serving, new_agent: NewAgent, host: pytest.MonkeyPatch
 ) -> str:
     """Both of them know `BODY`, and the same of the node; one of them is asked."""
-    imds.simulator.set_document({"raw": BODY.decode()})
+    service.simulator.set_document({"raw": BODY.decode()})
     host.setenv("NODE_NAME", NODE)
     host.setenv("HOST_IP", "10.240.0.5")
     if request.param == "agent":
@@ -169,11 +169,11 @@ class TestForms:
         assert (reachable.code, reachable.out.splitlines()[-1]) == (0, "20.20.20.20:443")
         assert [rule["frontendIpAddress"] for rule in json.loads(rules.out)] == ["2001:db8::20"]
 
-    async def test_asked(self, get: Get, respondent: str, imds: Serving) -> None:
+    async def test_asked(self, get: Get, respondent: str, service: Serving) -> None:
         """The one is asked, and the other is not."""
         await get("public-ip")
 
-        assert imds.simulator.counters.requests == (0 if respondent == "agent" else 1)
+        assert service.simulator.counters.requests == (0 if respondent == "agent" else 1)
 
     async def test_no_text_form(self, get: Get) -> None:
         """A document has no text form, which is wrong usage."""
@@ -199,10 +199,10 @@ class TestNone:
     @pytest.mark.parametrize("output", ["text", "json", "yaml"])
     @pytest.mark.parametrize("who", ["agent", "metadata service"])
     async def test_empty_list(
-        self, get: Get, imds: Serving, new_agent: NewAgent, output: str, who: str
+        self, get: Get, service: Serving, new_agent: NewAgent, output: str, who: str
     ) -> None:
         """An empty list is printed as what it is."""
-        imds.simulator.set_document({"raw": NO_PUBLIC_IP.decode()})
+        service.simulator.set_document({"raw": NO_PUBLIC_IP.decode()})
         if who == "agent":
             await new_agent(snapshot_after(answer(NO_PUBLIC_IP)))
 
@@ -211,9 +211,9 @@ class TestNone:
         assert (ended.code, ended.out) == (3, "" if output == "text" else "[]\n")
 
     @pytest.mark.parametrize("who", ["agent", "metadata service"])
-    async def test_no_public_ip(self, get: Get, imds: Serving, new_agent: NewAgent, who: str) -> None:
+    async def test_no_public_ip(self, get: Get, service: Serving, new_agent: NewAgent, who: str) -> None:
         """A node without a public IP address prints nothing, and says why on standard error."""
-        imds.simulator.set_document({"raw": NO_PUBLIC_IP.decode()})
+        service.simulator.set_document({"raw": NO_PUBLIC_IP.decode()})
         if who == "agent":
             await new_agent(snapshot_after(answer(NO_PUBLIC_IP)))
 
@@ -223,9 +223,9 @@ class TestNone:
         assert "lists no public IP address" in ended.err
 
     @pytest.mark.parametrize("who", ["agent", "metadata service"])
-    async def test_no_metadata(self, get: Get, imds: Serving, new_agent: NewAgent, who: str) -> None:
+    async def test_no_metadata(self, get: Get, service: Serving, new_agent: NewAgent, who: str) -> None:
         """Where the metadata service has nothing, whatever is asked is none, in every form."""
-        imds.simulator.set_document("none")
+        service.simulator.set_document("none")
         if who == "agent":
             await new_agent(none_accepted())
 
@@ -237,14 +237,14 @@ class TestNone:
             assert ((ended := await get(*what.split())).code, ended.out) == (3, "")
         for what in ("public-ips", "private-ips", *REACHABLE):
             assert (await get(*what.split(), "-o", "json")).code == 3
-        assert imds.simulator.counters.requests == (0 if who == "agent" else 10 + len(REACHABLE))
+        assert service.simulator.counters.requests == (0 if who == "agent" else 10 + len(REACHABLE))
 
     @pytest.mark.parametrize("who", ["agent", "metadata service"])
     async def test_no_metadata_as_a_whole(
-        self, get: Get, imds: Serving, new_agent: NewAgent, who: str
+        self, get: Get, service: Serving, new_agent: NewAgent, who: str
     ) -> None:
         """The whole document and the variables are printed as they are, empty, and are none."""
-        imds.simulator.set_document("none")
+        service.simulator.set_document("none")
         if who == "agent":
             await new_agent(none_accepted())
 
@@ -261,25 +261,25 @@ class TestNone:
         for form in ("json", "yaml", "env"):
             assert (await get("-o", form)).code == 3
 
-    async def test_empty_lists(self, get: Get, imds: Serving) -> None:
+    async def test_empty_lists(self, get: Get, service: Serving) -> None:
         """Empty lists are an answer at once: nothing is held back from whoever asks directly."""
-        imds.simulator.set_document({"raw": EMPTY_BODY.decode()})
+        service.simulator.set_document({"raw": EMPTY_BODY.decode()})
 
         ended = await get("public-ip")
 
         assert ended.code == 3
-        assert imds.simulator.counters.requests == 1
+        assert service.simulator.counters.requests == 1
 
 
 class TestWhoIsAsked:
     """The agent that is named, else the one on this host, else the metadata service."""
 
-    async def test_agent_on_this_host(self, get: Get, imds: Serving, new_agent: NewAgent) -> None:
+    async def test_agent_on_this_host(self, get: Get, service: Serving, new_agent: NewAgent) -> None:
         """A running agent spares the metadata service a request."""
         await new_agent(snapshot_after(answer(BODY)))
 
         assert (await get("public-ip")).out == "20.9.9.9\n"
-        assert imds.simulator.counters.requests == 0
+        assert service.simulator.counters.requests == 0
 
     async def test_direct(self, get: Get, new_agent: NewAgent) -> None:
         """`--direct` passes the agent over."""
@@ -303,32 +303,32 @@ class TestWhoIsAsked:
 
         assert (await get("public-ip", f"--upstream={url}{end}")).out == "20.9.9.9\n"
 
-    async def test_upstream_refuses(self, get: Get, imds: Serving, free_port: int) -> None:
+    async def test_upstream_refuses(self, get: Get, service: Serving, free_port: int) -> None:
         """Where the named agent does not listen, nobody else is asked in its place."""
         ended = await get("public-ip", f"--upstream=http://127.0.0.1:{free_port}")
 
         assert (ended.code, ended.out) == (4, "")
         assert f"127.0.0.1:{free_port}" in ended.err
-        assert imds.simulator.counters.requests == 0
+        assert service.simulator.counters.requests == 0
 
     @pytest.mark.parametrize("listen", ["none", "unix:/run/no-such-socket"])
     async def test_agent_without_a_port(
-        self, get: Get, imds: Serving, host: pytest.MonkeyPatch, listen: str
+        self, get: Get, service: Serving, host: pytest.MonkeyPatch, listen: str
     ) -> None:
         """An agent that listens on no port cannot be asked, the metadata service can."""
         host.setenv("AZURE_LB_METADATA_LISTEN", listen)
 
         assert (await get("public-ips")).code == 0
-        assert imds.simulator.counters.requests == 1
+        assert service.simulator.counters.requests == 1
 
-    async def test_all_addresses(self, get: Get, imds: Serving, host: pytest.MonkeyPatch) -> None:
+    async def test_all_addresses(self, get: Get, service: Serving, host: pytest.MonkeyPatch) -> None:
         """An agent that listens on all addresses is asked over the loopback address."""
         answered = response("200 OK", b"20.7.7.7\n")
         async with raw_server(lambda _: answered) as server:
             host.setenv("AZURE_LB_METADATA_LISTEN", f":{server.url.rpartition(':')[2]}")
             assert (await get("public-ip")).out == "20.7.7.7\n"
 
-        assert imds.simulator.counters.requests == 0
+        assert service.simulator.counters.requests == 0
 
     async def test_ipv6(self, get: Get, host: pytest.MonkeyPatch) -> None:
         """An agent may listen on an IPv6 address."""
@@ -341,19 +341,19 @@ class TestWhoIsAsked:
 class TestPatience:
     """What is worth asking again is asked again until `--timeout`; then 4."""
 
-    async def test_metadata_service_recovers(self, get: Get, imds: Serving) -> None:
+    async def test_metadata_service_recovers(self, get: Get, service: Serving) -> None:
         """A passing failure of the metadata service is not seen."""
-        imds.simulator.set_fault({"name": "unavailable", "times": 1})
+        service.simulator.set_fault({"name": "unavailable", "times": 1})
 
         assert (await get("public-ips")).code == 0
-        assert imds.simulator.counters.by_status == {"503": 1, "200": 1}
+        assert service.simulator.counters.by_status == {"503": 1, "200": 1}
 
     @pytest.mark.parametrize(
         "fault", ["unavailable", "gone", "throttled", "not-currently-available", "reset", "hang"]
     )
-    async def test_metadata_service_stays_away(self, get: Get, imds: Serving, fault: str) -> None:
+    async def test_metadata_service_stays_away(self, get: Get, service: Serving, fault: str) -> None:
         """A lasting failure is nothing reached in time, with the last reason."""
-        imds.simulator.set_fault(fault)
+        service.simulator.set_fault(fault)
 
         ended = await get("public-ip", "--timeout=300ms")
 
@@ -374,7 +374,7 @@ class TestPatience:
         assert (ended.code, ended.out) == (0, "20.7.7.7\n")
         assert len(server.requests) == 3
 
-    async def test_agent_without_an_answer(self, get: Get, imds: Serving, new_agent: NewAgent) -> None:
+    async def test_agent_without_an_answer(self, get: Get, service: Serving, new_agent: NewAgent) -> None:
         """An agent that gets no answer itself is still the one that is asked."""
         await new_agent(snapshot_of(State(started=EPOCH)))
 
@@ -382,7 +382,7 @@ class TestPatience:
 
         assert ended.code == 4
         assert "not told anything yet" in ended.err
-        assert imds.simulator.counters.requests == 0
+        assert service.simulator.counters.requests == 0
 
     async def test_agent_that_drops_connections(self, get: Get) -> None:
         """Something that listens and does not answer is asked until the time is up."""
@@ -397,15 +397,15 @@ class TestFailure:
     """Asking again would not help: 1."""
 
     @pytest.mark.parametrize("fault", ["xml", "forbidden", "redirect", "html", "not-json", "empty"])
-    async def test_metadata_service(self, get: Get, imds: Serving, fault: str) -> None:
+    async def test_metadata_service(self, get: Get, service: Serving, fault: str) -> None:
         """A refusal or something that is no document fails at once, in one line."""
-        imds.simulator.set_fault(fault)
+        service.simulator.set_fault(fault)
 
         ended = await get("public-ip")
 
         assert (ended.code, ended.out) == (1, "")
         assert ended.err.count("\n") == 1
-        assert imds.simulator.counters.by_path["/metadata/loadbalancer"] == 1
+        assert service.simulator.counters.by_path["/metadata/loadbalancer"] == 1
 
     @pytest.mark.parametrize(
         "status", ["400 Bad Request", "403 Forbidden", "404 Not Found", "301 Moved", "500 Error"]
@@ -466,13 +466,13 @@ class TestUsage:
         ],
         ids=" ".join,
     )
-    async def test_arguments(self, get: Get, imds: Serving, arguments: tuple[str, ...]) -> None:
+    async def test_arguments(self, get: Get, service: Serving, arguments: tuple[str, ...]) -> None:
         """Whatever is wrong is said in one line."""
         ended = await get(*arguments)
 
         assert (ended.code, ended.out) == (2, "")
         assert ended.err.count("\n") == 1
-        assert imds.simulator.counters.requests == 0
+        assert service.simulator.counters.requests == 0
 
     async def test_setting(self, get: Get, host: pytest.MonkeyPatch) -> None:
         """A wrong variable of the agent's is named as for `run`."""

@@ -11,7 +11,6 @@ from sidecar import cli
 from tests.support.cluster import Cluster
 from tests.support.commands import run
 from tests.support.fleet import Fleet, document, published
-from tests.support.processes import ReservedPort
 
 
 def kubeconfig(directory: Path, *contexts: str, port: int = 9) -> Path:
@@ -65,14 +64,12 @@ async def test_no_such_context(tmp_path: Path) -> None:
         assert "--context is one of: east" in ended.err
 
 
-async def test_out_of_reach(tmp_path: Path) -> None:
+async def test_out_of_reach(free_port: int, tmp_path: Path) -> None:
     """When no API server can be reached after several attempts, the exit code is 4 and nothing is printed."""
-    port = ReservedPort()
-    config = kubeconfig(tmp_path, "east", "west", port=port.number)
+    config = kubeconfig(tmp_path, "east", "west", port=free_port)
     ended = await run("nodes", "--all-contexts", "--egress", kubeconfig=config)
     assert (ended.code, ended.out) == (4, "")
     assert "gave no whole answer" in ended.err
-    port.release()
 
 
 @pytest.mark.apiserver

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from sidecar.core.state import Snapshot, State
-from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from sidecar.simulator import Serving
 from tests.api.support import API, NODE, api_running
 from tests.support.agent import Program, program_running, until
-from tests.support.processes import ReservedPort
 from tests.support.states import (
     EPOCH,
     answer,
@@ -32,24 +31,21 @@ Wait = Callable[..., Awaitable[Program]]
 
 
 @pytest.fixture
-async def imds() -> AsyncIterator[Serving]:
+def service(service: Serving) -> Serving:
     """A metadata service of a machine without a public IP address."""
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as running:
-        running.simulator.set_document({"raw": body(outbound=[pair("52.1.1.1")]).decode()})
-        yield running
+    service.simulator.set_document({"raw": body(outbound=[pair("52.1.1.1")]).decode()})
+    return service
 
 
 @pytest.fixture
-async def wait(imds: Serving, tmp_path: Path) -> AsyncIterator[Wait]:
+async def wait(service: Serving, free_port: int, tmp_path: Path) -> AsyncIterator[Wait]:
     """The command on a host without an agent."""
-    port = ReservedPort()
     environment = {
-        "AZURE_LB_METADATA_IMDS_ENDPOINT": imds.url,
-        "AZURE_LB_METADATA_LISTEN": f"127.0.0.1:{port.number}",
+        "AZURE_LB_METADATA_IMDS_ENDPOINT": service.url,
+        "AZURE_LB_METADATA_LISTEN": f"127.0.0.1:{free_port}",
         "AZURE_LB_METADATA_POLL_INTERVAL": "50ms",
     }
     async with AsyncExitStack() as stack:
-        stack.callback(port.release)
 
         async def start(*arguments: str, **variables: str) -> Program:
             return await stack.enter_async_context(
@@ -79,24 +75,24 @@ class TestHeld:
     """0, and not a word."""
 
     @pytest.mark.parametrize("condition", ["data", "egress-in=52.1.0.0/16"])
-    async def test_at_once(self, wait: Wait, imds: Serving, condition: str) -> None:
+    async def test_at_once(self, wait: Wait, service: Serving, condition: str) -> None:
         """What holds already is not waited for: one request to the metadata service."""
         program = await wait(f"--for={condition}")
 
         assert await program.exit_code() == 0
         assert (program.output, program.log) == ("", "")
-        assert imds.simulator.counters.requests == 1
+        assert service.simulator.counters.requests == 1
 
-    async def test_later(self, wait: Wait, imds: Serving) -> None:
+    async def test_later(self, wait: Wait, service: Serving) -> None:
         """The metadata service is asked again, whatever it does meanwhile."""
-        imds.simulator.set_fault({"name": "unavailable", "times": 1})
+        service.simulator.set_fault({"name": "unavailable", "times": 1})
         program = await wait("--for=public-ip")
-        await imds.simulator.counters.reached(4)
-        imds.simulator.set_document({"raw": body(public=[pair("20.1.2.3")]).decode()})
+        await service.simulator.counters.reached(4)
+        service.simulator.set_document({"raw": body(public=[pair("20.1.2.3")]).decode()})
 
         assert await program.exit_code() == 0
 
-    async def test_by_the_agent(self, wait: Wait, imds: Serving) -> None:
+    async def test_by_the_agent(self, wait: Wait, service: Serving) -> None:
         """The agent holds the request until there is news, and the metadata service is not asked."""
         async with api_running(snapshot_after(WITHOUT_PUBLIC_IP)) as api:
             program = await wait("--for", "public-ip", f"--upstream={url_of(api)}")
@@ -104,9 +100,9 @@ class TestHeld:
             api.latest.set(snapshot_after(WITHOUT_PUBLIC_IP, WITH_PUBLIC_IP))
             assert await program.exit_code() == 0
 
-        assert imds.simulator.counters.requests == 0
+        assert service.simulator.counters.requests == 0
 
-    async def test_agent_on_this_host(self, wait: Wait, imds: Serving) -> None:
+    async def test_agent_on_this_host(self, wait: Wait, service: Serving) -> None:
         """An agent on this host is asked without being named, and its stale data are data."""
         known = snapshot_of(restored(WITH_PUBLIC_IP.document, age=3600.0))
         async with api_running(known) as api:
@@ -114,7 +110,7 @@ class TestHeld:
             program = await wait("--for=public-ip", AZURE_LB_METADATA_LISTEN=listen, NODE_NAME=NODE)
             assert await program.exit_code() == 0
 
-        assert imds.simulator.counters.requests == 0
+        assert service.simulator.counters.requests == 0
 
     async def test_agent_starts(self, wait: Wait) -> None:
         """A named agent that has no answer yet is waited for."""
@@ -153,13 +149,13 @@ async def test_end_of_the_time(wait: Wait, snapshot: Snapshot, condition: str, c
 class TestNobody:
     """4, with what was the matter."""
 
-    async def test_no_agent(self, wait: Wait, imds: Serving) -> None:
+    async def test_no_agent(self, wait: Wait, service: Serving) -> None:
         """A named agent that is not there is waited for, and nobody is asked in its place."""
         program = await wait("--upstream=http://127.0.0.1:9", "--timeout=500ms")
 
         assert await program.exit_code() == 4
         assert "refused" in program.log.lower()
-        assert imds.simulator.counters.requests == 0
+        assert service.simulator.counters.requests == 0
 
     async def test_other_nodes_agent(self, wait: Wait) -> None:
         """Another node's agent is not believed."""
@@ -169,9 +165,9 @@ class TestNobody:
 
         assert "'other'" in program.log
 
-    async def test_no_metadata_service(self, wait: Wait, imds: Serving) -> None:
+    async def test_no_metadata_service(self, wait: Wait, service: Serving) -> None:
         """A metadata service that does not answer is named with its reason."""
-        imds.simulator.set_fault("forbidden")
+        service.simulator.set_fault("forbidden")
         program = await wait("--direct", "--timeout=500ms")
 
         assert await program.exit_code() == 4
@@ -179,10 +175,10 @@ class TestNobody:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_signals(wait: Wait, imds: Serving, number: signal.Signals) -> None:
+async def test_signals(wait: Wait, service: Serving, number: signal.Signals) -> None:
     """A signal ends it at once, with the code that a shell gives a program that a signal ended."""
     program = await wait("--for=public-ip")
-    await imds.simulator.counters.reached(1)
+    await service.simulator.counters.reached(1)
     program.signal(number)
 
     assert await program.exit_code() == 128 + number
@@ -201,33 +197,33 @@ async def test_signals(wait: Wait, imds: Serving, number: signal.Signals) -> Non
     ],
     ids=" ".join,
 )
-async def test_usage(wait: Wait, imds: Serving, arguments: tuple[str, ...]) -> None:
+async def test_usage(wait: Wait, service: Serving, arguments: tuple[str, ...]) -> None:
     """Whatever is wrong with the arguments is said in one line, with 2."""
     program = await wait(*arguments)
 
     assert await program.exit_code() == 2
     assert program.log.count("\n") == 1
-    assert imds.simulator.counters.requests == 0
+    assert service.simulator.counters.requests == 0
 
 
-async def test_progress_on_a_terminal(imds: Serving, tmp_path: Path) -> None:
+async def test_progress_on_a_terminal(service: Serving, tmp_path: Path) -> None:
     """On a terminal it says what it waits for, each time that is something else."""
     script = (
         "import sys; from sidecar import cli;"
         "sys.stderr.isatty = lambda: True; sys.exit(cli.run(sys.argv[1:]))"
     )
     variables = {
-        "AZURE_LB_METADATA_IMDS_ENDPOINT": imds.url,
+        "AZURE_LB_METADATA_IMDS_ENDPOINT": service.url,
         "AZURE_LB_METADATA_LISTEN": "none",
         "AZURE_LB_METADATA_POLL_INTERVAL": "50ms",
     }
     async with program_running(
         "wait", "--for=public-ip", directory=tmp_path, environment=variables, python=("-c", script)
     ) as program:
-        await imds.simulator.counters.reached(3)
-        imds.simulator.set_document("none")
-        await imds.simulator.counters.reached(imds.simulator.counters.requests + 3)
-        imds.simulator.set_document("all")
+        await service.simulator.counters.reached(3)
+        service.simulator.set_document("none")
+        await service.simulator.counters.reached(service.simulator.counters.requests + 3)
+        service.simulator.set_document("all")
         assert await program.exit_code() == 0
 
     assert program.log.splitlines()[0] == "waiting for public-ip: the node has no public IP address"

@@ -8,7 +8,7 @@ import pytest
 
 import sidecar
 from sidecar.cli import COMMANDS
-from sidecar.simulator import DOCUMENTS, FAULTS, Simulator, parse_scenario, serve
+from sidecar.simulator import DOCUMENTS, FAULTS, Serving
 from tests.chart.conftest import found
 from tests.docs.conftest import Demo
 from tests.docs.consoles import environment, examples, matches, said
@@ -27,15 +27,14 @@ DEMO = about("localhost:", "azure-lb-metadata get", "azure-lb-metadata wait", "a
 
 
 @pytest.fixture
-async def agent(tmp_path: Path) -> AsyncIterator[AgentProcess]:
+async def agent(service: Serving, tmp_path: Path) -> AsyncIterator[AgentProcess]:
     """The agent of the node whose pods ask in the examples."""
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as serving:
-        rule = inbound("20.20.20.20", 443, 30443)
-        serving.simulator.set_document(document("20.1.2.3", inbound_rules=[rule]))
-        own = {"imds_endpoint": serving.url, "node_name": NODE, "stale_after": "1m"}
-        async with agent_running(tmp_path, annotations=False, **own) as agent:
-            await agent.until_ready()
-            yield agent
+    rule = inbound("20.20.20.20", 443, 30443)
+    service.simulator.set_document(document("20.1.2.3", inbound_rules=[rule]))
+    own = {"imds_endpoint": service.url, "node_name": NODE, "stale_after": "1m"}
+    async with agent_running(tmp_path, annotations=False, **own) as agent:
+        await agent.until_ready()
+        yield agent
 
 
 async def test_demonstration(demo: Demo, tmp_path: Path) -> None:

@@ -1,27 +1,9 @@
-"""A host with a simulated metadata service and no agent, and `doctor` on it."""
-
-from collections.abc import AsyncIterator, Iterator
+"""A host with the simulated metadata service and no agent, and `doctor` on it."""
 
 import pytest
 
-from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from sidecar.simulator import Serving
 from tests.doctor.support import Doctor, Report, run_doctor
-from tests.support.processes import ReservedPort
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Serving]:
-    """A metadata service that says "all" and has no request limit."""
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as running:
-        yield running
-
-
-@pytest.fixture
-def free_port() -> Iterator[int]:
-    """A port of the loopback address that refuses connections."""
-    port = ReservedPort()
-    yield port.number
-    port.release()
 
 
 @pytest.fixture

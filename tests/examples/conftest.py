@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from sidecar.simulator import Serving
 from tests.examples.support import NODE, document
 from tests.support.agent import AgentProcess, agent_running
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[Serving]:
+def service(service: Serving) -> Serving:
     """A metadata service that can be asked at any rate, of a machine with one public IP address."""
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as serving:
-        serving.simulator.set_document(document("20.1.2.3"))
-        yield serving
+    service.simulator.set_document(document("20.1.2.3"))
+    return service
 
 
 @pytest.fixture

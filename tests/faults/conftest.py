@@ -1,20 +1,13 @@
-"""A metadata service, and an API server that can be told to misbehave."""
+"""An API server that can be told to misbehave, beside the metadata service."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from sidecar.simulator import Serving
 from tests.faults.support import NODE, Surroundings
 from tests.support.fake_apiserver import FakeApiServer, fake_api_server
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Serving]:
-    """A metadata service with a public IP, inbound and outbound rules, that can be asked at any rate."""
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as serving:
-        yield serving
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from sidecar.simulator import Serving
 from tests.security.test_output import NODE, until_applied
 from tests.support.agent import AgentProcess, agent_running, until
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server
@@ -44,10 +44,10 @@ async def annotated(directory: Path, service: Serving, server: FakeApiServer, ku
         return await everything_said(agent)
 
 
-async def test_token_shows_nowhere(tmp_path: Path) -> None:
+async def test_token_shows_nowhere(service: Serving, tmp_path: Path) -> None:
     """At level debug and with every kind of failure, no part of the token is logged, answered or written."""
     (tmp_path / "token").write_text(TOKEN)
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as service, fake_api_server() as server:
+    async with fake_api_server() as server:
         node = server.add_node(NODE)
         kubeconfig = server.kubeconfig(tmp_path / "kubeconfig", user={"tokenFile": "token"})
         said = await annotated(tmp_path, service, server, kubeconfig)
@@ -60,9 +60,9 @@ async def test_token_shows_nowhere(tmp_path: Path) -> None:
         assert not [part for part in TOKEN.split(".") if part in text]
 
 
-async def test_token_in_a_kubeconfig_shows_nowhere(tmp_path: Path) -> None:
+async def test_token_in_a_kubeconfig_shows_nowhere(service: Serving, tmp_path: Path) -> None:
     """Nor is a token that stands in the kubeconfig itself."""
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as service, fake_api_server() as server:
+    async with fake_api_server() as server:
         server.add_node(NODE)
         kubeconfig = server.kubeconfig(tmp_path / "kubeconfig", user={"token": TOKEN})
         said = await annotated(tmp_path, service, server, kubeconfig)

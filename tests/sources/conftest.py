@@ -1,4 +1,4 @@
-"""A simulator of the metadata service, and clients of it, for every test."""
+"""Clients of the metadata service, for every test."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -6,18 +6,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 from sidecar import clock
-from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from sidecar.simulator import Serving
 from sidecar.sources.imds import IMDSSource
 
 NewSource = Callable[..., IMDSSource]
 """Makes a client of an endpoint; its time-out is long unless told."""
-
-
-@pytest.fixture
-async def serving() -> AsyncIterator[Serving]:
-    """A simulator that says "all" and has no request limit, on free ports."""
-    async with serve(Simulator(parse_scenario("rateLimit: false"))) as running:
-        yield running
 
 
 @pytest.fixture
@@ -34,6 +27,6 @@ async def new_source() -> AsyncIterator[NewSource]:
 
 
 @pytest.fixture
-async def source(serving: Serving, new_source: NewSource) -> IMDSSource:
+async def source(service: Serving, new_source: NewSource) -> IMDSSource:
     """A client of the simulator."""
-    return new_source(serving.url)
+    return new_source(service.url)

@@ -86,10 +86,10 @@ class TestOutcomes:
         assert {*REASONS, "no-metadata"} == set(FAULTS)
 
     @pytest.mark.parametrize("fault", REASONS)
-    async def test_reason_of_fault(self, serving: Serving, new_source: NewSource, fault: str) -> None:
+    async def test_reason_of_fault(self, service: Serving, new_source: NewSource, fault: str) -> None:
         """Each fault fails for the reason that the contract gives it, with one printable line of detail."""
-        serving.simulator.set_fault(fault)
-        source = new_source(serving.url, timeout=0.3 if fault in SLOW else 20.0)
+        service.simulator.set_fault(fault)
+        source = new_source(service.url, timeout=0.3 if fault in SLOW else 20.0)
 
         failure = await fetch_failure(source)
 
@@ -97,16 +97,16 @@ class TestOutcomes:
         assert failure.detail.isascii()
         assert failure.detail.isprintable()
 
-    async def test_none_is_an_answer(self, serving: Serving, source: IMDSSource) -> None:
+    async def test_none_is_an_answer(self, service: Serving, source: IMDSSource) -> None:
         """The 404 that says so in words is the answer "there is none"."""
-        serving.simulator.set_document("none")
+        service.simulator.set_document("none")
 
         assert await source.fetch() is NONE
 
     @pytest.mark.parametrize("document", [name for name in DOCUMENTS if name != "none"])
-    async def test_document(self, serving: Serving, source: IMDSSource, document: str) -> None:
+    async def test_document(self, service: Serving, source: IMDSSource, document: str) -> None:
         """Each data set arrives byte for byte and parsed."""
-        serving.simulator.set_document(document)
+        service.simulator.set_document(document)
 
         answer = await fetch_answer(source)
 
@@ -114,12 +114,12 @@ class TestOutcomes:
         assert answer.document == parse_response(answer.body).document
         assert bool(answer.dropped) is (document == "bad-entries")
 
-    async def test_answer_after_failure(self, serving: Serving, source: IMDSSource) -> None:
+    async def test_answer_after_failure(self, service: Serving, source: IMDSSource) -> None:
         """A failed attempt leaves nothing behind that spoils the next one."""
         for name in ("reset", "truncated", "huge", "unavailable"):
-            serving.simulator.set_fault(name)
+            service.simulator.set_fault(name)
             await fetch_failure(source)
-            serving.simulator.clear_fault()
+            service.simulator.clear_fault()
             await fetch_answer(source)
 
     @fault(Origin.SERVICE, "Nothing listens where it should be", outage("unreachable"))
@@ -175,7 +175,7 @@ class TestRequest:
         ]
 
     async def test_no_proxy(
-        self, serving: Serving, new_source: NewSource, monkeypatch: pytest.MonkeyPatch
+        self, service: Serving, new_source: NewSource, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Proxy variables are ignored, as the service's documentation asks."""
         async with raw_server(lambda _: response("200 OK", EMPTY)) as proxy:
@@ -184,7 +184,7 @@ class TestRequest:
             monkeypatch.delenv("NO_PROXY", raising=False)
             monkeypatch.delenv("no_proxy", raising=False)
 
-            await fetch_answer(new_source(serving.url))
+            await fetch_answer(new_source(service.url))
 
         assert proxy.connections == 0
 
@@ -236,19 +236,19 @@ class TestSameBytes:
         """The same bytes give the same object, so whoever compares identities does nothing."""
         assert await source.fetch() is await source.fetch()
 
-    async def test_failure_in_between(self, serving: Serving, source: IMDSSource) -> None:
+    async def test_failure_in_between(self, service: Serving, source: IMDSSource) -> None:
         """A failed attempt in between does not make the same bytes new."""
         before = await source.fetch()
-        serving.simulator.set_fault("unavailable")
+        service.simulator.set_fault("unavailable")
         await source.fetch()
-        serving.simulator.clear_fault()
+        service.simulator.clear_fault()
 
         assert await source.fetch() is before
 
-    async def test_other_bytes_are_another_answer(self, serving: Serving, source: IMDSSource) -> None:
+    async def test_other_bytes_are_another_answer(self, service: Serving, source: IMDSSource) -> None:
         """Other bytes are parsed again."""
         before = await fetch_answer(source)
-        serving.simulator.set_document("public-ip")
+        service.simulator.set_document("public-ip")
 
         assert (await fetch_answer(source)).document != before.document
 
@@ -297,36 +297,36 @@ class TestVersions:
         ),
     )
     async def test_newest_known(
-        self, serving: Serving, source: IMDSSource, caplog: pytest.LogCaptureFixture
+        self, service: Serving, source: IMDSSource, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The newest listed version that is known is used at once, and for the life of the process."""
-        serving.simulator.change({"versions": ["2021-02-01", "2023-07-01", "2099-01-01"]})
+        service.simulator.change({"versions": ["2021-02-01", "2023-07-01", "2099-01-01"]})
 
         answers = [await fetch_answer(source) for _ in range(3)]
 
         assert answers[0] is answers[2]
-        assert serving.simulator.counters.by_status == {"400": 1, "200": 3}
-        last = serving.simulator.counters.last_request
+        assert service.simulator.counters.by_status == {"400": 1, "200": 3}
+        last = service.simulator.counters.last_request
         assert last is not None
         assert dict(last.parameters)["api-version"] == "2023-07-01"
         assert [record.message for record in caplog.records] == ["api-version-refused"]
 
-    async def test_oldest_of_unknown(self, serving: Serving, source: IMDSSource) -> None:
+    async def test_oldest_of_unknown(self, service: Serving, source: IMDSSource) -> None:
         """Of versions that are all unknown the oldest is the safest."""
-        serving.simulator.change({"versions": ["2098-01-01", "2099-01-01", "2097-01-01"]})
+        service.simulator.change({"versions": ["2098-01-01", "2099-01-01", "2097-01-01"]})
 
         await fetch_answer(source)
 
-        last = serving.simulator.counters.last_request
+        last = service.simulator.counters.last_request
         assert last is not None
         assert dict(last.parameters)["api-version"] == "2097-01-01"
 
-    async def test_no_list(self, serving: Serving, source: IMDSSource) -> None:
+    async def test_no_list(self, service: Serving, source: IMDSSource) -> None:
         """A 400 that lists no versions is rejected, after one request."""
-        serving.simulator.change({"versions": ["2023-07-01"], "versionError": "missing-parameter"})
+        service.simulator.change({"versions": ["2023-07-01"], "versionError": "missing-parameter"})
 
         assert (await fetch_failure(source)).reason is Reason.REJECTED
-        assert serving.simulator.counters.requests == 1
+        assert service.simulator.counters.requests == 1
 
     async def test_all_refused(self, new_source: NewSource, caplog: pytest.LogCaptureFixture) -> None:
         """A service that refuses whatever it lists is asked with each version once, then with the last."""
