@@ -12,15 +12,15 @@ import statistics
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bench.http import Server, agent_with_rules, content_length, headers_of, request_of
-from bench.processes import answered, free_port, running
+from bench.processes import answered, free_port
+from bench.servers import Server, agent_with_history, bare_handler, connected, recorded, request_of
 
 _PATH = "/v1/loadbalancer"
+_REQUEST = request_of(_PATH)
 _CONNECTIONS = 8
 _ROUNDS = 9
 _SECONDS = 2.0
@@ -37,23 +37,16 @@ http {{
 """
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(request_of(_PATH))
-    head = await reader.readuntil(b"\r\n\r\n")
-    await reader.readexactly(content_length(head))
-
-
 async def _rate(server: Server) -> float:
     """Requests per second that it answers when each client asks as soon as it can."""
     ends = time.perf_counter() + _SECONDS
 
     async def client() -> int:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         count = 0
-        while time.perf_counter() < ends:
-            await _ask(reader, writer)
-            count += 1
-        writer.close()
+        async with connected(server) as connection:
+            while time.perf_counter() < ends:
+                await connection.ask(_REQUEST)
+                count += 1
         return count
 
     return sum(await asyncio.gather(*(client() for _ in range(_CONNECTIONS)))) / _SECONDS
@@ -64,13 +57,13 @@ async def _latencies(server: Server, rate: float) -> list[float]:
     began = time.perf_counter() + 0.05
 
     async def client(number: int) -> list[float]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         took = []
-        for due in (began + index / rate for index in range(number, int(rate * _SECONDS), _CONNECTIONS)):
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            await _ask(reader, writer)
-            took.append(time.perf_counter() - due)
-        writer.close()
+        async with connected(server) as connection:
+            for index in range(number, int(rate * _SECONDS), _CONNECTIONS):
+                due = began + index / rate
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                await connection.ask(_REQUEST)
+                took.append(time.perf_counter() - due)
         return took
 
     rows = await asyncio.gather(*(client(number) for number in range(_CONNECTIONS)))
@@ -86,22 +79,17 @@ def _nginx(directory: Path) -> Iterator[Server]:
         ["nginx", "-c", configuration, "-p", directory], stderr=subprocess.DEVNULL
     ) as process:
         try:
-            answered(f"http://127.0.0.1:{port}{_PATH}")
-            yield Server(port, process.pid)
+            server = Server(port, process.pid)
+            answered(server.url(_PATH))
+            yield server
         finally:
             process.terminate()
 
 
 def _servers(agent: Server, directory: Path, stack: ExitStack) -> Iterator[tuple[str, Server]]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{agent.port}{_PATH}") as response:
-        (directory / "body").write_bytes(response.read())
-        headers = headers_of(response)
     yield "agent", agent
-    port = free_port()
-    command = ["-m", "bench.bare", str(port), str(directory / "body"), _PATH, headers]
-    process = stack.enter_context(running(command))
-    answered(f"http://127.0.0.1:{port}{_PATH}")
-    yield "bare aiohttp handler", Server(port, process.pid)
+    bare = bare_handler(_PATH, recorded(agent, _PATH), file=directory / "body")
+    yield "bare aiohttp handler", stack.enter_context(bare)
     if shutil.which("nginx"):
         yield "nginx", stack.enter_context(_nginx(directory))
 
@@ -121,7 +109,7 @@ def _percentile(values: list[float], part: float) -> float:
 
 def main() -> None:
     """Start the servers, measure, print."""
-    with tempfile.TemporaryDirectory() as directory, agent_with_rules() as agent, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as directory, agent_with_history() as agent, ExitStack() as stack:
         Path(directory).chmod(0o755)
         servers = dict(_servers(agent, Path(directory), stack))
         rates, rounds = asyncio.run(_measure(servers))

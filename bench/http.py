@@ -5,21 +5,16 @@ that a machine whose speed drifts treats both alike.
 """
 
 import asyncio
-import json
 import statistics
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http.client import HTTPResponse
 from pathlib import Path
-from typing import NamedTuple
 
-from bench.processes import answered, cpu_seconds, free_port, many_rules, running
-
-__all__ = ["Server", "agent_with_rules", "content_length", "headers_of", "request_of"]
+from bench.processes import cpu_seconds
+from bench.servers import Server, agent_with_history, bare_handler, connected, recorded, request_of
 
 _ROUNDS = 11
 _REQUESTS = 1_000
@@ -42,13 +37,6 @@ _HITS = ("/v1/loadbalancer", "/v1/public-ip")
 """Paths that are also asked for by the ETag of what there is."""
 
 
-class Server(NamedTuple):
-    """A process that answers."""
-
-    port: int
-    pid: int
-
-
 @dataclass
 class Measured:
     """What the rounds of one server came to, for one path."""
@@ -68,16 +56,12 @@ class Measured:
         self.cpu.append((cpu_seconds(self.server.pid) - cpu) / _REQUESTS)
 
     async def _client(self, requests: int) -> list[float]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         latencies = []
-        for _ in range(requests):
-            started = time.perf_counter()
-            writer.write(self.request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(content_length(head))
-            latencies.append(time.perf_counter() - started)
-        writer.close()
-        await writer.wait_closed()
+        async with connected(self.server) as connection:
+            for _ in range(requests):
+                started = time.perf_counter()
+                await connection.ask(self.request)
+                latencies.append(time.perf_counter() - started)
         return latencies
 
     def forget(self) -> None:
@@ -118,41 +102,16 @@ _HEADINGS = (
 )
 
 
-def content_length(head: bytes) -> int:
-    """Bytes of the body that follows these headers."""
-    lines = head.lower().split(b"\r\n")
-    return next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)
-
-
-def request_of(path: str, headers: str = "") -> bytes:
-    """A request on a kept connection."""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n".encode()
-
-
-def headers_of(response: HTTPResponse) -> str:
-    """The headers that an answer has of its own, as JSON: but for what every server adds."""
-    added = {"age", "connection", "content-length", "date", "server"}
-    return json.dumps({name: text for name, text in response.getheaders() if name.lower() not in added})
-
-
 def _comparisons(agent: Server, directory: Path, stack: ExitStack) -> Iterator[Comparison]:
     """Every path, each with a bare handler of its own."""
     for number, path in enumerate(_PATHS):
-        with urllib.request.urlopen(f"http://127.0.0.1:{agent.port}{path}") as response:
-            body, etag = response.read(), response.headers["ETag"]
-            headers = headers_of(response)
-        file = directory / str(number)
-        file.write_bytes(body)
-        port = free_port()
-        plain = path.partition("?")[0]
-        process = stack.enter_context(running(["-m", "bench.bare", str(port), str(file), plain, headers]))
-        answered(f"http://127.0.0.1:{port}{path}")
-        bare = Server(port, process.pid)
-        request = request_of(path)
-        yield Comparison(path, len(body), Measured(agent, request), Measured(bare, request))
+        answer = recorded(agent, path)
+        bare = stack.enter_context(bare_handler(path, answer, file=directory / str(number)))
+        request, size = request_of(path), len(answer.body)
+        yield Comparison(path, size, Measured(agent, request), Measured(bare, request))
         if path in _HITS:
-            hit = Measured(agent, request_of(path, f"If-None-Match: {etag}\r\n"))
-            yield Comparison(f"{path}, ETag hit", len(body), hit, Measured(bare, request))
+            hit = Measured(agent, request_of(path, f"If-None-Match: {answer.etag}\r\n"))
+            yield Comparison(f"{path}, ETag hit", size, hit, Measured(bare, request))
 
 
 async def _measure(comparisons: list[Comparison]) -> None:
@@ -165,44 +124,9 @@ async def _measure(comparisons: list[Comparison]) -> None:
             await comparison.round()
 
 
-def _remember_changes(agent: Server, control: int) -> None:
-    """Let the history have something to tell."""
-    for document in ("all", "many-rules"):
-        revision = _revision(agent)
-        data = json.dumps(document).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{control}/document", data=data, method="PUT")
-        urllib.request.urlopen(request).close()  # noqa: S310 - loopback
-        deadline = time.monotonic() + 20
-        while _revision(agent) == revision:
-            if time.monotonic() > deadline:
-                raise TimeoutError("the agent does not see the change")
-            time.sleep(0.05)
-
-
-def _revision(agent: Server) -> object:
-    return json.loads(answered(f"http://127.0.0.1:{agent.port}/v1/loadbalancer"))["revision"]
-
-
-@contextmanager
-def agent_with_rules() -> Iterator[Server]:
-    """An agent that knows 250 rules and two changes."""
-    imds, control, api = (free_port() for _ in range(3))
-    arguments = (
-        f"-m sidecar run --no-annotations --poll-interval 5s --listen 127.0.0.1:{api} --admin-listen none"
-    )
-    endpoint = f"http://127.0.0.1:{imds}"
-    with (
-        running(many_rules(imds, control)),
-        running(arguments.split(), AZURE_LB_METADATA_IMDS_ENDPOINT=endpoint) as process,
-    ):
-        agent = Server(api, process.pid)
-        _remember_changes(agent, control)
-        yield agent
-
-
 def main() -> None:
     """Start the servers, measure, print."""
-    with tempfile.TemporaryDirectory() as directory, agent_with_rules() as agent, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as directory, agent_with_history() as agent, ExitStack() as stack:
         comparisons = list(_comparisons(agent, Path(directory), stack))
         asyncio.run(_measure(comparisons))
     print(

@@ -8,10 +8,10 @@ import asyncio
 import os
 import statistics
 import time
-import urllib.request
 from dataclasses import dataclass, field
 
-from bench.processes import answered, cpu_seconds, free_port, many_rules, resident_mib, running
+from bench.processes import answered, cpu_seconds, resident_mib
+from bench.servers import Server, agent_of_many_rules, put_document, recorded, request_of
 
 _WAITED = "/v1/loadbalancer"
 _CHANGES = 3
@@ -21,7 +21,7 @@ _CHANGES = 3
 class Clients:
     """Connections that wait for the same change."""
 
-    port: int
+    server: Server
     headers: str = ""
     path: str = _WAITED
     end: bytes = b"}}"
@@ -30,12 +30,14 @@ class Clients:
 
     async def connect(self, count: int) -> None:
         """Open connections, and send on each what makes it wait."""
-        self.connections = [await asyncio.open_connection("127.0.0.1", self.port) for _ in range(count)]
+        self.connections = [
+            await asyncio.open_connection("127.0.0.1", self.server.port) for _ in range(count)
+        ]
         await self.ask()
 
     async def ask(self) -> None:
         """Send a request on each connection."""
-        request = f"GET {self.path} HTTP/1.1\r\nHost: bench\r\n{self.headers}\r\n".encode()
+        request = request_of(self.path, self.headers)
         for _, writer in self.connections:
             writer.write(request)
             await writer.drain()
@@ -53,21 +55,6 @@ class Clients:
         for _, writer in self.connections:
             writer.close()
         await asyncio.gather(*(writer.wait_closed() for _, writer in self.connections))
-
-
-async def _change(control: int, rules: int) -> None:
-    """Give the simulated service another document."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{control}/document",
-        data=f"name: many-rules\nrules: {rules}".encode(),
-        method="PUT",
-    )
-    await asyncio.to_thread(urllib.request.urlopen, request)
-
-
-def _etag(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{_WAITED}") as response:
-        return str(response.headers["ETag"])
 
 
 async def _settled(pid: int) -> None:
@@ -115,30 +102,29 @@ class Setup:
 
     async def _change(self, clients: Clients, rules: int) -> float:
         """Seconds from the first client that is told of a change to the last."""
-        await _change(self.control, rules)
+        await asyncio.to_thread(put_document, self.control, f"name: many-rules\nrules: {rules}")
         told = await clients.told()
         if clients.path == _WAITED:
-            clients.headers = f"Prefer: wait=300\r\nIf-None-Match: {_etag(clients.port)}\r\n"
+            clients.headers = _waiting(clients.server)
             await clients.ask()
         await _settled(self.pid)
         return max(told) - min(told)
 
 
+def _waiting(server: Server) -> str:
+    """The headers that make a request for what is known wait for a change."""
+    return f"Prefer: wait=300\r\nIf-None-Match: {recorded(server, _WAITED).etag}\r\n"
+
+
 async def _run(count: int, seconds: float) -> None:
-    imds, control, api = (free_port() for _ in range(3))
-    agent = f"-m sidecar run --no-annotations --listen 127.0.0.1:{api} --admin-listen none".split()
-    more = ["--poll-interval", "1s", "--max-clients", str(count * 2)]
-    endpoint = f"http://127.0.0.1:{imds}"
-    with (
-        running(many_rules(imds, control)),
-        running([*agent, *more], AZURE_LB_METADATA_IMDS_ENDPOINT=endpoint) as process,
-    ):
-        await asyncio.to_thread(answered, f"http://127.0.0.1:{api}{_WAITED}")
+    with agent_of_many_rules("--poll-interval", "1s", "--max-clients", str(count * 2)) as agent:
+        server = agent.server
+        await asyncio.to_thread(answered, server.url(_WAITED))
         print(f"{count} clients, 250 rules, one poll a second; idle for {seconds:g} s")
         print(f"{'':<14}{'CPU ms/s none':>14}{'with them':>14}{'MiB more':>12}{'first to last told ms':>22}")
-        polling = Clients(api, headers=f"Prefer: wait=300\r\nIf-None-Match: {_etag(api)}\r\n")
-        streaming = Clients(api, path="/v1/events", end=b"}}\n\n")
-        setup = Setup(process.pid, control, count, seconds)
+        polling = Clients(server, headers=_waiting(server))
+        streaming = Clients(server, path="/v1/events", end=b"}}\n\n")
+        setup = Setup(server.pid, agent.control, count, seconds)
         await setup.measure("long poll", polling)
         await setup.measure("events", streaming)
 
