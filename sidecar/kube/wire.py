@@ -25,7 +25,6 @@ __all__ = [
     "WireNode",
     "WireService",
     "page_of",
-    "since_of",
 ]
 
 _Value = TypeVar("_Value")
@@ -80,6 +79,18 @@ class Conditions(Wire):
         """The condition of this type."""
         return next((each for each in self.conditions if each.type == kind), None)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the condition Ready is True."""
+        ready = self.condition("Ready")
+        return ready is not None and ready.status == "True"
+
+    @property
+    def ready_since(self) -> datetime | None:
+        """When the condition Ready changed last."""
+        ready = self.condition("Ready")
+        return None if ready is None else ready.last_transition_time
+
 
 class _Taint(Wire):
     key: str
@@ -100,14 +111,13 @@ class WireNode(Wire):
 
     def convert(self) -> ClusterNode:
         """The part that counts."""
-        ready = self.status.condition("Ready")
         return ClusterNode(
             name=self.metadata.name,
             labels=self.metadata.labels,
             annotations=self.metadata.annotations,
             taints=tuple(Taint(each.key, each.value, each.effect) for each in self.spec.taints),
-            ready=ready is not None and ready.status == "True",
-            since=since_of(ready, self.metadata),
+            ready=self.status.ready,
+            since=self.status.ready_since or self.metadata.creation_timestamp,
         )
 
 
@@ -170,12 +180,6 @@ def page_of(
         return Page([convert(item) for item in given.items], given.metadata.next)
 
     return read
-
-
-def since_of(condition: Condition | None, metadata: Metadata) -> datetime | None:
-    """When a condition changed last, else when the object was made."""
-    changed = condition.last_transition_time if condition is not None else None
-    return changed or metadata.creation_timestamp
 
 
 def _address(text: str) -> IPAddress | None:

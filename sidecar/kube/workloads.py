@@ -7,7 +7,7 @@ from pydantic import Field
 from sidecar.core.agents import AgentDaemonSet, AgentPod, annotation_prefix
 from sidecar.core.scheduling import Placement, Requirement, Toleration
 from sidecar.kube.errors import printable
-from sidecar.kube.wire import Conditions, Metadata, OptionalList, OptionalMap, Wire, since_of
+from sidecar.kube.wire import Conditions, Metadata, OptionalList, OptionalMap, Wire
 
 __all__ = ["WireDaemonSet", "WirePod"]
 
@@ -132,14 +132,13 @@ class WirePod(Wire):
 
     def convert(self) -> AgentPod:
         """The part that counts."""
-        ready = self.status.condition("Ready")
         return AgentPod(
             namespace=self.metadata.namespace,
             name=self.metadata.name,
             node=self.spec.destination,
             prefix=self.spec.prefix,
-            ready=ready is not None and ready.status == "True",
-            since=since_of(ready, self.metadata),
+            ready=self.status.ready,
+            since=self.status.ready_since or self.metadata.creation_timestamp,
             ending=self.metadata.deletion_timestamp is not None,
             scheduled=bool(self.spec.node_name),
             trouble=printable(self.status.trouble),
