@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import from_json
 
@@ -16,10 +15,12 @@ from sidecar.kube.events import EventClient
 from sidecar.kube.requester import Requester, malformed, requester
 from sidecar.metrics import Metrics
 
-__all__ = ["NodeClient", "NodeMetadata", "connect"]
+__all__ = ["NodeClient", "NodeMetadata", "apply_request", "connect"]
 
 REQUEST_TIMEOUT = 10.0
 """Seconds that a request may take, from reading the token to the last byte of the answer."""
+
+_NODES = "/api/v1/nodes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class NodeClient:
             UsageError: no Node can have this name.
         """
         query = [("resourceVersion", "0")] if cached else []
-        return await self._request("GET", name, query=query)
+        return await self._send(Request(method="GET", path=f"{_NODES}/{name}", query=query), name)
 
     async def apply(
         self, name: str, *, uid: str, annotations: Mapping[str, str], field_manager: str
@@ -105,25 +106,21 @@ class NodeClient:
             KubernetesError: another subclass names the situation.
             UsageError: no Node can have this name.
         """
-        metadata = {"name": name, "uid": uid, "annotations": dict(annotations)}
-        body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
-        query = [("fieldManager", field_manager), ("force", "true")]
-        return await self._request("PATCH", name, query=query, body=body)
+        request = apply_request(name, uid=uid, annotations=annotations, field_manager=field_manager)
+        return await self._send(request, name)
 
-    async def _request(
-        self,
-        method: str,
-        name: str,
-        *,
-        query: list[tuple[str, str]],
-        body: dict[str, Any] | None = None,
-    ) -> NodeMetadata:
+    async def _send(self, request: Request, name: str) -> NodeMetadata:
         if not NODE_NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be the name of a Node", advice="set --node-name (NODE_NAME)")
-        content_type = APPLY if body else None
-        path = f"/api/v1/nodes/{name}"
-        request = Request(method=method, path=path, query=query, body=body, content_type=content_type)
         return _node_metadata(await self._requester.send(request), name)
+
+
+def apply_request(name: str, *, uid: str, annotations: Mapping[str, str], field_manager: str) -> Request:
+    """What `NodeClient.apply` asks for."""
+    metadata = {"name": name, "uid": uid, "annotations": dict(annotations)}
+    body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
+    query = [("fieldManager", field_manager), ("force", "true")]
+    return Request(method="PATCH", path=f"{_NODES}/{name}", query=query, body=body, content_type=APPLY)
 
 
 def _node_metadata(answer: Answer, name: str) -> NodeMetadata:

@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ from pydantic_core import from_json
 
 from sidecar.core.diagnosis.evidence import Problem, ProblemKind, TokenClaims
 from sidecar.kube.access import LoadingRules
-from sidecar.kube.connection import APPLY, Answer, Connection, Request
+from sidecar.kube.client import apply_request
+from sidecar.kube.connection import JSON, Answer, Request
 from sidecar.kube.credentials import Access
 from sidecar.kube.errors import (
     CredentialsError,
@@ -34,12 +35,11 @@ from sidecar.kube.errors import (
 )
 from sidecar.kube.fleet import FleetClient
 from sidecar.kube.listing import parsed
-from sidecar.kube.requester import Requester, successful
+from sidecar.kube.requester import Requester, requester, successful
 from sidecar.metrics import Metrics
 
 __all__ = ["Examiner", "NodeSeen", "PodSeen", "connect_examiner", "problem_of"]
 
-_JSON = "application/json"
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 _KINDS: Sequence[tuple[type[Exception], ProblemKind]] = (
     (KubeConfigError, ProblemKind.CONFIGURATION),
@@ -94,12 +94,9 @@ async def connect_examiner(
     Raises:
         KubeConfigError: there is no usable configuration.
     """
-    connection = Connection(LoadingRules(kubeconfig=kubeconfig, context=context))
-    try:
-        _, access = await connection.open()
-        yield Examiner(Requester(connection, metrics=Metrics(), timeout=timeout), access)
-    finally:
-        await connection.close()
+    rules = LoadingRules(kubeconfig=kubeconfig, context=context)
+    async with requester(rules, metrics=Metrics(), timeout=timeout) as requests:
+        yield Examiner(requests, await requests.access())
 
 
 class Examiner:
@@ -124,7 +121,7 @@ class Examiner:
 
     async def node(self, name: str) -> NodeSeen:
         """Read a Node, not from cache."""
-        answer = await self._requests.send(Request(method="GET", path=f"/api/v1/nodes/{name}", accept=_JSON))
+        answer = await self._requests.send(Request(method="GET", path=f"/api/v1/nodes/{name}", accept=JSON))
         return parsed(answer, lambda body: _node(from_json(body), answer.headers.get("Date")))
 
     async def rights(
@@ -146,20 +143,13 @@ class Examiner:
 
     async def rehearse(self, name: str, *, uid: str, annotations: Mapping[str, str], manager: str) -> None:
         """Apply annotations without effect, as the agent would with effect."""
-        metadata = {"name": name, "uid": uid, "annotations": dict(annotations)}
-        request = Request(
-            method="PATCH",
-            path=f"/api/v1/nodes/{name}",
-            query=[("fieldManager", manager), ("force", "true"), ("dryRun", "All")],
-            body={"apiVersion": "v1", "kind": "Node", "metadata": metadata},
-            content_type=APPLY,
-        )
-        await self._requests.send(request)
+        request = apply_request(name, uid=uid, annotations=annotations, field_manager=manager)
+        await self._requests.send(replace(request, query=[*request.query, ("dryRun", "All")]))
 
     async def pod(self, namespace: str, name: str) -> PodSeen:
         """How an agent's pod is to be reached."""
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
-        answer = await self._requests.send(Request(method="GET", path=path, accept=_JSON))
+        answer = await self._requests.send(Request(method="GET", path=path, accept=JSON))
         return parsed(answer, lambda body: _pod(from_json(body)))
 
     async def through_pod(self, namespace: str, name: str, *, port: int, path: str) -> Answer:
@@ -175,7 +165,7 @@ class Examiner:
     async def _review(self, kind: str, spec: Mapping[str, Any]) -> bool:
         path = f"{_REVIEWS}/{kind[0].lower()}{kind[1:].lower()}s"
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
-        request = Request(method="POST", path=path, body=body, content_type=_JSON, accept=_JSON)
+        request = Request(method="POST", path=path, body=body, content_type=JSON, accept=JSON)
         answer = await self._requests.send(request)
         return parsed(answer, lambda body: bool(from_json(body)["status"]["allowed"]))
 

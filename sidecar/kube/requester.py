@@ -9,6 +9,7 @@ import aiohttp
 from sidecar.clock import now
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.connection import Answer, Connection, Request
+from sidecar.kube.credentials import Access
 from sidecar.kube.errors import (
     MALFORMED_ADVICE,
     MalformedError,
@@ -33,6 +34,15 @@ class Requester:
         self._metrics = metrics
         self._timeout = timeout
         """Seconds, of each request."""
+
+    async def access(self) -> Access:
+        """What requests are sent with at the moment.
+
+        Raises:
+            KubeConfigError: there is no usable configuration.
+        """
+        _, access = await self._connection.open()
+        return access
 
     async def send(self, request: Request) -> Answer:
         """Give a 2xx answer.
