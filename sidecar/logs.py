@@ -12,7 +12,7 @@ from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-__all__ = ["EVENTS", "FIELDS", "Event", "LogFormat", "Recurring", "configure", "log"]
+__all__ = ["EVENTS", "FIELDS", "Event", "LogFormat", "Recurring", "configure", "log", "power_of_two"]
 
 LogFormat = Literal["json", "text"]
 
@@ -159,7 +159,12 @@ class Recurring:
         """Count one more; gives the number if it is to be logged. There must be few kinds."""
         self._counts[kind] += 1
         count = self._counts[kind]
-        return count if count & (count - 1) == 0 else None
+        return count if power_of_two(count) else None
+
+
+def power_of_two(count: int) -> bool:
+    """Whether a count from 1 on is 1, 2, 4, 8 and so on: when a fault that recurs is worth a line."""
+    return count & (count - 1) == 0
 
 
 def log(logger: logging.Logger, level: int, event: str, /, **fields: object) -> None:

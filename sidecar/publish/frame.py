@@ -6,7 +6,7 @@ import logging
 from sidecar.core.document import Document
 from sidecar.core.state import Snapshot
 from sidecar.latest import Latest
-from sidecar.logs import log
+from sidecar.logs import log, power_of_two
 from sidecar.metrics import PUBLISH_RESULTS
 from sidecar.publish import Publisher, PublishError, Turn
 from sidecar.runtime import Runtime
@@ -78,8 +78,7 @@ class Frame:
         self._failures += 1
         self._falls_behind()
         self._metrics.publishes.labels(publisher=name, result="failed").inc()
-        power_of_two = self._failures & (self._failures - 1) == 0
-        if str(error) != self._reported or power_of_two:
+        if str(error) != self._reported or power_of_two(self._failures):
             log(
                 _logger,
                 logging.WARNING,
