@@ -1,9 +1,9 @@
-"""The two agents that memory and start-up are measured of: with and without annotations."""
+"""The two agents that memory, start-up and idling are measured of: with and without annotations."""
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from bench.processes import answered, free_port, many_rules, running
 from tests.support.apiserver import api_server_running
 from tests.support.cluster import Cluster, Identity, cluster_of
 
-__all__ = ["Bench", "Mode", "bench"]
+__all__ = ["Bench", "Mode", "Running", "bench"]
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,35 @@ class Mode:
 
 
 @dataclass(frozen=True)
+class Running:
+    """An agent that was started."""
+
+    pid: int
+    document: str
+    """The URL of what it answers first of all."""
+    metrics_url: str
+
+    def metrics(self) -> str:
+        """Ask for its metrics, until it gives them."""
+        return answered(self.metrics_url).decode()
+
+
+@dataclass(frozen=True)
 class Bench:
     """A simulator, a real API server, and the ways to run an agent between them."""
 
     imds: str
     modes: tuple[Mode, ...]
+
+    @contextmanager
+    def running(self, mode: Mode, *arguments: str) -> Iterator[Running]:
+        """An agent with these arguments besides, for the length of the block."""
+        api, admin = free_port(), free_port()
+        listen = ["--listen", f"127.0.0.1:{api}", "--admin-listen", f"127.0.0.1:{admin}"]
+        common = ["-m", "sidecar", "run", *mode.arguments, *listen, "--imds-endpoint", self.imds]
+        with running([*common, *arguments], within=mode.within) as process:
+            host = "http://127.0.0.1"
+            yield Running(process.pid, f"{host}:{api}/v1/loadbalancer", f"{host}:{admin}/metrics")
 
 
 @asynccontextmanager

@@ -7,34 +7,27 @@ import asyncio
 import os
 import re
 
-from bench.agents import Mode, bench
-from bench.processes import answered, cpu_seconds, free_port, running
+from bench.agents import Bench, Mode, Running, bench
+from bench.processes import cpu_seconds
 
 _ATTEMPTS = re.compile(r'^azure_lb_metadata_attempts_total\{outcome="ok"\} ([0-9.]+)$', re.MULTILINE)
 
 
-async def _metrics(admin: int) -> str:
-    return (await asyncio.to_thread(answered, f"http://127.0.0.1:{admin}/metrics")).decode()
-
-
-async def _polls(admin: int) -> float:
-    found = _ATTEMPTS.search(await _metrics(admin))
+async def _polls(agent: Running) -> float:
+    found = _ATTEMPTS.search(await asyncio.to_thread(agent.metrics))
     return float(found[1]) if found else 0.0
 
 
-async def _cost(mode: Mode, imds: str, seconds: float) -> tuple[float, float]:
+async def _cost(setup: Bench, mode: Mode, seconds: float) -> tuple[float, float]:
     """Milliseconds of processor time for each poll, and the number of polls."""
-    api, admin = free_port(), free_port()
-    listen = ["--listen", f"127.0.0.1:{api}", "--admin-listen", f"127.0.0.1:{admin}"]
-    often = ["--imds-endpoint", imds, "--poll-interval", "1s"]
-    with running(["-m", "sidecar", "run", *mode.arguments, *listen, *often], within=mode.within) as process:
-        while mode.done not in await _metrics(admin):  # noqa: ASYNC110 - another process
+    with setup.running(mode, "--poll-interval", "1s") as agent:
+        while mode.done not in await asyncio.to_thread(agent.metrics):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
         # Asking for the metrics costs as well: once before the first figure, and after the last.
-        before, used = await _polls(admin), cpu_seconds(process.pid)
+        before, used = await _polls(agent), cpu_seconds(agent.pid)
         await asyncio.sleep(seconds)
-        used = cpu_seconds(process.pid) - used
-        polls = await _polls(admin) - before
+        used = cpu_seconds(agent.pid) - used
+        polls = await _polls(agent) - before
     return 1000 * used / polls, polls
 
 
@@ -45,7 +38,7 @@ async def main() -> None:
     print(f"{'':<22}{'polls':>8}{'CPU ms per poll':>18}")
     async with bench() as setup:
         for mode in setup.modes:
-            cost, polls = await _cost(mode, setup.imds, seconds)
+            cost, polls = await _cost(setup, mode, seconds)
             print(f"{mode.name:<22}{polls:>8.0f}{cost:>18.2f}", flush=True)
 
 

@@ -9,19 +9,16 @@ import subprocess
 import sys
 
 from bench.agents import Bench, Mode, bench
-from bench.processes import answered, environment, free_port, resident_mib, running
+from bench.processes import answered, environment, resident_mib
 
 _IMPORTED = "import sys, {modules}; print(flush=True); sys.stdin.read()"
 
 
 async def _agent(setup: Bench, mode: Mode, seconds: float) -> float:
-    api, admin = free_port(), free_port()
-    listen = ["--listen", f"127.0.0.1:{api}", "--admin-listen", f"127.0.0.1:{admin}"]
-    arguments = ["-m", "sidecar", "run", *mode.arguments, *listen, "--imds-endpoint", setup.imds]
-    with running([*arguments, "--poll-interval", "1s"], within=mode.within) as process:
-        await asyncio.to_thread(answered, f"http://127.0.0.1:{api}/v1/loadbalancer")
+    with setup.running(mode, "--poll-interval", "1s") as agent:
+        await asyncio.to_thread(answered, agent.document)
         await asyncio.sleep(seconds)
-        return resident_mib(process.pid)
+        return resident_mib(agent.pid)
 
 
 def _imports(modules: str) -> float:

@@ -10,23 +10,19 @@ import sys
 import time
 
 from bench.agents import Bench, Mode, bench
-from bench.processes import answered, environment, free_port, running
+from bench.processes import answered, environment
 
 _ROUNDS = 7
 
 
 def _until_done(setup: Bench, mode: Mode, turn: int) -> tuple[float, float]:
     """Seconds from exec to the first answer with data, and to the mode's first work done."""
-    api, admin = free_port(), free_port()
-    # A prefix of its own for each turn: an agent that finds its annotations in place writes nothing.
-    prefix = ["--annotation-prefix", f"turn-{turn}.example.com"]
-    listen = ["--listen", f"127.0.0.1:{api}", "--admin-listen", f"127.0.0.1:{admin}"]
     started = time.perf_counter()
-    arguments = ["-m", "sidecar", "run", *mode.arguments, *prefix, *listen, "--imds-endpoint", setup.imds]
-    with running(arguments, within=mode.within):
-        answered(f"http://127.0.0.1:{api}/v1/loadbalancer")
+    # A prefix of its own for each turn: an agent that finds its annotations in place writes nothing.
+    with setup.running(mode, "--annotation-prefix", f"turn-{turn}.example.com") as agent:
+        answered(agent.document)
         first_answer = time.perf_counter() - started
-        while mode.done not in answered(f"http://127.0.0.1:{admin}/metrics").decode():
+        while mode.done not in agent.metrics():
             time.sleep(0.01)
         return first_answer, time.perf_counter() - started
 
