@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from sidecar import clock
@@ -19,7 +19,7 @@ from sidecar.commands.doctoring.service import ServiceExamination, examine_servi
 from sidecar.commands.doctoring.surroundings import Place
 from sidecar.commands.targets import agent_url, url_of
 from sidecar.core.agents import AgentPod
-from sidecar.core.diagnosis.evidence import AgentEvidence, ClusterEvidence, Findings
+from sidecar.core.diagnosis.evidence import AgentEvidence, ClusterEvidence, Findings, Surroundings
 from sidecar.core.outcome import Reason, Status
 from sidecar.kube import KubeConfigError, KubernetesError
 from sidecar.kube.examination import Examiner, connect_examiner, problem_of
@@ -29,6 +29,8 @@ __all__ = ["Examination", "examine"]
 
 _API_SERVER_TIMEOUT = 10.0
 """Seconds for each request."""
+
+_FROM_ANNOTATIONS = "what is said of the data is from the Node's annotations: the agent's last word there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,21 +69,10 @@ async def _examine_here(parsed: Namespace, place: Place) -> Examination:
     cluster, secrets, notes = await _ask_cluster(parsed, place, node=node, agent=evidence)
     if evidence is not None and not evidence.reached and not place.in_pod:
         notes = (*notes, "an operator's machine looks at a node with --node NAME")
-    clocks = {
-        "the metadata service": None if service is None else service.ahead,
-        "the API server": None if cluster is None else cluster.ahead,
-    }
-    findings = Findings(
-        now=clock.now().utc,
-        surroundings=place.surroundings,
-        agent=evidence,
-        service=None if service is None else service.evidence,
-        cluster=None if cluster is None else cluster.evidence,
-        clocks={who: ahead for who, ahead in clocks.items() if ahead is not None},
-        notes=(*place.notes, *notes),
-    )
     return Examination(
-        findings=findings,
+        findings=_findings(
+            place.surroundings, (*place.notes, *notes), agent=agent, service=service, cluster=cluster
+        ),
         place=place,
         node=node,
         agent=agent,
@@ -133,9 +124,7 @@ async def _ask_cluster(
     prefix = parsed.annotation_prefix or settings.annotation_prefix
     kubeconfig = parsed.kubeconfig or (None if settings.kubeconfig is None else str(settings.kubeconfig))
     try:
-        async with connect_examiner(
-            kubeconfig=kubeconfig, context=parsed.context or settings.context, timeout=_API_SERVER_TIMEOUT
-        ) as examiner:
+        async with _connect(kubeconfig, parsed.context or settings.context) as examiner:
             examination = await examine_as_agent(examiner, node, prefix=prefix)
             return examination, await _secrets(examiner), ()
     except KubeConfigError as error:
@@ -164,12 +153,7 @@ async def _secrets(examiner: Examiner) -> Sequence[str]:
 
 async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
     """Look at a node from an operator's machine."""
-    async with AsyncExitStack() as stack:
-        examiner = await stack.enter_async_context(
-            connect_examiner(
-                kubeconfig=parsed.kubeconfig, context=parsed.context, timeout=_API_SERVER_TIMEOUT
-            )
-        )
+    async with _connect(parsed.kubeconfig, parsed.context) as examiner:
         cluster = await examine_as_operator(
             examiner, parsed.node, prefix=parsed.annotation_prefix, namespace=parsed.agent_namespace
         )
@@ -182,16 +166,41 @@ async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
         same_host=False,
         host_network=None if seen is None else seen.host_network,
     )
-    findings = Findings(
+    return Examination(
+        findings=_findings(surroundings, (*cluster.notes, *notes), agent=agent, cluster=cluster),
+        place=place,
+        node=parsed.node,
+        agent=agent,
+        cluster=cluster,
+        secrets=secrets,
+    )
+
+
+def _connect(kubeconfig: str | None, context: str | None) -> AbstractAsyncContextManager[Examiner]:
+    return connect_examiner(kubeconfig=kubeconfig, context=context, timeout=_API_SERVER_TIMEOUT)
+
+
+def _findings(
+    surroundings: Surroundings,
+    notes: Sequence[str],
+    *,
+    agent: AgentExamination | None,
+    service: ServiceExamination | None = None,
+    cluster: ClusterExamination | None,
+) -> Findings:
+    """What was found, of whoever was asked."""
+    clocks = {
+        "the metadata service": None if service is None else service.ahead,
+        "the API server": None if cluster is None else cluster.ahead,
+    }
+    return Findings(
         now=clock.now().utc,
         surroundings=surroundings,
         agent=None if agent is None else agent.evidence,
-        cluster=cluster.evidence,
-        clocks={} if cluster.ahead is None else {"the API server": cluster.ahead},
-        notes=(*cluster.notes, *notes),
-    )
-    return Examination(
-        findings=findings, place=place, node=parsed.node, agent=agent, cluster=cluster, secrets=secrets
+        service=None if service is None else service.evidence,
+        cluster=None if cluster is None else cluster.evidence,
+        clocks={who: ahead for who, ahead in clocks.items() if ahead is not None},
+        notes=notes,
     )
 
 
@@ -211,9 +220,6 @@ async def _ask_pod(
         lost = f"the agent in pod {pod} could not be reached through the API server: {agent.evidence.detail}"
         return None, (lost, _FROM_ANNOTATIONS)
     return replace(agent, evidence=_with_reason(agent.evidence, cluster)), ()
-
-
-_FROM_ANNOTATIONS = "what is said of the data is from the Node's annotations: the agent's last word there"
 
 
 def _with_reason(agent: AgentEvidence, cluster: ClusterExamination) -> AgentEvidence:
