@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 import yaml
 
-from sidecar.simulator import DocumentSettings
+from sidecar.simulator import DocumentSettings, Serving
 from tests.monitoring.prometheus import Alert, alert_rules, promtool
 from tests.monitoring.rule_tests import Phase, rule_test
 from tests.monitoring.worlds import NODES, World, world_of
 from tests.support.agent import until
-from tests.support.fake_apiserver import Reply, fake_api_server, status_object
+from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.chart]
 
@@ -85,14 +85,20 @@ async def fewer_inbound_rules(world: World) -> Phases:
     yield False
 
 
-async def not_published(world: World) -> Phases:
-    """An API server that refuses all writes after a change, and then takes them."""
-    service = await world.service()
+async def annotating(world: World, service: Serving) -> FakeApiServer:
+    """An API server with a Node, whose agent asks the service and has annotated it."""
     server = await world.stack.enter_async_context(fake_api_server())
     server.add_node(NODES[0])
     kubeconfig = server.kubeconfig(world.directory / "kubeconfig")
     agent = await world.agent(service, annotations=True, kubeconfig=kubeconfig)
     await agent.program.event("annotated")
+    return server
+
+
+async def not_published(world: World) -> Phases:
+    """An API server that refuses all writes after a change, and then takes them."""
+    service = await world.service()
+    server = await annotating(world, service)
     yield False
     server.script.extend([forbidden()] * 10_000)
     service.simulator.set_document("several-nics")
@@ -104,11 +110,7 @@ async def not_published(world: World) -> Phases:
 async def annotations_omitted(world: World) -> Phases:
     """More rules than the budget has room for, and then few."""
     service = await world.service()
-    server = await world.stack.enter_async_context(fake_api_server())
-    server.add_node(NODES[0])
-    kubeconfig = server.kubeconfig(world.directory / "kubeconfig")
-    agent = await world.agent(service, annotations=True, kubeconfig=kubeconfig)
-    await agent.program.event("annotated")
+    await annotating(world, service)
     yield False
     service.simulator.set_document(DocumentSettings(name="many-rules", rules=250))
     yield True

@@ -11,6 +11,7 @@ from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from tests.chart.helm import NAMESPACE, RELEASE, Value
 from tests.monitoring.prometheus import Prometheus, alert_rules, running
 from tests.support.agent import AgentProcess, Settings, agent_running, until
+from tests.support.web_server import web_server
 
 __all__ = ["NODES", "SECONDS_FOR_MINUTES", "World", "world_of"]
 
@@ -73,13 +74,7 @@ class World:
         Real ones watch the API server, whose word on readiness is the kubelet's; this one asks the
         agents' probe itself.
         """
-        runner = web.AppRunner(_kube_state(self.agents))
-        await runner.setup()
-        self.stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        self.kube_state_url = f"http://{host}:{port}"
+        self.kube_state_url = await self.stack.enter_async_context(web_server(_kube_state(self.agents)))
         self.prometheus.scrape(self.kube_state_url, component="kube-state-metrics")
 
     async def scraped(self) -> None:
@@ -102,7 +97,7 @@ def labels_of(node: str) -> dict[str, str]:
     return {"node": node, "namespace": NAMESPACE, "pod": f"{RELEASE}-{node[-6:]}"}
 
 
-def _kube_state(agents: Mapping[str, AgentProcess]) -> web.Application:
+def _kube_state(agents: Mapping[str, AgentProcess]) -> web.RouteDef:
     async def metrics(_: web.Request) -> web.Response:
         lines = []
         for node, agent in agents.items():
@@ -111,9 +106,7 @@ def _kube_state(agents: Mapping[str, AgentProcess]) -> web.Application:
         lines += _windows_node()
         return web.Response(text="\n".join(lines) + "\n")
 
-    application = web.Application()
-    application.router.add_get("/metrics", metrics)
-    return application
+    return web.get("/metrics", metrics)
 
 
 def _kube_state_of(node: str, *, ready: bool) -> list[str]:
