@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 from sidecar.kube import NodeNotFoundError, NodeReplacedError
 from sidecar.kube.operator import DaemonSet, OperatorClient, connect_operator
 from tests.support.cluster import ApiError, Cluster, Identity, NodeMetadata
+from tests.support.commands import Ended, run
 
 pytestmark = pytest.mark.apiserver
 
@@ -28,15 +26,6 @@ RULES = (
 
 LABELS = {"app.kubernetes.io/instance": "release"}
 SELECTOR = "app.kubernetes.io/instance=release"
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int | None
-    out: str
-    err: str
 
 
 Prune = Callable[..., Coroutine[Any, Any, Ended]]
@@ -59,17 +48,10 @@ async def client(identity: Identity) -> AsyncIterator[OperatorClient]:
 def prune(identity: Identity) -> Prune:
     """The program itself, as that identity."""
 
-    async def run(*arguments: str) -> Ended:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sidecar", "prune", f"--kubeconfig={identity.kubeconfig}", *arguments),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.defpath, "HOME": str(identity.directory)},
-        )
-        out, err = await process.communicate()
-        return Ended(process.returncode, out.decode(), err.decode())
+    async def as_identity(*arguments: str) -> Ended:
+        return await run("prune", *arguments, kubeconfig=identity.kubeconfig)
 
-    return run
+    return as_identity
 
 
 def ours(**annotations: str) -> dict[str, str]:

@@ -1,23 +1,11 @@
 """A host without an agent, and the program itself."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import pytest
 
-from sidecar import cli
 from sidecar.simulator import Serving
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
+from tests.support.commands import Ended, run_here
 
 Get = Callable[..., Awaitable[Ended]]
 """Runs ``get`` with these arguments."""
@@ -39,9 +27,6 @@ def get(host: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Get:
     del host
 
     async def run(*arguments: str) -> Ended:
-        # A command has an event loop of its own, and the servers of the test have this one.
-        code = await asyncio.to_thread(cli.run, ["get", *arguments])
-        captured = capsys.readouterr()
-        return Ended(code, captured.out, captured.err)
+        return await run_here(capsys, "get", *arguments)
 
     return run

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import cli
 from sidecar.commands.pruning import GIVE_UP_AFTER, ROUNDS
 from sidecar.errors import ExitCode
-from tests.commands.conftest import Ended
+from tests.support.commands import Ended, run_here
 from tests.support.fake_apiserver import RecordedRequest, Reply, status_object
 from tests.support.fake_cluster import FakeCluster, FakePod, expired, fake_cluster
 
@@ -49,10 +48,7 @@ def prune(kubeconfig: str, capsys: pytest.CaptureFixture[str]) -> Prune:
     """The command, on that cluster."""
 
     async def run(*arguments: str) -> Ended:
-        # A command has an event loop of its own, and the server of the test has this one.
-        code = await asyncio.to_thread(cli.run, ["prune", f"--kubeconfig={kubeconfig}", *arguments])
-        captured = capsys.readouterr()
-        return Ended(code, captured.out, captured.err)
+        return await run_here(capsys, "prune", f"--kubeconfig={kubeconfig}", *arguments)
 
     return run
 

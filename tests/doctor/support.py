@@ -1,6 +1,5 @@
 """What tests of `doctor` run, and what it tells them."""
 
-import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sidecar import cli
+from tests.support.commands import run_here
 
 __all__ = ["Doctor", "Report", "dropped_connections", "run_doctor"]
 
@@ -19,7 +18,7 @@ __all__ = ["Doctor", "Report", "dropped_connections", "run_doctor"]
 class Report:
     """What `doctor --json` said, and its exit code."""
 
-    code: int
+    code: int | None
     value: dict[str, Any]
     err: str
 
@@ -60,11 +59,10 @@ Doctor = Callable[..., Awaitable[Report]]
 
 
 async def run_doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> Report:
-    """Run it in a thread: a command has an event loop of its own, and the test's servers have this one."""
+    """Run it in this process, and read what it printed."""
     capsys.readouterr()  # what ended before it, such as an agent, has printed its log
-    code = await asyncio.to_thread(cli.run, ["doctor", "--json", *arguments])
-    captured = capsys.readouterr()
-    return Report(code, json.loads(captured.out), captured.err)
+    ended = await run_here(capsys, "doctor", "--json", *arguments)
+    return Report(ended.code, json.loads(ended.out), ended.err)
 
 
 @contextmanager

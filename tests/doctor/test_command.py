@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import cli
 from sidecar.commands.doctoring.surroundings import Place, look_around
 from sidecar.simulator import Serving
 from tests.doctor.test_bundle import files_in
 from tests.support.agent import CHECKOUT, clean_environment
+from tests.support.commands import run_here
 
 ARGUMENTS = Namespace(direct=False, upstream=None, node=None, seen_from=[])
 
@@ -25,13 +25,6 @@ REPORT = """\
 """
 
 
-async def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Its exit code and what it wrote."""
-    code = await asyncio.to_thread(cli.run, ["doctor", *arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 @pytest.mark.usefixtures("host")
 class TestReport:
     """What people read."""
@@ -40,7 +33,7 @@ class TestReport:
         """The first cause comes first, with what shows it, the remedy and where to read on."""
         service.simulator.set_fault("throttled-seconds")
 
-        code, out, err = await run(capsys, "--direct")
+        code, out, err = await run_here(capsys, "doctor", "--direct")
 
         assert (code, err) == (1, "")
         assert out.startswith(REPORT)
@@ -51,15 +44,15 @@ class TestReport:
 
     async def test_healthy(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Without a cause it says so."""
-        code, out, _ = await run(capsys, "--direct")
+        code, out, _ = await run_here(capsys, "doctor", "--direct")
 
         assert code == 0
         assert out.startswith("healthy, no known cause applies\n")
 
     async def test_json_twice(self, capsys: pytest.CaptureFixture[str]) -> None:
         """`--json` and `-o json` are the same."""
-        _, one, _ = await run(capsys, "--direct", "--json")
-        _, other, _ = await run(capsys, "--direct", "-o", "json")
+        _, one, _ = await run_here(capsys, "doctor", "--direct", "--json")
+        _, other, _ = await run_here(capsys, "doctor", "--direct", "-o", "json")
 
         reports = [json.loads(one), json.loads(other)]
         for report in reports:
@@ -84,7 +77,7 @@ class TestReport:
 )
 async def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
     """Wrong arguments are told in one line, with the exit code of wrong usage; nobody is asked."""
-    code, out, err = await run(capsys, *arguments)
+    code, out, err = await run_here(capsys, "doctor", *arguments)
 
     assert (code, out) == (2, "")
     assert said in err
@@ -94,7 +87,7 @@ async def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[s
 @pytest.mark.usefixtures("host")
 async def test_unwritable(capsys: pytest.CaptureFixture[str]) -> None:
     """A bundle that cannot be written is an error after the report, with advice."""
-    code, out, err = await run(capsys, "--direct", "--bundle", "/nonexistent/bundle.tar.gz")
+    code, out, err = await run_here(capsys, "doctor", "--direct", "--bundle", "/nonexistent/bundle.tar.gz")
 
     assert code == 1
     assert out.startswith("healthy")

@@ -1,16 +1,19 @@
-"""The program itself, run to its end with a kubeconfig."""
+"""The program itself, run to its end: as a process with a kubeconfig, or in this process."""
 
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["Ended", "run"]
+import pytest
+
+from sidecar import cli
+
+__all__ = ["Ended", "run", "run_here"]
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """A command that has ended."""
 
     code: int | None
@@ -32,3 +35,10 @@ async def run(command: str, *arguments: str, kubeconfig: Path) -> Ended:
     )
     out, err = await process.communicate()
     return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def run_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
+    """Run it in a thread: a command has an event loop of its own, and the test's servers have this one."""
+    code = await asyncio.to_thread(cli.run, [*arguments])
+    captured = capsys.readouterr()
+    return Ended(code, captured.out, captured.err)
