@@ -14,6 +14,7 @@ from tests.support.apiserver import ApiServer, api_server_running
 from tests.support.cluster import Cluster, Identity, NodeMetadata, cluster_of
 from tests.support.fleet import Fleet
 from tests.support.processes import ReservedPort
+from tests.support.requirements import leave_out
 
 # Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
 # of a run is not a coroutine; the warning about it fails the next test.
@@ -50,10 +51,7 @@ def api_server() -> Iterator[ApiServer]:
         for program in ("etcd", "kube-apiserver", "kubectl"):
             locate(program)
     except BinariesMissingError as error:
-        text = f"{error}; enable with: {ENABLE_COMMAND}"
-        if os.environ.get("REQUIRE_ALL") == "1":
-            pytest.fail(text)
-        pytest.skip(text)
+        leave_out(f"{error}; enable with: {ENABLE_COMMAND}")
     with api_server_running() as server:
         yield server
 

@@ -1,14 +1,12 @@
 """Leaves the chart's tests out where there is no Helm, and says why."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.binaries.programs import BinariesMissingError
+from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError
 from tests.chart import helm
-
-ENABLE_COMMAND = "make binaries-cluster"
+from tests.support.requirements import leave_out
 
 
 def found(name: str) -> Path:
@@ -16,10 +14,7 @@ def found(name: str) -> Path:
     try:
         return helm.program(name)
     except BinariesMissingError as error:
-        text = f"{error}; enable with: {ENABLE_COMMAND}"
-        if os.environ.get("REQUIRE_ALL") == "1":
-            pytest.fail(text)
-        pytest.skip(text)
+        leave_out(f"{error}; enable with: {CLUSTER_ENABLE_COMMAND}")
 
 
 @pytest.fixture(scope="session", autouse=True)

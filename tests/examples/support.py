@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.agent import CHECKOUT, until
+from tests.support.requirements import leave_out
 from tests.support.states import body, pair
 
 __all__ = [
@@ -44,11 +43,10 @@ def document(
 
 def program_or_skip(name: str) -> str:
     """The path of a program that not every machine has; with ``REQUIRE_ALL=1`` it must be there."""
-    if path := shutil.which(name):
-        return path
-    if os.environ.get("REQUIRE_ALL") == "1":
-        pytest.fail(f"there is no {name} on PATH")
-    pytest.skip(f"there is no {name} on PATH")
+    path = shutil.which(name)
+    if path is None:
+        leave_out(f"there is no {name} on PATH")
+    return path
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,18 +1,11 @@
 """Leaves tests out where there is no Prometheus or no Helm, and says why."""
 
-import os
-
 import pytest
 
 from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError
 from tests.chart import helm
 from tests.monitoring import prometheus
-
-
-def _leave_out(text: str) -> None:
-    if os.environ.get("REQUIRE_ALL") == "1":
-        pytest.fail(text)
-    pytest.skip(text)
+from tests.support.requirements import leave_out
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,8 +14,8 @@ def programs(request: pytest.FixtureRequest) -> None:
     if not any(item.get_closest_marker("prometheus") for item in request.session.items):
         return
     if reason := prometheus.missing():
-        _leave_out(f"{reason}; enable with: {prometheus.ENABLE_COMMAND}")
+        leave_out(f"{reason}; enable with: {prometheus.ENABLE_COMMAND}")
     try:
         helm.program("helm")
     except BinariesMissingError as error:
-        _leave_out(f"{error}; enable with: {CLUSTER_ENABLE_COMMAND}")
+        leave_out(f"{error}; enable with: {CLUSTER_ENABLE_COMMAND}")
