@@ -12,7 +12,7 @@ import aiohttp
 from sidecar.agent import Agent, Listening
 from sidecar.config import load_variables
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
-from tests.soak.resources import UNDER_WAY, GrowthError, Resources, grown, held
+from tests.soak.resources import UNDER_WAY, Resources, check_growth, held
 from tests.support.agent import until
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server
 
@@ -103,8 +103,7 @@ def soak(polls: int, *, seed: int, directory: Path) -> Served:
     """
     with asyncio.Runner() as runner:
         served = runner.run(_soak(polls, random.Random(seed), directory))
-    if grown(served.warm, served.end):
-        raise GrowthError(f"{grown(served.warm, served.end)}: {served.warm}; at the end {served.end}")
+    check_growth(served.warm, served.end)
     return served
 
 

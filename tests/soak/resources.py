@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["UNDER_WAY", "GrowthError", "Resources", "grown", "held"]
+__all__ = ["UNDER_WAY", "GrowthError", "Resources", "check_growth", "grown", "held"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -75,3 +75,13 @@ def grown(before: Resources, after: Resources) -> str:
         "file descriptors": after.descriptors > before.descriptors + UNDER_WAY,
     }
     return ", ".join(name for name, exceeded in excess.items() if exceeded)
+
+
+def check_growth(warm: Resources, end: Resources) -> None:
+    """Compare what was held after the warm-up and at the end.
+
+    Raises:
+        GrowthError: something grew; the text has both.
+    """
+    if what := grown(warm, end):
+        raise GrowthError(f"{what}: {warm}; at the end {end}")

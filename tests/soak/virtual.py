@@ -28,7 +28,7 @@ from sidecar.publish.file import FilePublisher
 from sidecar.publish.frame import Frame
 from sidecar.publish.node import NodePublisher
 from sidecar.runtime import Runtime
-from tests.soak.resources import GrowthError, Resources, grown, held
+from tests.soak.resources import Resources, check_growth, held
 from tests.support.fake_nodes import FakeNodes, rejected, throttled, unavailable
 from tests.support.fakes import virtual_now
 from tests.support.states import POLICY, body, inbound, pair
@@ -68,8 +68,7 @@ class Soaked:
         """
         assert self.warm is not None
         assert self.end is not None
-        if grown(self.warm, self.end):
-            raise GrowthError(f"{grown(self.warm, self.end)}: {self.warm}; at the end {self.end}")
+        check_growth(self.warm, self.end)
 
 
 @dataclass
