@@ -3,9 +3,7 @@
 import argparse
 import datetime as dt
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +13,7 @@ from tests.e2e.harness.system import CommandError, run
 from tests.matrix.page import DOCUMENT, markdown
 from tests.matrix.parts import PARTS, NotHereError, Part
 from tests.matrix.results import FILE, Result, counted, load, save
+from tests.support.ending import exit_with
 from tests.wheel import CHECKOUT
 
 OWN = (DOCUMENT, FILE)
@@ -89,8 +88,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that tests end their servers
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    exit_with(main)

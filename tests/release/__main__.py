@@ -4,7 +4,6 @@ import argparse
 import datetime as dt
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from tests.release.rehearsal import Rehearsal, RehearsalError, Report, commit
 from tests.release.signing import NotRefusedError
 from tests.release.tools import Tools
 from tests.release.version import CHECKOUT, VersionError, disagreements, parsed
+from tests.support.ending import exit_with
 from tests.support.processes import StartError
 from tests.wheel import WheelError
 
@@ -117,7 +117,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; the exit code is 1 when that failed."""
     given = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was begun is taken away
     try:
         given.act(given)
     except FAILURES as error:
@@ -127,7 +126,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    exit_with(main)

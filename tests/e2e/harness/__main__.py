@@ -1,7 +1,6 @@
 """``make cluster`` and ``make cluster-down``: the cluster of the tests, for a person to look around."""
 
 import argparse
-import signal
 import sys
 
 from tests.binaries.programs import BinariesMissingError
@@ -9,6 +8,7 @@ from tests.e2e.harness import cluster
 from tests.e2e.harness.cluster import ClusterBusyError, KubernetesCluster
 from tests.e2e.harness.images import PROJECT_REPOSITORY, PROJECT_TAG, Images
 from tests.e2e.harness.system import CommandError
+from tests.support.ending import exit_with
 from tests.support.processes import StartError
 
 
@@ -49,7 +49,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.e2e.harness", description=__doc__)
     parser.add_argument("action", choices=["up", "down"])
     action = {"up": up, "down": down}[parser.parse_args().action]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was begun is taken away
     try:
         action()
     except (BinariesMissingError, ClusterBusyError, CommandError, StartError) as error:
@@ -59,7 +58,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    exit_with(main)
