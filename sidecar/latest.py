@@ -45,3 +45,14 @@ class Latest(Generic[Value]):
         while self._value is seen:
             await self._changed.wait()
         return self._value
+
+    async def changed_or(self, seen: Value, *, at: float | None) -> None:
+        """Wait until the value is another object than ``seen``, but not beyond a time of the event loop.
+
+        ``None`` waits for ever.
+        """
+        try:
+            async with asyncio.timeout_at(at):
+                await self.changed(seen)
+        except TimeoutError:
+            return

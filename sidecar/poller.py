@@ -1,6 +1,5 @@
 """The loop that asks the source: one turn is fetch → observe → set latest."""
 
-import asyncio
 import logging
 import math
 from collections.abc import Sequence
@@ -92,19 +91,11 @@ class Poller:
         """Change the status when the data become stale, also while an attempt is under way."""
         while True:
             seen = self._latest.value
-            if math.isinf(seen.outdated_at):
-                await self._latest.changed(seen)
-            elif self._clock().mono >= seen.outdated_at:
+            if self._clock().mono >= seen.outdated_at:
                 self.judge()
             else:
-                await self._changed_or(seen, seen.outdated_at)
-
-    async def _changed_or(self, seen: Snapshot, at: float) -> None:
-        try:
-            async with asyncio.timeout(at - self._clock().mono):
-                await self._latest.changed(seen)
-        except TimeoutError:
-            return
+                at = None if math.isinf(seen.outdated_at) else seen.outdated_at
+                await self._latest.changed_or(seen, at=at)
 
     def _set(self, state: State) -> None:
         before = self._latest.value

@@ -90,3 +90,22 @@ async def test_cancelled_waiter_leaves_the_others() -> None:
         await impatient
     latest.set("second")
     assert await patient == "second"
+
+
+@pytest.mark.parametrize("at", [None, 3600.0])
+async def test_change_before_the_time(at: float | None) -> None:
+    """Who waits for a change or a time goes on at a change that comes first."""
+    latest: Latest[object] = Latest("first")
+    at = None if at is None else asyncio.get_running_loop().time() + at
+    waiter = asyncio.create_task(latest.changed_or("first", at=at))
+    await asyncio.sleep(0)
+    assert not waiter.done()
+    latest.set("second")
+    await waiter
+
+
+async def test_time_before_a_change() -> None:
+    """Who waits for a change or a time goes on when the time has come, and sees the same value."""
+    latest: Latest[object] = Latest("first")
+    await latest.changed_or("first", at=asyncio.get_running_loop().time())
+    assert latest.value == "first"

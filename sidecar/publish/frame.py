@@ -1,6 +1,5 @@
 """The loop around a publisher: wake-up, measuring, logging and backing off, the same for all."""
 
-import asyncio
 import logging
 
 from sidecar.core.document import Document
@@ -47,7 +46,8 @@ class Frame:
                 # No change of the state cuts a retry delay short: that would be no back-off.
                 await self._runtime.liveness.sleep_until(self._publisher.name, self._retry_at(error))
             else:
-                await self._changed_or(snapshot, turn.next_at)
+                self._runtime.liveness.expect(self._publisher.name, at=turn.next_at)
+                await self._latest.changed_or(snapshot, at=turn.next_at)
 
     async def turn(self, snapshot: Snapshot) -> Turn:
         """One measured and logged turn.
@@ -118,11 +118,3 @@ class Frame:
         # 2^16 is beyond the limit; larger powers only cost digits.
         ceiling = self._publisher.retry_within * min(2.0 ** min(self._failures - 1, 16), _LONGEST_RETRY)
         return self._clock().mono + (error.retry_after or 0.0) + self._runtime.random() * ceiling
-
-    async def _changed_or(self, seen: Snapshot, at: float | None) -> None:
-        self._runtime.liveness.expect(self._publisher.name, at=at)
-        try:
-            async with asyncio.timeout_at(at):
-                await self._latest.changed(seen)
-        except TimeoutError:
-            return
