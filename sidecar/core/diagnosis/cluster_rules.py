@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sidecar.core.diagnosis.cause import Diagnosis, Sureness
 from sidecar.core.diagnosis.evidence import AgentEvidence, ClusterEvidence, Findings, Problem, ProblemKind
-from sidecar.core.diagnosis.service_rules import found
+from sidecar.core.diagnosis.table import found
 from sidecar.core.instant import parse_rfc3339
 from sidecar.core.outcome import Status
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sidecar.core import views
 from sidecar.core.diagnosis.cause import Diagnosis, Sureness
 from sidecar.core.diagnosis.evidence import AgentEvidence, Findings
-from sidecar.core.diagnosis.service_rules import found
+from sidecar.core.diagnosis.table import found
 from sidecar.core.document import Document
 from sidecar.core.outcome import Reason, Status
 

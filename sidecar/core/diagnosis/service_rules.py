@@ -13,10 +13,10 @@ from sidecar.core.diagnosis.evidence import (
     Try,
 )
 from sidecar.core.diagnosis.replies import Verdict, judge, of_agent
-from sidecar.core.diagnosis.table import CAUSES
+from sidecar.core.diagnosis.table import found
 from sidecar.core.outcome import Reason, Status
 
-__all__ = ["found", "service_diagnoses"]
+__all__ = ["service_diagnoses"]
 
 _FEW = 2
 """Throttled attempts of the agent's last ten from which it is worth a word; one is nothing."""
@@ -33,11 +33,6 @@ _BY_REASON = {
     Reason.MALFORMED: ("answer-malformed", Sureness.LIKELY),
 }
 """Where the reason is all that is known."""
-
-
-def found(name: str, sure: Sureness, *evidence: str) -> Diagnosis:
-    """A diagnosis by the name of its cause; empty sentences are left out."""
-    return Diagnosis(CAUSES[name], sure, tuple(filter(None, evidence)))
 
 
 def service_diagnoses(findings: Findings) -> Iterator[Diagnosis]:

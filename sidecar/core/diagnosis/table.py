@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sidecar.core.diagnosis.cause import Cause
+from sidecar.core.diagnosis.cause import Cause, Diagnosis, Sureness
 from sidecar.core.diagnosis.other_causes import (
     AGENT_CAUSES,
     CLOCK_CAUSES,
@@ -13,7 +13,7 @@ from sidecar.core.diagnosis.other_causes import (
 )
 from sidecar.core.diagnosis.service_causes import SERVICE_CAUSES
 
-__all__ = ["CAUSES", "RANK"]
+__all__ = ["CAUSES", "RANK", "found"]
 
 CAUSES: Mapping[str, Cause] = MappingProxyType(
     {
@@ -32,3 +32,8 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
 
 RANK: Mapping[str, int] = MappingProxyType({name: rank for rank, name in enumerate(CAUSES)})
 """The place of each cause in that order."""
+
+
+def found(name: str, sure: Sureness, *evidence: str) -> Diagnosis:
+    """A diagnosis by the name of its cause; empty sentences are left out."""
+    return Diagnosis(CAUSES[name], sure, tuple(filter(None, evidence)))
