@@ -5,11 +5,11 @@ are promised: half a poll interval in the median for a public IP, and half a spl
 """
 
 import asyncio
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from bench.changes import HEADINGS, address_of, change, figures
 from bench.processes import running
 from sidecar.simulator import Simulator, parse_scenario, serve
 from tests.support.apiserver import api_server_running
@@ -33,11 +33,8 @@ async def _measure(simulator: Simulator, cluster: Cluster, node: str, *, key: st
     for number in range(1, _CHANGES + 1):
         # No write waits for the splay of the one before, and the change falls anywhere between two polls.
         await asyncio.sleep(_SPLAY_SECONDS + 0.2 + number / _CHANGES)
-        address = f"198.51.100.{number}"
-        entry = {"frontendIpAddress": address, "privateIpAddress": "10.224.0.4"}
-        changed = time.perf_counter()
-        simulator.set_document({"inline": {"loadbalancer": {lists: [entry]}}})
-        waits.append(await _annotated(cluster, node, key, address) - changed)
+        changed = change(simulator, number, lists=lists)
+        waits.append(await _annotated(cluster, node, key, address_of(number)) - changed)
     return waits
 
 
@@ -45,25 +42,19 @@ async def main() -> None:
     """Start an API server and an agent, measure, print."""
     simulator = Simulator(parse_scenario("document: all"))
     print(f"{_CHANGES} changes each, poll interval 1 s (with jitter up to 1.1 s), splay 2 s; milliseconds")
-    print(f"{'change to annotation of':<28}{'median':>8}{'most':>8}")
+    print(f"{'change to annotation of':<28}{HEADINGS}")
     with tempfile.TemporaryDirectory() as directory, api_server_running() as server:
         async with cluster_of(server) as cluster, serve(simulator) as serving:
             node = (await cluster.create_node()).name
             identity = await cluster.create_identity(node, directory=Path(directory) / "identity")
             arguments = ["--imds-endpoint", serving.url, "--listen", "none", "--admin-listen", "none"]
             arguments += ["--poll-interval", "1s", "--write-splay", f"{_SPLAY_SECONDS:g}s"]
-            arguments += [
-                "--absent-after",
-                "1s",
-                "--node-name",
-                node,
-                "--kubeconfig",
-                str(identity.kubeconfig),
-            ]
+            arguments += ["--absent-after", "1s", "--node-name", node]
+            arguments += ["--kubeconfig", str(identity.kubeconfig)]
             with running(["-m", "sidecar", "run", *arguments]):
                 for key, lists in (("public-ip", "publicIpAddresses"), ("outbound-ips", "outboundRules")):
                     waits = await _measure(simulator, cluster, node, key=key, lists=lists)
-                    print(f"{key:<28}{statistics.median(waits) * 1e3:>8.0f}{max(waits) * 1e3:>8.0f}")
+                    print(f"{key:<28}{figures(waits)}")
 
 
 if __name__ == "__main__":
