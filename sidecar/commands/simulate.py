@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import json
 import logging
-import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from sidecar.simulator import (
     parse_scenario,
     serve,
 )
+from sidecar.stopping import Stopping
 
 _EPILOGUE = """\
 While it runs, the control listener changes what it says:
@@ -129,22 +129,16 @@ def _print_list(*, as_json: bool) -> None:
 
 
 async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str, int]) -> int:
-    ending = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, ending.set)
+    stopping = Stopping()
     try:
-        async with serve(
-            simulator, listen[0], port=listen[1], control_host=control[0], control_port=control[1]
-        ) as serving:
-            print(f"metadata service: {serving.url}/metadata/loadbalancer", flush=True)
-            print(f"control:          {serving.control_url}/", flush=True)
-            await ending.wait()
+        with stopping.on_signals():
+            async with serve(
+                simulator, listen[0], port=listen[1], control_host=control[0], control_port=control[1]
+            ) as serving:
+                print(f"metadata service: {serving.url}/metadata/loadbalancer", flush=True)
+                print(f"control:          {serving.control_url}/", flush=True)
+                await stopping.requested.wait()
     except OSError as error:
         print(f"azure-lb-metadata simulate: cannot listen: {_reason(error)}", file=sys.stderr)
         return 1
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
     return 0
