@@ -3,22 +3,34 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Records", "kubelet_cpu_in_an_hour", "our_cpu", "our_cpu_in_an_hour", "watched_in_an_hour"]
+__all__ = [
+    "HOUR",
+    "IDLE",
+    "Records",
+    "kubelet_cpu_in_an_hour",
+    "our_cpu",
+    "our_cpu_in_an_hour",
+    "watched_in_an_hour",
+]
 
 Records = Mapping[str, Mapping[str, Any]]
 """Figures by scenario."""
 
-_IDLE = "without agents"
-_HOUR = 3600.0
+IDLE = "without agents"
+"""The scenario that all others are compared with."""
+
+HOUR = 3600.0
+"""Seconds."""
+
 _POSTS_IN_AN_HOUR = 12
 
 
 def our_cpu(records: Records, scenario: str) -> float | None:
     """Seconds of the API server's processor time above those without agents."""
-    if not {scenario, _IDLE} <= records.keys():
+    if not {scenario, IDLE} <= records.keys():
         return None
     cost = records[scenario]
-    return float(cost["apiserver_cpu"] - _rate(records[_IDLE]) * cost["seconds"])
+    return float(cost["apiserver_cpu"] - _rate(records[IDLE]) * cost["seconds"])
 
 
 def our_cpu_in_an_hour(records: Records, form: str) -> float | None:
@@ -27,16 +39,16 @@ def our_cpu_in_an_hour(records: Records, form: str) -> float | None:
     if not {with_agents, without} <= records.keys():
         return None
     more = _rate(records[with_agents]) - _rate(records[without])
-    return float(more / records[with_agents]["pace"] * _HOUR)
+    return float(more / records[with_agents]["pace"] * HOUR)
 
 
 def kubelet_cpu_in_an_hour(records: Records) -> float | None:
     """Seconds of the API server's processor time for the status posts of all kubelets."""
     quiet = "quiet, without agents"
-    if not {quiet, _IDLE} <= records.keys():
+    if not {quiet, IDLE} <= records.keys():
         return None
     seconds, posts = (
-        rate(records[quiet]) - rate(records[_IDLE])
+        rate(records[quiet]) - rate(records[IDLE])
         for rate in (_rate, lambda record: record["kubelet_posts"] / record["seconds"])
     )
     return float(seconds / posts * records[quiet]["nodes"] * _POSTS_IN_AN_HOUR) if posts > 0 else None
@@ -48,7 +60,7 @@ def watched_in_an_hour(records: Records, form: str) -> float | None:
     if scenario not in records:
         return None
     record = records[scenario]
-    return float(record["watched"] / (record["seconds"] * record["pace"]) * _HOUR)
+    return float(record["watched"] / (record["seconds"] * record["pace"]) * HOUR)
 
 
 def _rate(record: Mapping[str, Any]) -> float:

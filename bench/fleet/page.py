@@ -4,15 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.fleet.costs import Records, our_cpu, our_cpu_in_an_hour, watched_in_an_hour
+from bench.fleet.costs import HOUR, IDLE, Records, our_cpu, our_cpu_in_an_hour, watched_in_an_hour
 from bench.fleet.others import WATCHERS
 
 __all__ = ["PAGE", "write"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 
-_IDLE = "without agents"
-_HOUR = 3600.0
 _BEGIN, _END = "<!-- {}: written by make bench-fleet RECORD=1 -->", "<!-- end of {} -->"
 _LARGE_NODES, _LARGE_WATCHERS = 5000, 100
 
@@ -87,7 +85,7 @@ def _scenario(nodes: int, records: Records, scenario: str) -> str:
         f"{record['failed']:,}",
         str(record["peak"]),
         f"{cpu:.1f}" if record["apiserver_cpu"] else "-",
-        _felt(record, records[_IDLE]),
+        _felt(record, records[IDLE]),
         _right(record),
     )
     return f"| {' | '.join(cells)} |"
@@ -124,7 +122,7 @@ def _quiet(runs: Mapping[int, Records]) -> Iterator[str]:
             cpu = our_cpu_in_an_hour(records, form)
             if record is None or cpu is None:
                 continue
-            hours = record["seconds"] * record["pace"] / _HOUR
+            hours = record["seconds"] * record["pace"] / HOUR
             counts = (f"{record[name] / hours:,.0f}" for name in ("reads", "writes"))
             posts = record["kubelet_posts"] / hours
             yield f"| `{form}` | {nodes:,} | {' | '.join(counts)} | {cpu:,.0f} | {posts:,.0f} |"
@@ -135,7 +133,7 @@ def _watchers(runs: Mapping[int, Records]) -> Iterable[str]:
     yield f"| to watchers in a quiet hour | {WATCHERS} watchers, 1,000 nodes | {large} |"
     yield "|---|--:|--:|"
     records = runs.get(1000, {})
-    for form in (_IDLE, "summary", "full"):
+    for form in (IDLE, "summary", "full"):
         hour = watched_in_an_hour(records, form)
         if hour is not None:
             larger = hour * _LARGE_NODES / 1000 * _LARGE_WATCHERS / WATCHERS
