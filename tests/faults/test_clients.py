@@ -7,7 +7,8 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 
 from tests.agent.support import PUBLIC_IP
-from tests.faults.support import Surroundings, running
+from tests.faults.support import Surroundings
+from tests.support.agent import agent_with
 from tests.support.faults import CLIENTS_ONLY, Origin, fault
 
 CLIENTS = 1000
@@ -36,7 +37,7 @@ async def test_thousand_clients(surroundings: Surroundings) -> None:
         annotations=False, kubeconfig=None, node_name=None, poll_interval="200ms"
     )
     async with (
-        running(surroundings.directory, settings) as agent,
+        agent_with(surroundings.directory, settings) as agent,
         ClientSession(connector=TCPConnector(limit=0)) as session,
     ):
         await agent.until_ready()

@@ -9,8 +9,8 @@ import pytest
 
 from tests.agent.support import ok
 from tests.faults.disk import filled
-from tests.faults.support import Surroundings, prepared, running
-from tests.support.agent import CHECKOUT, until
+from tests.faults.support import Surroundings, prepared
+from tests.support.agent import CHECKOUT, agent_with, until
 from tests.support.faults import also_shows
 
 OWN_DISK = """
@@ -45,7 +45,7 @@ async def test_full_disk(surroundings: Surroundings, disk: Path, tmp_path: Path)
         annotations=False, file=str(disk / "document"), kubeconfig=None, node_name=None
     )
     environment = {"DISK": str(disk)}
-    async with running(tmp_path, settings, python=prepared(OWN_DISK), environment=environment) as agent:
+    async with agent_with(tmp_path, settings, python=prepared(OWN_DISK), environment=environment) as agent:
         await agent.until_ready()
         seen_by_agent = Path(f"/proc/{agent.program.pid}/root{disk}")
         file = seen_by_agent / "document"

@@ -20,8 +20,8 @@ from sidecar.core.instant import Instant, parse_rfc3339
 from sidecar.runtime import Runtime
 from sidecar.settings import Settings as AgentSettings
 from tests.agent.support import PUBLIC_IP, age, has, lasting, ok, stale
-from tests.faults.support import NODE, Surroundings, prepared, running
-from tests.support.agent import AgentProcess, Reply, until
+from tests.faults.support import NODE, Surroundings, prepared
+from tests.support.agent import AgentProcess, Reply, agent_with, until
 from tests.support.faults import Origin, Promise, also_shows, fault
 
 SUSPENDED_S = 2.0
@@ -137,7 +137,7 @@ async def test_no_descriptors(surroundings: Surroundings, tmp_path: Path) -> Non
     file = tmp_path / "document"
     settings = surroundings.settings(annotations=False, file=str(file), kubeconfig=None, node_name=None)
     simulator = surroundings.service.simulator
-    async with running(tmp_path, settings, python=prepared(STARVED)) as agent:
+    async with agent_with(tmp_path, settings, python=prepared(STARVED)) as agent:
         await agent.until_ready()
         async with connections(agent, 3 * DESCRIPTORS):
             seen = simulator.counters.requests

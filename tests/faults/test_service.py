@@ -7,8 +7,8 @@ import pytest
 
 from sidecar.simulator import FAULTS
 from tests.agent.support import PUBLIC_IP, has, lasting, ok
-from tests.faults.support import Surroundings, prepared, running
-from tests.support.agent import Settings, until
+from tests.faults.support import Surroundings, prepared
+from tests.support.agent import Settings, agent_with, until
 from tests.support.faults import Origin, Promise, fault, outage
 from tests.support.raw_server import raw_server, response
 
@@ -176,7 +176,7 @@ async def test_no_dns(surroundings: Surroundings, tmp_path: Path) -> None:
     settings: Settings = {"annotations": False, "imds_endpoint": url}
     resolves = tmp_path / "resolves"
     environment = {"RESOLVES": str(resolves)}
-    async with running(tmp_path, settings, python=prepared(RESOLVER), environment=environment) as agent:
+    async with agent_with(tmp_path, settings, python=prepared(RESOLVER), environment=environment) as agent:
         await agent.more_attempts(3, "unreachable")
         assert (await agent.document()).state == "starting"
         [line] = agent.program.events("poll-failed")
@@ -216,7 +216,7 @@ async def test_half_open(tmp_path: Path) -> None:
             "imds_timeout": "300ms",
             "stale_after": "10m",
         }
-        async with running(tmp_path, settings) as agent:
+        async with agent_with(tmp_path, settings) as agent:
             await until(lambda: agent.attempts("unreachable"))
             await agent.more_attempts(5, "ok")
             assert await agent.attempts("unreachable") == 1

@@ -22,12 +22,14 @@ from prometheus_client.parser import text_string_to_metric_families
 __all__ = [
     "CHECKOUT",
     "NOWHERE",
+    "PYTHON",
     "SCALED",
     "AgentProcess",
     "Program",
     "Reply",
     "Settings",
     "agent_running",
+    "agent_with",
     "flags",
     "program_running",
     "until",
@@ -40,6 +42,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 NOWHERE = "http://127.0.0.1:9"
 """Refuses: a test that forgets to say where its metadata service is must not ask a real one."""
+
+PYTHON = ("-m", "sidecar")
+"""What the interpreter is told to run, where nothing has to be prepared."""
 
 SCALED: Settings = MappingProxyType(
     {
@@ -192,7 +197,7 @@ async def program_running(
     *arguments: str,
     directory: Path,
     environment: Mapping[str, str] | None = None,
-    python: Sequence[str] = ("-m", "sidecar"),
+    python: Sequence[str] = PYTHON,
 ) -> AsyncIterator[Program]:
     """A command, such as ``run`` with its flags, for the length of the block; it may end before.
 
@@ -320,11 +325,26 @@ async def agent_running(directory: Path, /, **settings: str | bool | None) -> As
 
     `directory` takes its logs.
     """
+    async with agent_with(directory, settings) as agent:
+        yield agent
+
+
+@asynccontextmanager
+async def agent_with(
+    directory: Path,
+    settings: Settings,
+    *,
+    python: Sequence[str] = PYTHON,
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[AgentProcess]:
+    """Like `agent_running`, with what else `program_running` takes."""
     arguments = flags({**SCALED, **settings})
     timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
-    connector = aiohttp.TCPConnector(force_close=True)
+    connector = aiohttp.TCPConnector(force_close=True, limit=0)
     async with (
-        program_running("run", *arguments, directory=directory) as program,
+        program_running(
+            "run", *arguments, directory=directory, environment=environment, python=python
+        ) as program,
         aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
     ):
         agent = AgentProcess(program, session)
