@@ -11,11 +11,12 @@ from tests.binaries.programs import (
     Program,
     cached_path,
     locate,
+    named,
     reported_version,
     wanted_version,
 )
 
-APISERVER = next(program for program in PROGRAMS if program.name == "kube-apiserver")
+APISERVER = named("kube-apiserver")
 
 
 def fake(path: Path, *, says: str, code: int = 0) -> Path:

@@ -23,6 +23,7 @@ __all__ = [
     "cached_path",
     "locate",
     "locate_all",
+    "named",
     "of_suite",
     "reported_version",
     "wanted_version",
@@ -186,6 +187,11 @@ PROGRAMS = (
 )
 
 
+def named(name: str) -> Program:
+    """The program of that name; there must be one."""
+    return next(program for program in PROGRAMS if program.name == name)
+
+
 def of_suite(*suites: str) -> list[Program]:
     """The programs that any of `suites` runs."""
     return [program for program in PROGRAMS if program.suites.intersection(suites)]
@@ -251,7 +257,7 @@ def locate(name: str, environment: Mapping[str, str] = os.environ) -> Path:
     Raises:
         BinariesMissingError: there is no such program, or the cached one has another version.
     """
-    program = next(program for program in PROGRAMS if program.name == name)
+    program = named(name)
     assets = environment.get("KUBEBUILDER_ASSETS")
     if assets and "apiserver" in program.suites:
         path = Path(assets) / name

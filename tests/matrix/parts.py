@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.binaries import build
-from tests.binaries.programs import PROGRAMS as USUAL_PROGRAMS, Program, locate, wanted_version
+from tests.binaries.programs import Program, locate, named, wanted_version
 from tests.matrix.programs import API_SERVERS, built, stand_in
 from tests.matrix.pythons import MINORS, environment, interpreter
 from tests.suites import SUITES
@@ -73,7 +73,6 @@ def _api_server(program: Program, run: Runner, may_build: bool) -> Trial:  # noq
 
 
 def _helm(name: str, run: Runner, may_build: bool) -> Trial:  # noqa: ARG001, FBT001  # the same
-    program = next(program for program in USUAL_PROGRAMS if program.name == name)
     tests = (
         ("tests/chart/test_helm3.py",)
         if name == "helm3"
@@ -81,7 +80,7 @@ def _helm(name: str, run: Runner, may_build: bool) -> Trial:  # noqa: ARG001, FB
     )
     locate(name)
     code, output = run((sys.executable, "-m", "pytest", "-m", "chart and not prometheus", *tests), {})
-    return Trial(wanted_version(program), code, output)
+    return Trial(wanted_version(named(name)), code, output)
 
 
 PARTS = (

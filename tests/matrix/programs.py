@@ -3,12 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from tests.binaries.programs import PROGRAMS, Program, cached_path, reported_version, wanted_version
+from tests.binaries.programs import Program, cached_path, named, reported_version, wanted_version
 
 __all__ = ["API_SERVERS", "built", "stand_in"]
 
-_USUAL = next(program for program in PROGRAMS if program.name == "kube-apiserver")
-_BESIDE = tuple(program for program in PROGRAMS if program.name in {"etcd", "kubectl"})
+_USUAL = named("kube-apiserver")
+_BESIDE = (named("etcd"), named("kubectl"))
 
 
 def _of_minor(minor: str) -> Program:
