@@ -127,6 +127,7 @@ SUITES = (
     Suite(
         name="e2e",
         command=(*PYTEST, "-m", "e2e"),
+        beside=True,
         missing=cluster_missing,
         enable=CLUSTER_ENABLE_COMMAND,
     ),
