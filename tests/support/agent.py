@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.measuring import MEASURING
+
 __all__ = [
     "CHECKOUT",
     "NOWHERE",
@@ -116,6 +118,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "AZURE_LB_METADATA_IMDS_ENDPOINT": NOWHERE,
         # As in the chart: no authorities of the public, whose loading makes every start slower.
         "SSL_CERT_FILE": os.devnull,
+        **MEASURING,
     }
     return {**base, **(extra or {})}
 

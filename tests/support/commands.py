@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from sidecar import cli
+from tests.support.measuring import MEASURING
 
 __all__ = ["Ended", "run", "run_here"]
 
@@ -31,7 +32,7 @@ async def run(command: str, *arguments: str, kubeconfig: Path) -> Ended:
         *(sys.executable, "-m", "sidecar", command, f"--kubeconfig={kubeconfig}", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.defpath, "HOME": str(kubeconfig.parent)},
+        env={"PATH": os.defpath, "HOME": str(kubeconfig.parent), **MEASURING},
     )
     out, err = await process.communicate()
     return Ended(process.returncode, out.decode(), err.decode())
