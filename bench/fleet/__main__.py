@@ -31,15 +31,15 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--scenario", action="append", choices=list(SCENARIOS), help="only this one; repeatable"
     )
     parser.add_argument("--short", action="store_true", help=f"only {', '.join(_SHORT)}")
+    faster = "how much faster {} passes"
     parser.add_argument(
-        "--imds-pace", type=float, default=15.0, help="how much faster an outage of IMDS passes", metavar="N"
+        "--imds-pace", type=float, default=15.0, help=faster.format("an outage of IMDS"), metavar="N"
     )
     parser.add_argument(
-        "--api-pace",
-        type=float,
-        default=5.0,
-        help="how much faster an outage of the API server passes",
-        metavar="N",
+        "--flap-pace", type=float, default=60.0, help=faster.format("an hour of outages of IMDS"), metavar="N"
+    )
+    parser.add_argument(
+        "--api-pace", type=float, default=5.0, help=faster.format("an outage of the API server"), metavar="N"
     )
     parser.add_argument("--write-splay", type=float, default=Pace().write_splay, metavar="SECONDS")
     parser.add_argument("--record", action="store_true", help="keep the figures, and draw the picture anew")
@@ -80,8 +80,9 @@ async def _run(server: ApiServer, options: argparse.Namespace, directory: Path) 
         directory,
         told,
         real=Pace(write_splay=options.write_splay),
-        imds_pace=Pace(options.imds_pace),
-        api_pace=Pace(options.api_pace),
+        imds_pace=Pace(options.imds_pace, options.write_splay),
+        flap_pace=Pace(options.flap_pace, options.write_splay),
+        api_pace=Pace(options.api_pace, options.write_splay),
     )
     chosen = options.scenario or (_SHORT if options.short else list(SCENARIOS))
     rates = {"clients": _CLIENT_RATE, "kubelets": options.nodes / STATUS_INTERVAL, "watchers": 0.0}

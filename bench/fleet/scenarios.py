@@ -25,7 +25,8 @@ _FRESH_PER_SECOND = 60.0
 
 _QUIET_SECONDS = 40.0
 _FLAP = 360.0
-_CHANGE_DEADLINE = 240.0
+_CHANGE_SPLAYS = 8
+"""Within how many splays a change must be everywhere; two are the rule, the rest are for a slow machine."""
 _OUTAGE = 300.0
 
 
@@ -40,6 +41,8 @@ class Stage:
     report: Callable[[Cost], None]
     imds_pace: Pace
     """Of an outage of the metadata service on all nodes."""
+    flap_pace: Pace
+    """Of a metadata service that comes and goes."""
     api_pace: Pace
     """Of an outage of the API server; it comes back to all agents at once, so the slower the better."""
     real: Pace
@@ -82,12 +85,17 @@ class Stage:
         await self.fleet.start(pace, over=self.nodes / _FRESH_PER_SECOND, annotate=annotate, aged=aged)
         await self.fleet.right(within=60)
 
-    async def change(self, scenario: str, *, within: float, **news: object) -> None:
+    @property
+    def change_deadline(self) -> float:
+        """Seconds within which a change must be on every Node."""
+        return _CHANGE_SPLAYS * self.real.splay
+
+    async def change(self, scenario: str, **news: object) -> None:
         """Measure until every Node shows what the metadata service says now."""
         async with self.measured(scenario) as cost:
             began = _time()
             self.fleet.change(**news)
-            await self.until_right(cost, began, within=within)
+            await self.until_right(cost, began, within=self.change_deadline)
 
     async def change_status(self, scenario: str, pace: Pace, *, reachable: bool) -> None:
         """Measure until every Node says whether the metadata service answers; ten minutes are the damping."""
@@ -129,7 +137,7 @@ async def restart(stage: Stage) -> None:
 async def one_service(stage: Stage) -> None:
     """A Service of type LoadBalancer: every node has two rules more at once."""
     await _ready(stage)
-    await stage.change("one Service added", within=_CHANGE_DEADLINE, services=stage.fleet.world.services + 1)
+    await stage.change("one Service added", services=stage.fleet.world.services + 1)
 
 
 async def twenty_services(stage: Stage) -> None:
@@ -141,14 +149,14 @@ async def twenty_services(stage: Stage) -> None:
             await asyncio.sleep(3)
         began = _time()
         stage.fleet.change(services=stage.fleet.world.services + 1)
-        await stage.until_right(cost, began, within=180)
+        await stage.until_right(cost, began, within=stage.change_deadline)
     stage.fleet.change(services=stage.services)
 
 
 async def egress(stage: Stage) -> None:
     """The outbound address changes on every node."""
     await _ready(stage)
-    await stage.change("egress IP changed", within=_CHANGE_DEADLINE, egress="52.2.2.2")
+    await stage.change("egress IP changed", egress="52.2.2.2")
 
 
 async def unreachable(stage: Stage) -> None:
@@ -161,7 +169,7 @@ async def unreachable(stage: Stage) -> None:
 
 async def flapping(stage: Stage) -> None:
     """The metadata service is away for 6 minutes of every 12, for an hour."""
-    pace = Pace(60)
+    pace = stage.flap_pace
     await stage.fresh(pace)
     async with stage.measured("IMDS flapping every 6 minutes, 1 h", pace):
         for _ in range(5):
