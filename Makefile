@@ -36,12 +36,13 @@ venv-dev: $(VENV)/.dev ## Add what its developers need
 test: venv-dev ## Run the test suites (SUITES="unit apiserver browser chart monitoring e2e wheel"; REQUIRE_ALL=1 leaves none out)
 	$(BIN)/python -m tests.suites $(SUITES)
 
-check: venv-dev ## Lint, format check, types, import contracts, dead code: what CI runs
+check: venv-dev ## Lint, format check, types, import contracts, dead code, repeated blocks: what CI runs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
+	$(BIN)/pylint sidecar tests bench examples
 
 coverage: venv-dev ## Count the branches that unit, API-server and chart suites take; fails under 95 % (needs make binaries-cluster)
 	@mkdir -p .build/coverage

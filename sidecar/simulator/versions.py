@@ -27,6 +27,7 @@ KNOWN_VERSIONS = (
     "2020-06-01",
     "2020-07-15",
     "2020-09-01",
+    # pylint: disable=duplicate-code  # the simulator shares nothing with the agent
     "2020-10-01",
     "2020-12-01",
     "2021-01-01",

@@ -8,14 +8,15 @@ import pytest
 
 from sidecar.simulator import Serving
 from tests.agent.support import PREFIX, annotating, has, ours, until_annotated
-from tests.support.agent import flags, program_running
 from tests.support.cluster import Cluster, Identity
 from tests.support.nodes import NodeMetadata
+from tests.support.program import flags, program_running
 
 pytestmark = pytest.mark.apiserver
 
 MANAGER = "azure-lb-metadata"
 
+# pylint: disable=duplicate-code  # the same captures as in the core's tests, here on a Node
 CAPTURES = {
     "sample-howto": {
         "public-ip": "51.0.0.1",

@@ -14,6 +14,7 @@ from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import State
 from tests.core.examples import FULL, at, utc
 
+# pylint: disable=duplicate-code  # the contract, spelled out beside the code
 ORDER = (
     "loadbalancer",
     "inbound",
