@@ -35,7 +35,7 @@ def our_cpu(records: Records, scenario: str) -> float | None:
 
 def our_cpu_in_an_hour(records: Records, form: str) -> float | None:
     """The same of a quiet hour, above an hour without agents."""
-    with_agents, without = f"quiet, {form}", "quiet, without agents"
+    with_agents, without = f"quiet, {form}", f"quiet, {IDLE}"
     if not {with_agents, without} <= records.keys():
         return None
     more = _rate(records[with_agents]) - _rate(records[without])
@@ -44,7 +44,7 @@ def our_cpu_in_an_hour(records: Records, form: str) -> float | None:
 
 def kubelet_cpu_in_an_hour(records: Records) -> float | None:
     """Seconds of the API server's processor time for the status posts of all kubelets."""
-    quiet = "quiet, without agents"
+    quiet = f"quiet, {IDLE}"
     if not {quiet, IDLE} <= records.keys():
         return None
     seconds, posts = (

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.fleet.costs import (
+    IDLE,
     Records,
     kubelet_cpu_in_an_hour,
     our_cpu,
@@ -63,7 +64,7 @@ def draw(runs: Mapping[int, Records]) -> None:
         for name, form in (
             ("annotate=full", "full"),
             ("annotate=summary", "summary"),
-            ("without agents", "without agents"),
+            (IDLE, IDLE),
         )
     )
     panels = (

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.fleet.costs import Records, watched_in_an_hour
+from bench.fleet.costs import IDLE, Records, watched_in_an_hour
 from bench.fleet.meters import Cost
 
 __all__ = ["RESULTS", "extrapolated", "heading", "machine", "record", "recorded", "row"]
@@ -74,7 +74,7 @@ def row(cost: Cost) -> str:
 
 def extrapolated(records: Records, *, watchers: int, nodes: int, to_watchers: int) -> Iterable[str]:
     """Bytes in a quiet hour to all watchers, as measured and for more nodes and watchers."""
-    for form in ("without agents", "summary", "full"):
+    for form in (IDLE, "summary", "full"):
         hour = watched_in_an_hour(records, form)
         if hour is None:
             continue

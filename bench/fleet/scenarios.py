@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.fleet.costs import IDLE
 from bench.fleet.fleet import Fleet
 from bench.fleet.meters import Cost, Meter, Quantiles, beside
 from bench.fleet.pace import Pace
@@ -113,7 +114,7 @@ class Stage:
 
 async def nobody(stage: Stage) -> None:
     """Without any agent: what kubelets, watchers and other clients are by themselves."""
-    async with stage.measured("without agents"):
+    async with stage.measured(IDLE):
         await asyncio.sleep(20)
 
 
@@ -195,7 +196,7 @@ async def outage(stage: Stage) -> None:
 async def quiet_without(stage: Stage) -> None:
     """A part of an hour without change, and without any agent."""
     with _more_kubelets(stage):
-        async with stage.measured("quiet, without agents", stage.quiet_pace):
+        async with stage.measured(f"quiet, {IDLE}", stage.quiet_pace):
             await asyncio.sleep(_QUIET_SECONDS)
 
 
