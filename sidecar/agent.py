@@ -166,7 +166,12 @@ class Agent:
     def _serve_admin(self) -> AbstractAsyncContextManager[tuple[BoundAddress, ...]]:
         runtime = self._runtime
         return serving(
-            AdminApplication(runtime.metrics, overdue=runtime.liveness.overdue, ready=self._ready),
+            AdminApplication(
+                runtime.metrics,
+                overdue=runtime.liveness.overdue,
+                ready=self._ready,
+                attempts=lambda: self.latest.value.state.attempts,
+            ),
             self._bind(self._settings.admin_listen, setting="--admin-listen"),
             limits=Limits(allow_from=self._admin_networks(), shutdown_timeout=_SHUTDOWN_SECONDS),
             at_once=self.stopping.at_once,

@@ -1,9 +1,9 @@
-"""The admin listener: probes of the kubelet, and metrics.
+"""The admin listener: probes of the kubelet, metrics, and the last attempts.
 
 It listens apart from the API, whose clients can then neither use up its connections nor read it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -18,6 +18,9 @@ from sidecar.api.problems import (
     UnknownPathError,
     problem_response,
 )
+from sidecar.core.document import canonical_bytes
+from sidecar.core.instant import rfc3339
+from sidecar.core.state import Attempt
 from sidecar.metrics import Metrics
 
 __all__ = ["AdminApplication"]
@@ -32,15 +35,27 @@ class AdminApplication:
         metrics: What ``/metrics`` prints.
         overdue: Names of the loops whose next turn is overdue; ``/livez`` fails while there are any.
         ready: Whether this process has had its first answer; ``/readyz`` fails until then.
+        attempts: The last attempts to read the document, newest last; ``/attempts`` lists them.
     """
 
     def __init__(
-        self, metrics: Metrics, *, overdue: Callable[[], Collection[str]], ready: Callable[[], bool]
+        self,
+        metrics: Metrics,
+        *,
+        overdue: Callable[[], Collection[str]],
+        ready: Callable[[], bool],
+        attempts: Callable[[], Sequence[Attempt]],
     ) -> None:
         self._metrics = metrics
         self._overdue = overdue
         self._ready = ready
-        self._pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._print_metrics}
+        self._attempts = attempts
+        self._pages = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._print_metrics,
+            "/attempts": self._list_attempts,
+        }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
@@ -74,6 +89,15 @@ class AdminApplication:
             body = exposition.generate_latest(self._metrics.registry)
             content_type = exposition.CONTENT_TYPE_PLAIN_0_0_4
         return _answer(HTTPStatus.OK, body, content_type=content_type)
+
+    def _list_attempts(self, _: web.BaseRequest) -> web.Response:
+        listed = [
+            {"at": rfc3339(attempt.at), "outcome": attempt.outcome, "detail": attempt.detail}
+            for attempt in reversed(self._attempts())
+        ]
+        response = _answer(HTTPStatus.OK, canonical_bytes(listed), content_type="application/json")
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
+        return response
 
 
 def _verdict(fault: str) -> web.Response:

@@ -1,17 +1,25 @@
 """The admin listener."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.api.admin import AdminApplication
+from sidecar.core.state import Attempt
 from sidecar.metrics import Metrics
 from tests.api.support import served
 
 
-def admin(*, overdue: list[str] | None = None, ready: bool = True) -> AdminApplication:
+def admin(
+    *, overdue: list[str] | None = None, ready: bool = True, attempts: Sequence[Attempt] = ()
+) -> AdminApplication:
     """An admin application in a given condition."""
-    return AdminApplication(Metrics(), overdue=lambda: overdue or [], ready=lambda: ready)
+    return AdminApplication(
+        Metrics(), overdue=lambda: overdue or [], ready=lambda: ready, attempts=lambda: attempts
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,9 +93,48 @@ async def test_both_formats_say_the_same() -> None:
     assert len(plain) > 50
 
 
-async def test_refusals() -> None:
-    """Other paths are 404 and other verbs 405."""
-    async with served(admin()) as get:
-        unknown, method = await get("/v1/public-ip"), await get("/livez", method="POST")
+async def test_attempts() -> None:
+    """The last attempts come newest first, with what became of each, and no cache keeps them."""
+    at = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    attempts = [Attempt(at, "ok"), Attempt(at.replace(minute=5), "throttled", "HTTP 429: Too many requests")]
+    async with served(admin(attempts=attempts)) as get:
+        reply = await get("/attempts")
 
-    assert (unknown.status, method.status, method.headers["Allow"]) == (404, 405, "GET, HEAD")
+    assert reply.status == 200
+    assert reply.headers["Content-Type"] == "application/json"
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.json == [
+        {"at": "2026-01-02T03:05:05Z", "outcome": "throttled", "detail": "HTTP 429: Too many requests"},
+        {"at": "2026-01-02T03:04:05Z", "outcome": "ok", "detail": ""},
+    ]
+
+
+async def test_no_attempts() -> None:
+    """Before the first attempt ended there is an empty list."""
+    async with served(admin()) as get:
+        assert (await get("/attempts")).json == []
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/attempts"])
+async def test_head(path: str) -> None:
+    """HEAD brings the headers of GET without the body."""
+    async with served(admin()) as get:
+        whole, head = await get(path), await get(path, method="HEAD")
+
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+
+
+async def test_unknown_path() -> None:
+    """Other paths are 404."""
+    async with served(admin()) as get:
+        assert (await get("/v1/public-ip")).status == 404
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/attempts"])
+async def test_methods(path: str) -> None:
+    """Verbs other than GET and HEAD are 405, which names these two."""
+    async with served(admin()) as get:
+        method = await get(path, method="POST")
+
+    assert (method.status, method.headers["Allow"]) == (405, "GET, HEAD")

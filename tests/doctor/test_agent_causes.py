@@ -137,6 +137,25 @@ async def test_recovered(service: Serving, new_agent: NewAgent, doctor: Doctor) 
     assert "the service answers doctor at this moment" in report.told("host-update")
 
 
+async def test_attempts_out_of_reach(
+    new_agent: NewAgent, host: pytest.MonkeyPatch, doctor: Doctor, free_port: int
+) -> None:
+    """Of an agent whose probes and metrics cannot be asked, it is said that its attempts are not known."""
+    agent = await new_agent()
+    await agent.until_ready()
+
+    host.setenv("AZURE_LB_METADATA_ADMIN_LISTEN", f"127.0.0.1:{free_port}")
+    refused = await doctor()
+    host.setenv("AZURE_LB_METADATA_ADMIN_LISTEN", "none")
+    switched_off = await doctor()
+
+    refused.is_healthy()
+    assert "last attempts are not known" in refused.notes
+    assert "refused" in refused.notes
+    switched_off.is_healthy()
+    assert "last attempts are not known: its --admin-listen" in switched_off.notes
+
+
 async def test_none(service: Serving, new_agent: NewAgent, doctor: Doctor) -> None:
     """Of an agent whose node has nothing, the service is asked why."""
     service.simulator.set_document("none")

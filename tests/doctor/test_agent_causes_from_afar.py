@@ -98,7 +98,7 @@ async def test_out_of_reach(api_server: ProxyingServer, doctor_of_node: Doctor) 
 
 
 async def test_throttled(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor) -> None:
-    """The agent's metrics say how much of its asking is throttled."""
+    """The agent's last attempts and its metrics say how much of its asking is throttled."""
     agent = await in_pod()
     service.simulator.set_fault("throttled")
     await agent.more_attempts(10, "throttled")
@@ -106,7 +106,20 @@ async def test_throttled(in_pod: NewAgent, service: Serving, doctor_of_node: Doc
     report = await doctor_of_node()
 
     report.names_first("throttled")
+    assert "10 of the agent's last 10 attempts were throttled" in report.told("throttled")
     assert "attempts since its start" in report.told("throttled")
+
+
+async def test_reason(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor) -> None:
+    """What its last attempts ended with tells the cause, though the agent does not give its document."""
+    agent = await in_pod(annotations=False, kubeconfig=None, stale_after="400ms")
+    service.simulator.set_fault("gone")
+    await until(agent.document, lambda reply: reply.state == "stale")
+
+    report = await doctor_of_node()
+
+    report.names_first("host-update")
+    assert "HTTP 410" in report.told("host-update")
 
 
 REFUSALS = {

@@ -1,11 +1,11 @@
-"""Asking a running agent: its document, status page, probes and metrics."""
+"""Asking a running agent: its document, history, probes, metrics and last attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import TypeAdapter, ValidationError
 
 from sidecar import clock
 from sidecar.core.diagnosis.evidence import AgentAttempt, AgentEvidence
@@ -21,6 +21,8 @@ _TIMEOUT = 10.0
 """Seconds for each request: an agent answers at once, unless its machine is very busy."""
 
 _DOCUMENT = "/v1/loadbalancer"
+_LAST_ATTEMPTS = "/attempts"
+_ATTEMPTS = TypeAdapter(tuple[AgentAttempt, ...])
 _FORWARDED_NOTE = "its document is not given to those who come by way of the API server"
 
 
@@ -56,6 +58,13 @@ class AgentExamination:
     lost: Mapping[str, str] = field(default_factory=dict)
     """Why there is no such answer, by path."""
 
+    @property
+    def attempts_missing(self) -> str:
+        """Why an agent that answers does not tell its last attempts; empty if it does."""
+        if not self.evidence.reached or _LAST_ATTEMPTS in self.bodies:
+            return ""
+        return self.lost.get(_LAST_ATTEMPTS, "its --admin-listen is not known, or not reached by TCP")
+
 
 def over_http(session: aiohttp.ClientSession, url: str) -> Fetch:
     """Asks over HTTP."""
@@ -77,7 +86,7 @@ async def examine_agent(where: str, *, api: Fetch, admin: Fetch | None) -> Agent
     Args:
         where: Whom this asks, for people.
         api: Asks its HTTP API.
-        admin: Asks its probes and metrics; ``None`` if it is not known where they are.
+        admin: Asks its probes, metrics and last attempts; ``None`` if it is not known where they are.
     """
     try:
         document = await api(_DOCUMENT)
@@ -87,7 +96,7 @@ async def examine_agent(where: str, *, api: Fetch, admin: Fetch | None) -> Agent
         detail = f"what answers there is no agent (HTTP {document.status})"
         return AgentExamination(AgentEvidence(where=where, reached=False, detail=detail))
     bodies, lost = {_DOCUMENT: document.body}, {}
-    paths = {"/": api, "/v1/history": api, "/livez": admin, "/readyz": admin, "/metrics": admin}
+    paths = {"/v1/history": api, **dict.fromkeys(("/livez", "/readyz", "/metrics", _LAST_ATTEMPTS), admin)}
     for path, fetch in paths.items():
         if fetch is None:
             continue
@@ -119,7 +128,7 @@ def _evidence(where: str, document: Fetched, bodies: Mapping[str, bytes]) -> Age
         now=clock.now(),
     )
     known = answer if isinstance(answer, UpstreamAnswer) else None
-    attempts = _attempts(bodies.get("/", b""))
+    attempts = _attempts(bodies.get(_LAST_ATTEMPTS, b"[]"))
     status = headers.get("Azure-LB-Metadata-Status", "")
     return AgentEvidence(
         where=where,
@@ -172,38 +181,12 @@ def _samples(exposition: bytes) -> dict[str, float]:
     return samples
 
 
-def _attempts(page: bytes) -> tuple[AgentAttempt, ...]:
-    """The last attempts that an agent's status page shows, newest first."""
-    reader = _AttemptReader()
-    reader.feed(page.decode("utf-8", "replace"))
-    return tuple(AgentAttempt(*each) for each in reader.found if each[0])
-
-
-class _AttemptReader(HTMLParser):
-    """Reads ``<section id="attempts">`` of :mod:`sidecar.api.page`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[list[str]] = []
-        """Time, outcome and detail of each."""
-        self._within = False
-        self._member: int | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "section":
-            self._within = given.get("id") == "attempts"
-        elif self._within and tag == "li":
-            self.found.append(["", "", ""])
-        elif self._within and self.found and tag == "time":
-            self.found[-1][0] = given.get("datetime") or ""
-        elif self._within and self.found:
-            self._member = {"strong": 1, "span": 2}.get(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._member = None
-        self._within &= tag != "section"
-
-    def handle_data(self, data: str) -> None:
-        if self._member is not None:
-            self.found[-1][self._member] += data
+def _attempts(body: bytes) -> tuple[AgentAttempt, ...]:
+    """The agent's last attempts, newest first; none if that is no such list."""
+    try:
+        told = _ATTEMPTS.validate_json(body)
+    except ValidationError:
+        return ()
+    return tuple(
+        AgentAttempt(printable(each.at), printable(each.outcome), printable(each.detail)) for each in told
+    )

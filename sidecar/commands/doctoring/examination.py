@@ -189,6 +189,9 @@ def _findings(
     cluster: ClusterExamination | None,
 ) -> Findings:
     """What was found, of whoever was asked."""
+    missing = "" if agent is None or surroundings.upstream else agent.attempts_missing
+    if missing:
+        notes = (*notes, f"the agent's last attempts are not known: {missing}")
     clocks = {
         "the metadata service": None if service is None else service.ahead,
         "the API server": None if cluster is None else cluster.ahead,
@@ -223,7 +226,7 @@ async def _ask_pod(
 
 
 def _with_reason(agent: AgentEvidence, cluster: ClusterExamination) -> AgentEvidence:
-    """The reason is not told by way of the API server; the annotations have it, if later."""
+    """Where an agent tells neither its document nor its last attempts, the annotations have the reason."""
     annotations = cluster.evidence.annotations
     word = annotations.get("reason", "")
     if agent.reason is not None or annotations.get("status") != agent.status or word not in set(Reason):

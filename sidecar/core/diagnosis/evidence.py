@@ -97,7 +97,7 @@ class ServiceEvidence:
 
 @dataclass(frozen=True, slots=True)
 class AgentAttempt:
-    """An attempt of the agent to ask the metadata service, as its status page tells it."""
+    """An attempt of the agent to ask the metadata service, as it remembers it."""
 
     at: str
     """UTC, RFC 3339."""
@@ -130,7 +130,7 @@ class AgentEvidence:
     samples: Mapping[str, float] = field(default_factory=dict)
     """Its metrics, by name with labels as the exposition format writes them."""
     attempts: Sequence[AgentAttempt] = ()
-    """Newest first."""
+    """The last ones, newest first; none if they are not known."""
 
     @property
     def annotates(self) -> bool:
