@@ -22,7 +22,7 @@ def misbehaviour() -> list[Reply]:
 async def everything_said(agent: AgentProcess) -> str:
     """The log, and every answer of both listeners."""
     replies = [await agent.get(path) for path in PATHS]
-    replies += [await agent.admin(path) for path in ("/metrics", "/livez", "/readyz")]
+    replies += [await agent.admin(path) for path in ("/metrics", "/livez", "/readyz", "/attempts")]
     answers = [f"{dict(reply.headers)}{reply.text}" for reply in replies]
     return "\n".join([agent.program.log, agent.program.output, *answers])
 
