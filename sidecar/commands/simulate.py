@@ -1,12 +1,15 @@
 """``simulate``: a metadata service to try things on."""
 
-import argparse
 import asyncio
 import json
 import logging
 import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
+from sidecar.commands.arguments import Parser
+from sidecar.errors import ExitCode, ListenError, UsageError
 from sidecar.simulator import (
     DOCUMENTS,
     FAULTS,
@@ -22,6 +25,8 @@ from sidecar.simulator import (
 )
 from sidecar.stopping import Stopping
 
+__all__ = ["main", "parser"]
+
 _EPILOGUE = """\
 While it runs, the control listener changes what it says:
   curl -X PUT --data unavailable http://127.0.0.1:16981/fault
@@ -31,15 +36,10 @@ While it runs, the control listener changes what it says:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line of ``simulate``."""
-    result = argparse.ArgumentParser(
-        prog="azure-lb-metadata simulate",
-        description="Runs a simulator of the Azure metadata service. It never talks to Azure.",
-        epilog=_EPILOGUE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    description = "Runs a simulator of the Azure metadata service. It never talks to Azure."
+    result = Parser("simulate", description=description, epilog=_EPILOGUE)
     result.add_argument(
         "--listen",
         type=_address,
@@ -71,22 +71,21 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def main(arguments: list[str]) -> int:
-    """Runs the command; 0 when it is told to end, 1 when it cannot listen, 2 for bad arguments."""
-    try:
-        options = parser().parse_args(arguments)
-    except SystemExit as end:  # argparse has printed what is to be said
-        return end.code if isinstance(end.code, int) else 2
+def main(arguments: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        UsageError: an argument or the scenario is wrong.
+        ListenError: it cannot listen where it is told to.
+    """
+    options = parser().parse_args(arguments)
     if options.list:
         _print_list(as_json=options.output == "json")
-        return 0
-    try:
-        scenario = _scenario(options)
-    except (ScenarioError, OSError, UnicodeDecodeError) as error:
-        print(f"azure-lb-metadata simulate: {options.scenario}: {_reason(error)}", file=sys.stderr)
-        return 2
+        return ExitCode.DONE
+    simulator = Simulator(_scenario(options))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
-    return asyncio.run(_run(Simulator(scenario), options.listen, options.control_listen))
+    asyncio.run(_run(simulator, options.listen, options.control_listen))
+    return ExitCode.DONE
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -94,15 +93,22 @@ def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:16980")
+        raise ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:16980")
     if ":" in bare and bare == host:
-        raise argparse.ArgumentTypeError(f"{text!r}: write an IPv6 address in brackets, such as [::1]:16980")
+        raise ArgumentTypeError(f"{text!r}: write an IPv6 address in brackets, such as [::1]:16980")
     return bare, int(port)
 
 
-def _scenario(options: argparse.Namespace) -> Scenario:
-    """The scenario of the file, changed by the other arguments."""
-    scenario = load_scenario(options.scenario) if options.scenario else parse_scenario("")
+def _scenario(options: Namespace) -> Scenario:
+    """The scenario of the file, changed by the other arguments.
+
+    Raises:
+        UsageError: the file cannot be read, or is no scenario.
+    """
+    try:
+        scenario = load_scenario(options.scenario) if options.scenario else parse_scenario("")
+    except (ScenarioError, OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{options.scenario}: {_reason(error)}") from error
     changes: dict[str, object] = {}
     if options.document:
         changes["document"] = DocumentSettings(name=options.document)
@@ -128,7 +134,7 @@ def _print_list(*, as_json: bool) -> None:
             print(f"  {name:<24} {summary}")
 
 
-async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str, int]) -> int:
+async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str, int]) -> None:
     stopping = Stopping()
     try:
         with stopping.on_signals():
@@ -139,6 +145,4 @@ async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str
                 print(f"control:          {serving.control_url}/", flush=True)
                 await stopping.requested.wait()
     except OSError as error:
-        print(f"azure-lb-metadata simulate: cannot listen: {_reason(error)}", file=sys.stderr)
-        return 1
-    return 0
+        raise ListenError(f"cannot listen: {_reason(error)}") from error

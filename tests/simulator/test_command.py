@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.commands.simulate import main
+from sidecar import cli
 from sidecar.simulator import DOCUMENTS, FAULTS
 
-PROGRAM = "import sys; from sidecar.commands.simulate import main; sys.exit(main(sys.argv[1:]))"
 CHECKOUT = Path(__file__).resolve().parents[2]
 FREE = ("--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0")
 
@@ -24,7 +23,7 @@ FREE = ("--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0")
 def _running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """The command with both URLs it printed."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [sys.executable, "-m", "sidecar", "simulate", *arguments],
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -82,7 +81,7 @@ def test_taken_port() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         ended = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *FREE[2:], "--listen", f"127.0.0.1:{port}"],
+            [sys.executable, "-m", "sidecar", "simulate", *FREE[2:], "--listen", f"127.0.0.1:{port}"],
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
@@ -106,7 +105,7 @@ def test_wrong_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str], text
     path = tmp_path / "scenario.yaml"
     path.write_text(text)
 
-    code = main(["--scenario", str(path)])
+    code = cli.run(["simulate", "--scenario", str(path)])
 
     printed = capsys.readouterr().err
     assert code == 2
@@ -116,7 +115,7 @@ def test_wrong_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str], text
 
 def test_missing_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     """A scenario that is not there is said so."""
-    assert main(["--scenario", "nowhere.yaml"]) == 2
+    assert cli.run(["simulate", "--scenario", "nowhere.yaml"]) == 2
     assert "nowhere.yaml: No such file or directory" in capsys.readouterr().err
 
 
@@ -134,15 +133,15 @@ def test_missing_scenario(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_wrong_arguments(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     """Wrong arguments bring the exit code 2 and the name of the argument."""
-    assert main(arguments) == 2
+    assert cli.run(["simulate", *arguments]) == 2
     assert arguments[0] in capsys.readouterr().err
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     """Documents and faults are listed with one line each, in text and as JSON."""
-    assert main(["--list"]) == 0
+    assert cli.run(["simulate", "--list"]) == 0
     text = capsys.readouterr().out
-    assert main(["--list", "-o", "json"]) == 0
+    assert cli.run(["simulate", "--list", "-o", "json"]) == 0
     listed = json.loads(capsys.readouterr().out)
 
     assert set(listed["documents"]) == set(DOCUMENTS)
@@ -152,7 +151,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     """Help shows the defaults, which are loopback, and ends with 0."""
-    assert main(["--help"]) == 0
+    assert cli.run(["simulate", "--help"]) == 0
     printed = capsys.readouterr().out
     assert "127.0.0.1:16980" in printed
     assert "127.0.0.1:16981" in printed
