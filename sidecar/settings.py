@@ -4,7 +4,7 @@ import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -124,6 +124,8 @@ class Settings(BaseSettings):
         frozen=True,
         use_attribute_docstrings=True,
     )
+    from_environment: ClassVar[bool] = True
+    """Whether variables are read; else only what is given counts."""
 
     upstream: Annotated[str, AfterValidator(_upstream)] = "imds"
     """Where the document comes from: `imds`, or the URL of a node agent (implies --no-annotations)."""
@@ -231,6 +233,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags come before our variables, and those before the common ones."""
         del dotenv_settings, file_secret_settings
+        if not cls.from_environment:
+            return (init_settings,)
         common = {name: os.environ.get(variable) for name, variable in FALLBACK_VARIABLES.items()}
         given = {name: value for name, value in common.items() if value}
         return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=given)

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from sidecar.agent import Agent, Listening
 from sidecar.api.listen import bind
@@ -114,18 +113,7 @@ async def _end(task: asyncio.Future[None]) -> None:
 class _DemoSettings(Settings):
     """The settings without the environment, which may be meant for an agent of a real node."""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is given here."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
+    from_environment = False
 
 
 def _settings(parsed: Namespace, *, imds_endpoint: str) -> Settings:
