@@ -1,4 +1,4 @@
-"""Bytes that cannot be trusted become a document, or are malformed."""
+"""Bytes that cannot be trusted become a document, whatever is odd about them, or are malformed."""
 
 import json
 from typing import Any
@@ -8,21 +8,8 @@ from hypothesis import given, strategies as st
 
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.parsing import MalformedError, ParsedDocument, parse_canonical, parse_response
-from sidecar.errors import Error
 from tests.core.examples import documents, wire_inbound, wire_public
-from tests.support.faults import Origin, Promise, fault, outage
-
-LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
-FULL: dict[str, Any] = {
-    "publicIpAddresses": [wire_public()],
-    "inboundRules": [wire_inbound()],
-    "outboundRules": [wire_public()],
-}
-
-
-def parse(**lists: Any) -> ParsedDocument:
-    """Parse an answer with these lists."""
-    return parse_response(json.dumps({"loadbalancer": lists}).encode())
+from tests.core.parsing import FULL, LISTS, parse
 
 
 def inbound_rule(**members: Any) -> dict[str, Any]:
@@ -31,11 +18,6 @@ def inbound_rule(**members: Any) -> dict[str, Any]:
     assert parsed.dropped == ()
     (rule,) = parsed.document.wire()["inboundRules"]
     return dict(rule)
-
-
-def causes(parsed: ParsedDocument) -> list[tuple[str, str]]:
-    """List and cause of every dropped entry."""
-    return [(dropped.list_name, dropped.cause) for dropped in parsed.dropped]
 
 
 # What is tolerated
@@ -141,285 +123,6 @@ def test_empty_object_is_an_empty_document() -> None:
     assert parse_canonical(b"{}") == ParsedDocument(EMPTY)
 
 
-# What is dropped
-
-WRONG_ADDRESSES: list[Any] = [
-    ...,
-    None,
-    "",
-    "20.1.2",
-    "20.1.2.3/32",
-    "[20.1.2.3]",
-    "node.example",
-    "::ffff:20.1.2.3",
-    "[::ffff:20.1.2.3]",
-    "fe80::1%eth0",
-    "[fe80::1%1]",
-    "\u0662\u0660.1.2.3",
-    335610371,
-    True,
-    ["20.1.2.3"],
-    {},
-]
-WRONG_PROTOCOLS: list[Any] = [
-    ...,
-    None,
-    "",
-    " tcp",
-    "tcp\n",
-    "tcp/udp",
-    "*",
-    "abcdefgh123456789",
-    "ic\u212ap",
-    "\u212a",
-    "\u0130cmp",
-    "\uff54\uff43\uff50",
-    "tcp\u0000",
-    6,
-    True,
-    ["tcp"],
-]
-WRONG_PORTS: list[Any] = [
-    ...,
-    None,
-    -1,
-    65536,
-    10**4000,
-    80.5,
-    1e300,
-    -80.0,
-    True,
-    False,
-    "",
-    " 80",
-    "80\n",
-    "+80",
-    "-1",
-    "80.0",
-    "8_0",
-    "0x50",
-    "65536",
-    "99999",
-    "000080",
-    "http",
-    "\u0668\u0660",
-    "\u00b2",
-    [80],
-    {"port": 80},
-]
-
-
-def _wrong_members() -> list[Any]:
-    members = {
-        "frontendIpAddress": WRONG_ADDRESSES,
-        "privateIpAddress": WRONG_ADDRESSES,
-        "protocol": WRONG_PROTOCOLS,
-        "frontendPort": WRONG_PORTS,
-        "backendPort": WRONG_PORTS,
-    }
-    return [
-        pytest.param(member, value, id=f"{member}-{'missing' if value is ... else ascii(value)[:20]}")
-        for member, values in members.items()
-        for value in values
-    ]
-
-
-@fault(
-    Origin.SERVICE,
-    "Some entries of a document are wrong",
-    Promise(
-        served="All others.",
-        annotated="All others.",
-        logged="`entries-dropped` once per new document; `dropped_entries_total{list,cause}`.",
-        recovery="With the first document in which the entry is right.",
-    ),
-)
-@pytest.mark.parametrize(("member", "value"), _wrong_members())
-def test_wrong_member_drops_the_rule_alone(member: str, value: object) -> None:
-    """An inbound rule with a wrong member is left out under that member's name; its neighbours stay."""
-    good = [wire_inbound(), wire_inbound(frontendPort=80)]
-    parsed = parse(inboundRules=[good[0], wire_inbound(**{member: value}), good[1]])
-    assert parsed.document == parse(inboundRules=good).document
-    assert causes(parsed) == [("inboundRules", member)]
-
-
-@pytest.mark.parametrize("name", ["publicIpAddresses", "outboundRules"])
-@pytest.mark.parametrize("member", ["frontendIpAddress", "privateIpAddress"])
-@pytest.mark.parametrize("value", WRONG_ADDRESSES, ids=ascii)
-def test_wrong_address_drops_the_pair_alone(name: str, member: str, value: object) -> None:
-    """The same holds for public IP addresses and outbound rules."""
-    parsed = parse(**{name: [wire_public(**{member: value}), wire_public()]})
-    assert parsed.document == parse(**{name: [wire_public()]}).document
-    assert causes(parsed) == [(name, member)]
-
-
-@pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("value", [None, "20.1.2.3", 1, True, [], [wire_public()]])
-def test_entry_that_is_no_object_is_dropped(name: str, value: object) -> None:
-    """An entry of another JSON type is left out under the cause `entry`."""
-    parsed = parse(**{name: [value, *FULL[name]]})
-    assert parsed.document == parse(**{name: FULL[name]}).document
-    assert causes(parsed) == [(name, "entry")]
-
-
-def test_the_first_wrong_member_is_the_cause() -> None:
-    """An entry that is wrong in many ways is dropped once."""
-    parsed = parse(inboundRules=[{}, wire_inbound()], outboundRules=[{}, wire_public()])
-    assert causes(parsed) == [("inboundRules", "frontendIpAddress"), ("outboundRules", "frontendIpAddress")]
-
-
-@pytest.mark.parametrize("text", ["\x1b[31m\r\nforged", "\u202e", "\u00e9" * 500, "x" * 1_048_576])
-def test_what_is_shown_of_a_dropped_entry_is_safe_to_print(text: str) -> None:
-    """Of a dropped entry, at most 200 printable ASCII characters are kept."""
-    (dropped,) = parse(publicIpAddresses=[wire_public(frontendIpAddress=text), wire_public()]).dropped
-    assert dropped.shown.startswith("{'frontendIpAddress': '")
-    assert dropped.shown.isascii()
-    assert dropped.shown.isprintable()
-    assert len(dropped.shown) <= 200
-
-
-def test_number_of_most_digits_is_shown_without_an_error() -> None:
-    """A number at the limit of what Python prints is dropped like any other wrong port."""
-    for number in ("9" * 4300, "-" + "9" * 4300, "[" * 100 + "9" * 4300 + "]" * 100):
-        entry = json.dumps(wire_inbound(frontendPort="?")).replace('"?"', number)
-        body = '{"loadbalancer":{"inboundRules":[' + entry + "," + json.dumps(wire_inbound()) + "]}}"
-        assert causes(parse_response(body.encode())) == [("inboundRules", "frontendPort")]
-
-
-def test_infinite_port_is_dropped() -> None:
-    """A number beyond every float is no whole number."""
-    entry = json.dumps(wire_inbound(backendPort="?")).replace('"?"', "1e999")
-    body = '{"loadbalancer":{"inboundRules":[' + entry + "," + json.dumps(wire_inbound()) + "]}}"
-    assert causes(parse_response(body.encode())) == [("inboundRules", "backendPort")]
-
-
-# What is malformed
-
-NOT_JSON = {
-    "nothing": b"",
-    "white space": b" \r\n",
-    "byte order mark alone": b"\xef\xbb\xbf",
-    "cut short": json.dumps({"loadbalancer": FULL}).encode()[:-1],
-    "trailing garbage": b'{"loadbalancer":{}} x',
-    "two documents": b'{"loadbalancer":{}}{"loadbalancer":{}}',
-    "trailing comma": b'{"loadbalancer":{},}',
-    "single quotes": b"{'loadbalancer':{}}",
-    "HTML": b"<!DOCTYPE html><html></html>",
-    "XML": b'<?xml version="1.0" encoding="utf-8"?><Error><Code>400</Code></Error>',
-    "plain text": b"Too many requests",
-    "NaN": b'{"loadbalancer":{},"x":NaN}',
-    "Infinity": b'{"loadbalancer":{},"x":Infinity}',
-    "minus Infinity": b'{"loadbalancer":{},"x":-Infinity}',
-    "too many digits": b'{"loadbalancer":{},"x":' + b"9" * 4301 + b"}",
-    "a million digits": b'{"loadbalancer":{},"x":' + b"9" * 1_000_000 + b"}",
-    "depth of 100000": b'{"loadbalancer":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "objects 100000 deep": b'{"loadbalancer":' * 100_000 + b"{}" + b"}" * 100_000,
-    "open brackets": b"[" * 100_000,
-    "not UTF-8": b'{"loadbalancer":{},"x":"\xff"}',
-    "Latin-1": '{"loadbalancer":{},"x":"\u00e9"}'.encode("latin-1"),
-    "UTF-16": '{"loadbalancer":{}}'.encode("utf-16"),
-    "UTF-8 surrogate": b'{"loadbalancer":{},"x":"\xed\xa0\x80"}',
-    "lone surrogate": b'{"loadbalancer":{},"x":"\\ud800"}',
-    "surrogates in wrong order": b'{"loadbalancer":{},"x":"\\udc00\\ud800"}',
-    "NUL": b"\x00",
-    "NUL in a string": b'{"loadbalancer":{},"x":"\x00"}',
-}
-
-
-@fault(Origin.SERVICE, "JSON of hostile depth or numbers of hostile length", outage("malformed"))
-@pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in NOT_JSON.items()])
-def test_what_is_not_json_is_malformed(body: bytes) -> None:
-    """Bytes that are not one JSON text in UTF-8 are malformed, however large or deep."""
-    for parse_bytes in (parse_response, parse_canonical):
-        with pytest.raises(MalformedError, match=r"^the body is (empty|not JSON)") as caught:
-            parse_bytes(body)
-        assert len(str(caught.value)) < 200
-
-
-@pytest.mark.parametrize("value", ["null", "true", "1", '"x"', "[]", '[{"loadbalancer":{}}]'])
-def test_root_that_is_no_object_is_malformed(value: str) -> None:
-    """An answer that is JSON of another type is malformed, not empty."""
-    for parse_bytes in (parse_response, parse_canonical):
-        with pytest.raises(MalformedError, match=r"not an? (JSON )?object"):
-            parse_bytes(value.encode())
-
-
-@pytest.mark.parametrize(
-    "body", ["{}", '{"error":"No load balancer metadata is found."}', '{"LoadBalancer":{}}']
-)
-def test_object_without_the_outer_key_is_malformed(body: str) -> None:
-    """An answer without `loadbalancer` is malformed: nothing in it says that there is none."""
-    with pytest.raises(MalformedError, match="'loadbalancer' is not an object"):
-        parse_response(body.encode())
-
-
-@pytest.mark.parametrize("value", ["null", "true", "0", '""', "[]"])
-def test_outer_key_of_another_type_is_malformed(value: str) -> None:
-    """A `loadbalancer` that is not an object is malformed."""
-    with pytest.raises(MalformedError, match="'loadbalancer' is not an object"):
-        parse_response(b'{"loadbalancer":' + value.encode() + b"}")
-
-
-@pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("value", [{}, "", "x", 0, 1.5, False, {"0": wire_inbound()}])
-def test_list_of_another_type_is_malformed(name: str, value: object) -> None:
-    """A list that is an object, text, a number or a boolean makes the answer malformed, not empty."""
-    with pytest.raises(MalformedError, match=f"'{name}' is not a list"):
-        parse(**{**FULL, name: value})
-
-
-@pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("entries", [[{}], [None], [[], "x", 1], [wire_inbound(frontendIpAddress="?")]])
-def test_list_without_a_usable_entry_is_malformed(name: str, entries: list[object]) -> None:
-    """A list sent with entries of which none is usable is malformed: it is not known to be empty."""
-    with pytest.raises(MalformedError, match=f"no entry of '{name}' is usable, for example"):
-        parse(**{**FULL, name: entries})
-
-
-def test_malformed_text_is_one_printable_line() -> None:
-    """The error of a hostile document is one short line of ASCII that a log can take."""
-    with pytest.raises(MalformedError) as caught:
-        parse(publicIpAddresses=["\x1b[2J\n\u202e" * 1000])
-    assert isinstance(caught.value, Error)
-    assert str(caught.value).isascii()
-    assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 300
-
-
-def test_megabyte_strings_do_no_harm() -> None:
-    """Strings of 1 MiB in every place drop their entry or are ignored, and nothing else happens."""
-    long = "1" * 1_048_576
-    parsed = parse(
-        inboundRules=[wire_inbound(**{name: long}) for name in wire_inbound()] + [wire_inbound(note=long)],
-        publicIpAddresses=[wire_public(**{long: long})],
-        **{long: long},
-    )
-    assert parsed.document == parse(inboundRules=[wire_inbound()], publicIpAddresses=[wire_public()]).document
-    assert causes(parsed) == [("inboundRules", name) for name in wire_inbound()]
-
-
-def test_deepest_json_that_is_read_can_be_dropped() -> None:
-    """An entry as deep as JSON is read at all is dropped like any other."""
-    deep = "[" * 195 + "]" * 195
-    body = '{"loadbalancer":{"publicIpAddresses":[' + deep + "," + json.dumps(wire_public()) + "]}}"
-    assert causes(parse_response(body.encode())) == [("publicIpAddresses", "entry")]
-
-
-@pytest.mark.parametrize("name", LISTS)
-def test_most_entries(name: str) -> None:
-    """Of a list 10,000 entries are looked at; the others are one dropped entry with their number."""
-    right = wire_inbound() if name == "inboundRules" else wire_public()
-    wrong: list[object] = [0] * 9_999
-    parsed = parse(**{name: [*wrong, right, right, right]})
-    assert parsed.document.entries == 1
-    assert causes(parsed) == [(name, "entry")] * 9_999 + [(name, "too-many")]
-    rest = parsed.dropped[-1]
-    assert (rest.count, rest.shown) == (2, ascii(right))
-    assert causes(parse(**{name: [*wrong, right]})) == [(name, "entry")] * 9_999
-    with pytest.raises(MalformedError, match="no entry"):
-        parse(**{name: [*wrong, 0, right]})
-
-
 # For any input
 
 json_values = st.recursive(
@@ -427,6 +130,7 @@ json_values = st.recursive(
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
     max_leaves=8,
 )
+
 entries = st.fixed_dictionaries(
     {},
     optional={
@@ -437,6 +141,7 @@ entries = st.fixed_dictionaries(
         "backendPort": st.integers(min_value=-1, max_value=65536) | json_values,
     },
 )
+
 lists = st.lists(entries | json_values, max_size=4) | json_values
 bodies = st.fixed_dictionaries({}, optional=dict.fromkeys(LISTS, lists))
 

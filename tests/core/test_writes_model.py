@@ -13,9 +13,10 @@ from sidecar.core.document import Document
 from sidecar.core.outcome import NONE, Failure, Outcome
 from sidecar.core.state import State, observe, take_up
 from tests.core.examples import FULL, answer, at, failure, failures, few_documents, public
-from tests.core.writing import LAYOUT, MANAGER, POLICY, SCHEDULE, Writer, key
+from tests.core.writing import LAYOUT, MANAGER, SCHEDULE, Writer, key
 from tests.support.fake_node import FakeNode
 from tests.support.faults import Origin, Promise, fault
+from tests.support.states import POLICY
 
 STATUS = {"status", "reason"}
 SPLAY, STALE_AFTER, RESYNC, HEARTBEAT = 30, 300, 900, 3600

@@ -7,29 +7,20 @@ import pytest
 
 from sidecar.core.annotations import Layout
 from sidecar.core.document import EMPTY, Document
-from sidecar.core.outcome import NONE, Outcome, Reason
-from sidecar.core.state import State, observe, take_up
+from sidecar.core.outcome import NONE, Reason
+from sidecar.core.state import State, take_up
 from sidecar.core.writes import Read, Wait, Write
-from tests.core.examples import FULL, answer, at, failure, outbound, public
-from tests.core.writing import POLICY, SCHEDULE, Writer, key
+from tests.core.examples import FULL, answer, at, failure
+from tests.core.observing import state_after
+from tests.core.writing import ELSEWHERE, MOVED, SCHEDULE, Writer, key
 from tests.support.fake_node import FakeNode
-
-MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
-ELSEWHERE = replace(FULL, public_ip_addresses=(public("20.9.9.9"),))
-
-
-def after(*outcomes: tuple[float, Outcome], state: State | None = None) -> State:
-    """The state after these outcomes at these times."""
-    state = state or State(started=at(0))
-    for seconds, outcome in outcomes:
-        state = observe(state, outcome, at(seconds), POLICY)
-    return state
+from tests.support.states import POLICY
 
 
 def left_by_an_earlier_run(document: Document = FULL, layout: Layout = SCHEDULE.layout) -> FakeNode:
     """A Node that a run wrote at 0, of an answer of that time."""
     writer = Writer(replace(SCHEDULE, layout=layout))
-    writer.turn(after((0, answer(document))), 0)
+    writer.turn(state_after((0, answer(document))), 0)
     return writer.node
 
 
@@ -54,7 +45,7 @@ def status(writer: Writer) -> tuple[str | None, str | None]:
 def test_stale_is_written_after_stale_after_and_a_random_part(patience: float, stale_at: float) -> None:
     """Annotations turn stale between one and two stale-after, and then within the splay."""
     schedule = replace(SCHEDULE, patience=patience)
-    state = after((0, answer(FULL)), (10, failure(Reason.THROTTLED)))
+    state = state_after((0, answer(FULL)), (10, failure(Reason.THROTTLED)))
     writer = Writer(schedule)
     assert writer.turn(state, 20) == stale_at
     assert writer.turn(state, stale_at - 1) == stale_at
@@ -68,34 +59,34 @@ def test_stale_is_written_after_stale_after_and_a_random_part(patience: float, s
 def test_short_outage_is_not_written() -> None:
     """An outage that ends before its time leaves the Node alone."""
     writer = Writer()
-    writer.turn(after((0, answer(FULL))), 0)
-    writer.run(after((0, answer(FULL)), (10, failure())), 10, 440)
-    writer.turn(after((0, answer(FULL)), (440, answer(FULL))), 440)
+    writer.turn(state_after((0, answer(FULL))), 0)
+    writer.run(state_after((0, answer(FULL)), (10, failure())), 10, 440)
+    writer.turn(state_after((0, answer(FULL)), (440, answer(FULL))), 440)
     assert writer.times == [0]
 
 
 def test_stale_and_its_end_are_a_write_each_at_long_intervals() -> None:
     """Writes that change the status alone are two stale-after apart; other writes do not wait for that."""
     writer = Writer()
-    writer.run(after((0, answer(FULL))), 0, 500)
+    writer.run(state_after((0, answer(FULL))), 0, 500)
     assert writer.times == [0, 465]
-    back = after((0, answer(FULL)), (500, answer(FULL)))
+    back = state_after((0, answer(FULL)), (500, answer(FULL)))
     assert writer.turn(back, 500) == 950
     assert writer.turn(replace(back, observed=at(990)), 990) == 1065
     writer.turn(replace(back, observed=at(1065)), 1065)
     assert writer.times == [0, 465, 1065]
-    assert writer.turn(after((0, answer(FULL)), (1080, answer(MOVED))), 1080) == 1095
+    assert writer.turn(state_after((0, answer(FULL)), (1080, answer(MOVED))), 1080) == 1095
 
 
 def test_change_takes_the_status_along() -> None:
     """A change of the document that comes while the status waits is written in its own time, with it."""
     writer = Writer()
-    writer.run(after((0, answer(FULL))), 0, 500)
+    writer.run(state_after((0, answer(FULL))), 0, 500)
     assert status(writer) == ("stale", "unreachable")
-    writer.turn(after((0, answer(FULL)), (500, answer(ELSEWHERE))), 500)
+    writer.turn(state_after((0, answer(FULL)), (500, answer(ELSEWHERE))), 500)
     assert writer.times == [0, 465, 500]
     assert status(writer) == ("ok", None)
-    writer.run(after((0, answer(FULL)), (500, answer(ELSEWHERE))), 501, 2000)
+    writer.run(state_after((0, answer(FULL)), (500, answer(ELSEWHERE))), 501, 2000)
     assert writer.times == [0, 465, 500, 1065], "which is two stale-after since the status alone was written"
 
 
@@ -104,7 +95,7 @@ def test_changing_reasons_are_damped() -> None:
     writer = Writer()
     reasons = [Reason.THROTTLED, Reason.UNAVAILABLE, Reason.UNREACHABLE]
     for index, seconds in enumerate(range(0, 7200, 100)):
-        state = after((0, answer(FULL)), (10, failure(reasons[index % 3])))
+        state = state_after((0, answer(FULL)), (10, failure(reasons[index % 3])))
         writer.run(state, seconds, seconds + 100)
     gaps = [later - sooner for sooner, later in pairwise(writer.times[1:])]
     assert len(gaps) > 5
@@ -117,7 +108,7 @@ def test_foreign_key_does_not_undo_the_damping() -> None:
     writer.node.annotate(key("omitted"), "forged=1")
     reasons = [Reason.THROTTLED, Reason.UNAVAILABLE]
     for index, seconds in enumerate(range(0, 7200, 100)):
-        state = after((0, answer(FULL)), (10, failure(reasons[index % 2])))
+        state = state_after((0, answer(FULL)), (10, failure(reasons[index % 2])))
         writer.run(state, seconds, seconds + 100)
     assert 5 < len(writer.times) <= 1 + 7200 / 600
     assert writer.value("omitted") == "forged=1"
@@ -131,9 +122,9 @@ def test_restart_during_an_outage_rewrites_nothing_at_first() -> None:
     node = left_by_an_earlier_run()
     writer, state = restarted(node, 100)
     assert SCHEDULE.desired(state, writer.ledger.live or {}, at(549)) is None
-    writer.run(after((110, failure(Reason.UNAVAILABLE)), state=state), 110, 549)
+    writer.run(state_after((110, failure(Reason.UNAVAILABLE)), state=state), 110, 549)
     assert (writer.writes, node.version, status(writer)) == ([], 2, ("ok", None))
-    writer.run(after((110, failure(Reason.UNAVAILABLE)), state=state), 549, 600)
+    writer.run(state_after((110, failure(Reason.UNAVAILABLE)), state=state), 549, 600)
     assert writer.times == [565], "and a part of the splay: this is no write of a start any more"
     assert writer.writes[0].changed == {"status", "reason"}
     assert status(writer) == ("stale", "unavailable")
@@ -143,14 +134,14 @@ def test_restart_that_gets_the_same_answer_writes_nothing() -> None:
     """The first answer of the same revision leaves the Node as it is, times and history included."""
     node = left_by_an_earlier_run()
     writer, state = restarted(node, 100)
-    writer.run(after((101, answer(FULL)), state=state), 101, 500)
+    writer.run(state_after((101, answer(FULL)), state=state), 101, 500)
     assert (writer.writes, node.version) == ([], 2)
 
 
 def test_restart_that_gets_another_answer_writes_it_at_once() -> None:
     """The first answer of another revision is this process's first write, and tells what changed."""
     writer, state = restarted(left_by_an_earlier_run(), 100)
-    writer.turn(after((101, answer(MOVED)), state=state), 101)
+    writer.turn(state_after((101, answer(MOVED)), state=state), 101)
     assert writer.times == [101]
     assert writer.value("last-changes") == "2026-01-02T03:05:46Z -outbound 52.1.1.1 +outbound 52.2.2.2"
 
@@ -158,9 +149,9 @@ def test_restart_that_gets_another_answer_writes_it_at_once() -> None:
 def test_restart_after_stale_was_written_writes_ok_at_once() -> None:
     """A process that finds `stale` and has an answer says so with its first write."""
     earlier = Writer()
-    earlier.run(after((0, answer(FULL))), 0, 500)
+    earlier.run(state_after((0, answer(FULL))), 0, 500)
     writer, state = restarted(earlier.node, 510)
-    writer.turn(after((511, answer(FULL)), state=state), 511)
+    writer.turn(state_after((511, answer(FULL)), state=state), 511)
     assert writer.times == [511]
     assert status(writer) == ("ok", None)
 
@@ -171,7 +162,7 @@ def test_summary_found_is_not_rewritten() -> None:
     node = left_by_an_earlier_run(layout=layout)
     writer, state = restarted(node, 100, layout)
     assert state.document is None
-    writer.run(after((101, answer(FULL)), state=state), 101, 500)
+    writer.run(state_after((101, answer(FULL)), state=state), 101, 500)
     assert (writer.writes, node.version) == ([], 2)
 
 
@@ -181,7 +172,7 @@ def test_summary_found_is_not_rewritten() -> None:
 def test_new_node_without_answers_is_called_starting() -> None:
     """A Node that nothing is known of says why after stale-after, and nothing else."""
     writer = Writer()
-    state = after((10, failure(Reason.REJECTED)))
+    state = state_after((10, failure(Reason.REJECTED)))
     assert writer.turn(state, 10) == 300
     writer.run(state, 10, 1000)
     assert writer.times == [300]
@@ -213,8 +204,8 @@ def test_first_document_after_starting_waits_its_turn() -> None:
     """The document that ends `starting` is a second write: a public IP at once, all else in the splay."""
     for document, when in ((FULL, 400), (replace(FULL, public_ip_addresses=()), 415)):
         writer = Writer()
-        writer.run(after((10, failure())), 10, 400)
-        state = after((400, answer(document)))
+        writer.run(state_after((10, failure())), 10, 400)
+        state = state_after((400, answer(document)))
         writer.run(state, 400, 500)
         assert writer.times == [300, when]
         assert writer.node.annotations == SCHEDULE.desired(state, {}, at(400))
@@ -227,7 +218,7 @@ def test_no_metadata_is_written_with_its_empty_document() -> None:
     """After three answers "none" on a new Node the first write says so."""
     writer = Writer()
     for count, seconds in enumerate((0, 10, 20), start=1):
-        state = after(*[(10 * index, NONE) for index in range(count)])
+        state = state_after(*[(10 * index, NONE) for index in range(count)])
         writer.turn(state, seconds)
         assert len(writer.writes) == (count == 3)
     assert status(writer) == ("no-metadata", "no-metadata")
@@ -237,7 +228,7 @@ def test_no_metadata_is_written_with_its_empty_document() -> None:
 def test_outage_after_no_metadata_is_stale() -> None:
     """Where "none" was the last answer, an outage turns the annotations stale like any other."""
     writer = Writer()
-    state = after((0, NONE), (10, NONE), (20, NONE), (30, failure(Reason.UNAVAILABLE)))
+    state = state_after((0, NONE), (10, NONE), (20, NONE), (30, failure(Reason.UNAVAILABLE)))
     writer.run(state, 30, 1000)
     assert writer.times == [30, 485]
     assert status(writer) == ("stale", "unavailable")
@@ -246,8 +237,8 @@ def test_outage_after_no_metadata_is_stale() -> None:
 def test_decisions_do_not_touch_the_ledger_they_are_given() -> None:
     """A decision is a function: asked twice it answers the same, and what it was given stays as it was."""
     writer = Writer()
-    writer.turn(after((0, answer(FULL))), 0)
-    ledger, wanted = writer.ledger, SCHEDULE.desired(after((0, answer(MOVED))), {}, at(100))
+    writer.turn(state_after((0, answer(FULL))), 0)
+    ledger, wanted = writer.ledger, SCHEDULE.desired(state_after((0, answer(MOVED))), {}, at(100))
     for now in (at(100).mono, at(950).mono):
         first = SCHEDULE.decide(ledger, wanted, now=now, fraction=0.5)
         assert SCHEDULE.decide(ledger, wanted, now=now, fraction=0.5) == first

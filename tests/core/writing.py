@@ -1,16 +1,18 @@
 """A Node that is written to as a schedule says, in no time: what the tests of writing watch."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sidecar.core.annotations import Layout, differing, found
-from sidecar.core.state import Found, Policy, State
+from sidecar.core.changes import Change
+from sidecar.core.document import Document
+from sidecar.core.state import Found, State
 from sidecar.core.writes import Ledger, Read, Schedule, Wait, Write
-from tests.core.examples import at
+from tests.core.examples import FULL, at, inbound, outbound, public, utc
 from tests.support.fake_node import FakeNode
+from tests.support.states import POLICY
 
 LAYOUT = Layout()
-POLICY = Policy(stale_after=300, absent_after=300)
 SCHEDULE = Schedule(
     layout=LAYOUT,
     policy=POLICY,
@@ -22,6 +24,14 @@ SCHEDULE = Schedule(
 """The default settings, with annotations that turn stale 450 s after the last answer."""
 
 MANAGER = "azure-lb-metadata"
+
+MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
+GROWN = replace(FULL, inbound_rules=(*FULL.inbound_rules, inbound("20.20.20.20", port=80)))
+ELSEWHERE = replace(FULL, public_ip_addresses=(public("20.9.9.9"),))
+BOTH = replace(FULL, public_ip_addresses=(public("20.1.2.3"), public("20.9.9.9")))
+BARE = replace(FULL, public_ip_addresses=())
+
+CHANGE = Change(at=utc(-60), items=("~rules",))
 
 
 def key(name: str) -> str:
@@ -98,3 +108,29 @@ class Writer:
     def value(self, name: str) -> str | None:
         """One annotation of the Node."""
         return self.node.annotations.get(key(name))
+
+
+def ok(document: Document = FULL, *, seconds: float = 0, started: float = 0) -> State:
+    """A state with an answer of `seconds` after the start of the test."""
+    return State(
+        started=at(started), document=document, observed=at(seconds), changed_at=utc(0), changes=(CHANGE,)
+    )
+
+
+def written(document: Document = FULL, **fractions: float) -> Writer:
+    """A writer that has read and written at 0."""
+    writer = Writer(fraction=lambda: fractions.get("fraction", 0.5))
+    writer.turn(ok(document), 0)
+    assert writer.times == [0]
+    return writer
+
+
+def answered(writer: Writer, document: Document = FULL, *, start: int, end: int, step: int = 5) -> None:
+    """Let the service give the same answer every few seconds."""
+    for seconds in range(start, end, step):
+        writer.turn(ok(document, seconds=seconds), seconds)
+
+
+def said(writer: Writer) -> dict[str, str]:
+    """What stands on the Node, but for `observed-at`."""
+    return {name: value for name, value in writer.node.annotations.items() if name != key("observed-at")}

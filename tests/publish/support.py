@@ -25,7 +25,6 @@ __all__ = [
     "driven",
     "failed",
     "in_virtual_time",
-    "logged",
     "loop_clock",
     "now",
     "unavailable",
@@ -133,11 +132,6 @@ def count(agent: Agent, publisher: str, result: str) -> float:
     """How many turns of a publisher came to this."""
     labels = {"publisher": publisher, "result": result}
     return agent.runtime.metrics.registry.get_sample_value("azure_lb_metadata_publishes_total", labels) or 0
-
-
-def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
-    """The fields of every log line of an event."""
-    return [getattr(record, "fields", {}) for record in caplog.records if record.getMessage() == event]
 
 
 def failed(text: str = "no space left", *, retry_after: float | None = None) -> PublishError:

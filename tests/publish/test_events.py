@@ -13,7 +13,8 @@ from sidecar.publish.events import EventPublisher, event_name
 from sidecar.publish.frame import Frame
 from tests.core.examples import FULL
 from tests.publish.publishing import MOVED, NODE
-from tests.publish.support import Agent, answer, count, driven, in_virtual_time, logged, unavailable
+from tests.publish.support import Agent, answer, count, driven, in_virtual_time, unavailable
+from tests.support.records import logged
 
 pytestmark = in_virtual_time
 

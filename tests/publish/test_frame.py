@@ -16,10 +16,10 @@ from tests.publish.support import (
     driven,
     failed,
     in_virtual_time,
-    logged,
     now,
     unavailable,
 )
+from tests.support.records import logged
 from tests.support.states import EPOCH
 
 pytestmark = in_virtual_time

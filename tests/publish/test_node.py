@@ -9,8 +9,9 @@ from sidecar.core.annotations import Layout
 from sidecar.core.state import Source
 from tests.core.examples import FULL
 from tests.publish.publishing import ELSEWHERE, LAYOUT, MOVED, NODE, Publishing, left_by_an_earlier_run
-from tests.publish.support import answer, driven, in_virtual_time, logged, unavailable
+from tests.publish.support import answer, driven, in_virtual_time, unavailable
 from tests.support.fake_nodes import unavailable as trouble
+from tests.support.records import logged
 
 pytestmark = in_virtual_time
 

@@ -1,4 +1,4 @@
-"""Clients of the metadata service, for every test."""
+"""Clients of the metadata service and of node agents, for every test."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -8,9 +8,14 @@ import pytest
 from sidecar import clock
 from sidecar.simulator import Serving
 from sidecar.sources.imds import IMDSSource
+from sidecar.sources.upstream import UpstreamSource
+from tests.api.support import NODE
 
 NewSource = Callable[..., IMDSSource]
 """Makes a client of an endpoint; its time-out is long unless told."""
+
+NewUpstream = Callable[..., UpstreamSource]
+"""Makes a client of an agent; its time-out is long unless told."""
 
 
 @pytest.fixture
@@ -30,3 +35,18 @@ async def new_source() -> AsyncIterator[NewSource]:
 async def source(service: Serving, new_source: NewSource) -> IMDSSource:
     """A client of the simulator."""
     return new_source(service.url)
+
+
+@pytest.fixture
+async def new_upstream() -> AsyncIterator[NewUpstream]:
+    """Makes clients, which are closed after the test."""
+    async with AsyncExitStack() as stack:
+
+        def make(
+            url: str, *, node_name: str | None = NODE, wait: int = 30, timeout: float = 20.0
+        ) -> UpstreamSource:
+            source = UpstreamSource(url=url, node_name=node_name, wait=wait, timeout=timeout, clock=clock.now)
+            stack.push_async_callback(source.close)
+            return source
+
+        yield make

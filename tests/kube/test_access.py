@@ -1,7 +1,7 @@
 """Where the client finds the API server and its credentials, and how it keeps them fresh."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,25 +9,11 @@ import pytest
 from sidecar.errors import ExitCode
 from sidecar.kube import CredentialsError, KubeConfigError, UnauthorizedError, connect
 from sidecar.metrics import Metrics
-from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
+from tests.kube.asking import NODE, status_reply
+from tests.support.fake_apiserver import FakeApiServer
 from tests.support.faults import Origin, also_shows, api_failure, fault
 
-NODE = "aks-nodepool1-vmss000000"
-UNAUTHORIZED = Reply(status=401, body=json.dumps(status_object(401, "Unauthorized")).encode())
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    """A fake API server with one Node."""
-    async with fake_api_server() as server:
-        server.add_node(NODE)
-        yield server
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    """Fresh counters."""
-    return Metrics()
+UNAUTHORIZED = status_reply(401, "Unauthorized")
 
 
 @pytest.fixture

@@ -1,0 +1,146 @@
+"""When a list that the answers lack goes, and what counts at once."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.core.document import EMPTY, LISTS, Document
+from sidecar.core.outcome import NONE, Answer, Reason, Status
+from tests.core.examples import FULL, answer, at, document, failure, inbound, outbound, public, utc
+from tests.core.observing import judged, state_after
+from tests.support.faults import Origin, Promise, fault
+
+
+def without(name: str) -> Answer:
+    """The answer that has the full document but for one list."""
+    return answer(replace(FULL, **{name: ()}))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_missing_list_stays_until_the_rule_is_met(name: str) -> None:
+    """A list that the answers lack stays published until three of them span absent-after."""
+    gone = without(name)
+    early = state_after((0, answer(FULL)), (10, gone), (20, gone), (30, gone), (309, gone))
+    assert (early.document, early.changes) == (FULL, ())
+    late = state_after((310, gone), state=early)
+    assert late.document == gone.document
+    assert late.changed_at == utc(310)
+    assert late.absences == {}
+
+
+def test_two_answers_are_too_few_however_late() -> None:
+    """Time alone does not withdraw: the third answer does."""
+    gone = without("outbound_rules")
+    state = state_after((0, answer(FULL)), (10, gone), (10_000, gone))
+    assert state.document == FULL
+    assert state_after((10_001, gone), state=state).document == gone.document
+
+
+def test_time_counts_from_the_first_answer_without_the_list() -> None:
+    """The span begins with the first answer that lacked the list, not with the last that had it."""
+    gone = without("inbound_rules")
+    state = state_after((0, answer(FULL)), (250, gone), (300, gone), (400, gone), (549, gone))
+    assert state.document == FULL
+    assert state_after((550, gone), state=state).document == gone.document
+
+
+def test_list_that_comes_back_starts_anew() -> None:
+    """One answer with the list ends its absence; the next absence counts from its own beginning."""
+    gone = without("public_ip_addresses")
+    state = state_after(
+        (0, answer(FULL)), (10, gone), (100, gone), (200, answer(FULL)), (320, gone), (330, gone)
+    )
+    assert state_after((340, gone), state=state).document == FULL
+    assert state_after((340, gone), (620, gone), state=state).document == gone.document
+
+
+def test_errors_neither_count_nor_reset() -> None:
+    """Failures between the answers do not count as answers without the list and do not restart the span."""
+    gone = without("outbound_rules")
+    few = state_after((0, answer(FULL)), (10, gone), (20, failure()), (30, failure()), (500, gone))
+    assert few.document == FULL
+    enough = state_after((510, failure(Reason.MALFORMED)), (520, gone), state=few)
+    assert enough.document == gone.document
+
+
+def test_errors_alone_remove_nothing() -> None:
+    """A million seconds of every kind of failure leave the document as it was."""
+    steps = [(1000.0 * number, failure(reason)) for number, reason in enumerate(Reason, start=1)]
+    state = state_after((0, answer(FULL)), *steps, (1_000_000, failure()))
+    assert (state.document, state.observed, state.changes) == (FULL, at(0), ())
+
+
+def test_lists_are_withdrawn_one_by_one() -> None:
+    """Each list has its own absence: one is withdrawn while another, missing later, stays."""
+    only_inbound = answer(document(inbound=inbound("20.20.20.20")))
+    state = state_after(
+        (0, answer(FULL)), (10, without("outbound_rules")), (200, only_inbound), (310, only_inbound)
+    )
+    assert state.document == replace(FULL, outbound_rules=())
+    assert state_after((500, only_inbound), state=state).document == only_inbound.document
+
+
+def test_none_withdraws_everything_by_the_same_rule() -> None:
+    """The answer "there is none" lacks every list: it removes data as late as any answer."""
+    state = state_after((0, answer(FULL)), (10, NONE), (20, NONE), (309, NONE))
+    assert state.document == FULL
+    assert judged(state, 309) == (Status.OK, None)
+    state = state_after((310, NONE), state=state)
+    assert state.document == EMPTY
+    assert judged(state, 310) == (Status.NO_METADATA, Reason.NO_METADATA)
+
+
+def test_flap_changes_nothing() -> None:
+    """Data, a while of "none", and the same data again: no change, the same values, the same history."""
+    before = state_after((0, answer(FULL)))
+    after = state_after(*((10.0 * step, NONE) for step in range(1, 20)), (200, answer(FULL)), state=before)
+    assert replace(after, attempts=before.attempts) == replace(
+        before, answer=after.answer, answered=at(200), observed=at(200)
+    )
+    assert after.document is before.document
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        replace(FULL, outbound_rules=(*FULL.outbound_rules, outbound("52.2.2.2"))),
+        replace(FULL, outbound_rules=(outbound("52.2.2.2"),)),
+        replace(FULL, public_ip_addresses=(public("20.1.2.4"),)),
+        replace(FULL, inbound_rules=(inbound("20.20.20.20", port=80),)),
+    ],
+)
+def test_gained_and_replaced_entries_count_at_once(after: Document) -> None:
+    """A list that grew or was replaced is published with the very answer that says so."""
+    state = state_after((0, answer(FULL)), (10, answer(after)))
+    assert (state.document, state.changed_at) == (after, utc(10))
+
+
+@fault(
+    Origin.SERVICE,
+    "A list shrinks but keeps entries",
+    Promise(
+        served="The shorter list with that very answer.",
+        annotated="Within the splay; `last-changes` tells what went.",
+        logged="`document-changed` with what went; `revision_changes_total`.",
+        recovery="Nothing to recover from: it is believed.",
+    ),
+)
+def test_shrunk_list_counts_at_once() -> None:
+    """A list that lost entries but kept one is believed at once."""
+    two = replace(FULL, outbound_rules=(*FULL.outbound_rules, outbound("52.2.2.2")))
+    assert state_after((0, answer(two)), (10, answer(FULL))).document == FULL
+
+
+def test_list_that_was_never_there_is_not_absent() -> None:
+    """Only published lists can be missing: one that never had entries has no absence."""
+    only_outbound = answer(document(out=outbound("52.1.1.1")))
+    assert state_after((0, only_outbound), (10, only_outbound)).absences == {}
+
+
+def test_withheld_list_and_changed_list_go_together() -> None:
+    """An answer that replaces one list and lacks another changes the one and keeps the other."""
+    moved = document(public=public("20.1.2.4"), inbound=inbound("20.20.20.20"))
+    state = state_after((0, answer(FULL)), (10, answer(moved)))
+    assert state.document == replace(FULL, public_ip_addresses=moved.public_ip_addresses)
+    assert state.answer == answer(moved)
+    assert [change.items for change in state.changes] == [("-public 20.1.2.3", "+public 20.1.2.4")]
