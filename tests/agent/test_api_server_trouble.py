@@ -8,10 +8,11 @@ import pytest
 
 from sidecar.simulator import Serving
 from tests.agent.support import annotating, has, until_annotated
-from tests.support.agent import AgentProcess, until
+from tests.support.agent import AgentProcess
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import MERGE_PATCH, ApiError, Cluster, Identity
 from tests.support.faults import Origin, also_shows, api_failure, fault
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.apiserver
 

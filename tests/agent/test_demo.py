@@ -17,9 +17,10 @@ from sidecar.core.listen import parse_listen
 from sidecar.errors import ListenError
 from sidecar.simulator import Serving
 from tests.agent.support import PUBLIC_IP
-from tests.support.agent import Program, flags, program_running, until
 from tests.support.cluster import Cluster, Identity
 from tests.support.nodes import NodeMetadata
+from tests.support.program import Program, flags, program_running
+from tests.support.waiting import until
 
 START_S = 5.0
 """How long a demo may take until it answers."""

@@ -10,8 +10,9 @@ from sidecar.agent import Agent
 from sidecar.runtime import Runtime
 from sidecar.settings import Settings as AgentSettings
 from sidecar.simulator import Serving
-from tests.support.agent import SCALED, flags, program_running
+from tests.support.agent import SCALED
 from tests.support.faults import Origin, Promise, fault
+from tests.support.program import flags, program_running
 
 
 class BrokenError(Exception):

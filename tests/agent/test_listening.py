@@ -9,8 +9,9 @@ from aiohttp import ClientError, ClientSession, UnixConnector
 
 from sidecar.simulator import Serving
 from tests.agent.support import PUBLIC_IP, ok, taken_port
-from tests.support.agent import SCALED, AgentProcess, Settings, agent_running, flags, program_running
+from tests.support.agent import SCALED, AgentProcess, agent_running
 from tests.support.faults import Origin, Promise, also_shows, fault
+from tests.support.program import Settings, flags, program_running
 
 
 @fault(

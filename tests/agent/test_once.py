@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.simulator import Serving
 from tests.agent.support import FAULTS
-from tests.support.agent import flags, program_running
+from tests.support.program import flags, program_running
 
 
 async def test_once(service: Serving, tmp_path: Path) -> None:

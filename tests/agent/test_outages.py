@@ -7,8 +7,10 @@ import pytest
 
 from sidecar.simulator import Serving
 from tests.agent.support import FAULTS, PUBLIC_IP, age, ok, stale
-from tests.support.agent import AgentProcess, Settings, agent_running, until
+from tests.support.agent import AgentProcess, agent_running
 from tests.support.faults import WITHDRAWN, Origin, Promise, fault, outage
+from tests.support.program import Settings
+from tests.support.waiting import until
 
 
 @fault(Origin.SERVICE, "It answers 503", outage("unavailable"), cases=("unavailable-unavailable",))

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from sidecar.simulator import Serving
 from tests.agent.support import PUBLIC_IP
-from tests.support.agent import NOWHERE, AgentProcess, agent_running
+from tests.support.agent import AgentProcess, agent_running
 from tests.support.faults import Origin, Promise, also_shows, fault
+from tests.support.program import NOWHERE
 
 
 async def test_serves(agent: AgentProcess) -> None:

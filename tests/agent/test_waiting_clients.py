@@ -5,7 +5,8 @@ import signal
 from functools import partial
 
 from tests.agent.support import PUBLIC_IP
-from tests.support.agent import AgentProcess, until
+from tests.support.agent import AgentProcess
+from tests.support.waiting import until
 
 
 async def test_stop(agent: AgentProcess) -> None:

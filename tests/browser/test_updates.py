@@ -9,7 +9,7 @@ from sidecar.core.outcome import NONE
 from tests.api.support import API
 from tests.browser.chromium import tab_of
 from tests.browser.scenes import THREE_RULES, Scene, scene_named, served
-from tests.support.agent import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

@@ -17,7 +17,7 @@ from tests.chaos.rules import Rules
 from tests.chaos.storm import Chaos, Report
 from tests.chaos.worlds import fake_world, real_world
 from tests.faults.disk import own_disk
-from tests.support.agent import PYTHON
+from tests.support.program import PYTHON
 
 DEFAULT_S = 60.0
 

@@ -14,7 +14,7 @@ import aiohttp
 
 from tests.chaos.rules import Document, Durations, Rules, parsed
 from tests.chaos.worlds import World
-from tests.support.agent import Program, flags, program_running
+from tests.support.program import Program, flags, program_running
 
 __all__ = ["DURATIONS", "Agents", "Place"]
 

@@ -12,9 +12,9 @@ from sidecar.simulator import DocumentSettings, Serving, Simulator, parse_scenar
 from tests.agent.support import annotating
 from tests.chart.helm import RELEASE, render
 from tests.chart.policy import ADMISSION, ENFORCED_WITHIN_S
-from tests.support.agent import until
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import AGENT_RULES, MERGE_PATCH, RBAC, ApiError, Cluster, Identity, cluster_of
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.chart, pytest.mark.asyncio(loop_scope="module")]
 

@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.core.addresses import parse_address
 from tests.api.support import NODE, api_running
-from tests.support.agent import Program, program_running
+from tests.support.program import Program, program_running
 from tests.support.states import answer, body, none_accepted, pair, restored, snapshot_after, snapshot_of
 
 DATA = answer(body(public=[pair("20.1.2.3"), pair("20.9.9.9", "10.240.0.5")], outbound=[pair("52.1.1.1")]))

@@ -10,7 +10,7 @@ import pytest
 from sidecar.core.state import Snapshot, State
 from sidecar.simulator import Serving
 from tests.api.support import API, NODE, api_running
-from tests.support.agent import Program, program_running, until
+from tests.support.program import Program, program_running
 from tests.support.states import (
     EPOCH,
     answer,
@@ -22,6 +22,7 @@ from tests.support.states import (
     snapshot_of,
     unreachable,
 )
+from tests.support.waiting import until
 
 WITHOUT_PUBLIC_IP = answer(body(outbound=[pair("52.1.1.1")]))
 WITH_PUBLIC_IP = answer(body(public=[pair("20.1.2.3")], outbound=[pair("52.1.1.1")]))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agent import Program, program_running, until
+from tests.support.program import Program, program_running
+from tests.support.waiting import until
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.docs.pages import CHECKOUT
 from tests.examples.containers import stand_in
-from tests.support.agent import NOWHERE
+from tests.support.program import NOWHERE
 
 __all__ = ["ENDPOINT", "Example", "environment", "examples", "matches", "said"]
 

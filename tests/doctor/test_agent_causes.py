@@ -10,8 +10,9 @@ import pytest
 
 from sidecar.simulator import Serving
 from tests.doctor.support import Doctor
-from tests.support.agent import AgentProcess, agent_running, until
+from tests.support.agent import AgentProcess, agent_running
 from tests.support.raw_server import raw_server, response
+from tests.support.waiting import until
 
 NewAgent = Callable[..., Awaitable[AgentProcess]]
 """Starts an agent on this host, where `doctor` looks for it; takes its settings."""

@@ -11,8 +11,9 @@ import pytest
 from sidecar.simulator import Serving
 from tests.doctor.proxying import NODE, ProxyingServer, proxying_server
 from tests.doctor.support import Doctor, Report
-from tests.support.agent import AgentProcess, agent_running, until
+from tests.support.agent import AgentProcess, agent_running
 from tests.support.fake_apiserver import Reply, status_object
+from tests.support.waiting import until
 
 NewAgent = Callable[..., Awaitable[AgentProcess]]
 """Starts an agent; takes its settings."""

@@ -8,10 +8,10 @@ import pytest
 from sidecar.core.annotations import Layout
 from tests.chart.policy import PREFIX, agent_held
 from tests.doctor.support import Doctor
-from tests.support.agent import until
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import RBAC, Cluster, Identity, NodeMetadata
 from tests.support.fleet import Fleet, ago, document, published
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.apiserver
 

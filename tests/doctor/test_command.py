@@ -12,8 +12,8 @@ import pytest
 from sidecar.commands.doctoring.surroundings import Place, look_around
 from sidecar.simulator import Serving
 from tests.doctor.test_bundle import files_in
-from tests.support.agent import CHECKOUT, clean_environment
 from tests.support.commands import run_here
+from tests.support.program import CHECKOUT, clean_environment
 
 ARGUMENTS = Namespace(direct=False, upstream=None, node=None, seen_from=[])
 

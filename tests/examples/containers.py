@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from tests.examples.support import EXAMPLES, NODE
-from tests.support.agent import CHECKOUT
+from tests.support.program import CHECKOUT
 
 __all__ = ["AGENT_URL", "HOST_IP", "Container", "PodOnDisk", "pod_of", "stand_in"]
 

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.agent import CHECKOUT, until
+from tests.support.program import CHECKOUT
 from tests.support.requirements import leave_out
 from tests.support.states import body, pair
+from tests.support.waiting import until
 
 __all__ = [
     "EXAMPLES",

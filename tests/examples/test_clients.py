@@ -13,7 +13,8 @@ import pytest
 
 from sidecar.simulator import Serving
 from tests.examples.support import EXAMPLES, NODE, Running, document, program_or_skip, running, said_by
-from tests.support.agent import AgentProcess, agent_running, until
+from tests.support.agent import AgentProcess, agent_running
+from tests.support.waiting import until
 
 CLIENTS = EXAMPLES / "clients"
 LANGUAGES = ("sh", "py", "go")

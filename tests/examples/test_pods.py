@@ -8,8 +8,9 @@ import pytest
 from sidecar.simulator import Serving
 from tests.examples.containers import HOST_IP, Container, PodOnDisk, pod_of, stand_in
 from tests.examples.support import Running, document, running, said_by
-from tests.support.agent import AgentProcess, until
+from tests.support.agent import AgentProcess
 from tests.support.states import inbound
+from tests.support.waiting import until
 
 PORT = 41932
 

@@ -12,8 +12,9 @@ import yaml
 
 from tests.examples.containers import AGENT_URL, stand_in
 from tests.examples.support import EXAMPLES, NODE, said_by
-from tests.support.agent import CHECKOUT, AgentProcess
+from tests.support.agent import AgentProcess
 from tests.support.cluster import Cluster
+from tests.support.program import CHECKOUT
 
 kubernetes_validate: Any = pytest.importorskip("kubernetes_validate")
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.simulator import Serving
-from tests.support.agent import AgentProcess, Settings, agent_with, until
+from tests.support.agent import AgentProcess, agent_with
 from tests.support.fake_apiserver import FakeApiServer
+from tests.support.program import Settings
+from tests.support.waiting import until
 
 __all__ = ["NODE", "PREFIX", "Surroundings", "prepared"]
 

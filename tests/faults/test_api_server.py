@@ -12,10 +12,11 @@ from sidecar.kube import NoAnswerError, connect
 from sidecar.metrics import Metrics
 from tests.agent.support import PUBLIC_IP, has
 from tests.faults.support import NODE, PREFIX, Surroundings
-from tests.support.agent import AgentProcess, until
+from tests.support.agent import AgentProcess
 from tests.support.fake_apiserver import FakeApiServer, Reply, status_object
 from tests.support.faults import Origin, also_shows, api_failure, fault
 from tests.support.raw_server import raw_server, response
+from tests.support.waiting import until
 
 PUBLISHES = "azure_lb_metadata_publishes_total"
 

@@ -10,8 +10,10 @@ import pytest
 from tests.agent.support import ok
 from tests.faults.disk import filled
 from tests.faults.support import Surroundings, prepared
-from tests.support.agent import CHECKOUT, agent_with, until
+from tests.support.agent import agent_with
 from tests.support.faults import also_shows
+from tests.support.program import CHECKOUT
+from tests.support.waiting import until
 
 OWN_DISK = """
 import os, pathlib

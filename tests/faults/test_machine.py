@@ -21,8 +21,9 @@ from sidecar.runtime import Runtime
 from sidecar.settings import Settings as AgentSettings
 from tests.agent.support import PUBLIC_IP, age, has, lasting, ok, stale
 from tests.faults.support import NODE, Surroundings, prepared
-from tests.support.agent import AgentProcess, Reply, agent_with, until
+from tests.support.agent import AgentProcess, Reply, agent_with
 from tests.support.faults import Origin, Promise, also_shows, fault
+from tests.support.waiting import until
 
 SUSPENDED_S = 2.0
 """Five times stale-after, as an hour is many times the usual one."""

@@ -8,9 +8,11 @@ import pytest
 from sidecar.simulator import FAULTS
 from tests.agent.support import PUBLIC_IP, has, lasting, ok
 from tests.faults.support import Surroundings, prepared
-from tests.support.agent import Settings, agent_with, until
+from tests.support.agent import agent_with
 from tests.support.faults import Origin, Promise, fault, outage
+from tests.support.program import Settings
 from tests.support.raw_server import raw_server, response
+from tests.support.waiting import until
 
 ANSWERS: dict[str, list[str]] = {
     "not-ready": ["not-currently-available", "not-found"],

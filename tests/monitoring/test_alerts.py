@@ -15,8 +15,8 @@ from sidecar.simulator import DocumentSettings, Serving
 from tests.monitoring.prometheus import Alert, alert_rules, promtool
 from tests.monitoring.rule_tests import Phase, rule_test
 from tests.monitoring.worlds import NODES, World, world_of
-from tests.support.agent import until
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.chart]
 

@@ -14,8 +14,8 @@ from tests.monitoring import dashboard, metrics_page
 from tests.monitoring.dashboard import PANELS, filled
 from tests.monitoring.prometheus import QueryError
 from tests.monitoring.worlds import NODES, World, world_of
-from tests.support.agent import until
 from tests.support.fake_apiserver import fake_api_server
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.chart]
 of_the_module = pytest.mark.asyncio(loop_scope="module")

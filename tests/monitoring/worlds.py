@@ -10,7 +10,9 @@ from aiohttp import web
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from tests.chart.helm import NAMESPACE, RELEASE, Value
 from tests.monitoring.prometheus import Prometheus, alert_rules, running
-from tests.support.agent import AgentProcess, Settings, agent_running, until
+from tests.support.agent import AgentProcess, agent_running
+from tests.support.program import Settings
+from tests.support.waiting import until
 from tests.support.web_server import web_server
 
 __all__ = ["NODES", "SECONDS_FOR_MINUTES", "World", "world_of"]

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.security.hostile import ESCAPES, MARK, hostile_answers, unsafe
-from tests.support.agent import AgentProcess, Program, agent_running, until
+from tests.support.agent import AgentProcess, agent_running
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
+from tests.support.program import Program
 from tests.support.raw_server import Ending, RawServer, raw_server, response
+from tests.support.waiting import until
 
 NODE = "node-1"
 

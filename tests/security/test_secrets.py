@@ -4,8 +4,9 @@ from pathlib import Path
 
 from sidecar.simulator import Serving
 from tests.security.test_output import NODE, until_applied
-from tests.support.agent import AgentProcess, agent_running, until
+from tests.support.agent import AgentProcess, agent_running
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server
+from tests.support.waiting import until
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.c2VjcmV0LW9mLXRoZS1hZ2VudA.c2lnbmF0dXJl"  # noqa: S105 - of no real server
 """In the form of a service account's token."""

@@ -13,8 +13,8 @@ from sidecar.agent import Agent, Listening
 from sidecar.config import load_variables
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from tests.soak.resources import UNDER_WAY, Resources, check_growth, held
-from tests.support.agent import until
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server
+from tests.support.waiting import until
 
 __all__ = ["Served", "soak"]
 
