@@ -5,8 +5,8 @@ from collections.abc import Awaitable
 
 from sidecar.core.outcome import Outcome
 from tests.api.support import API, NODE, api_running
-from tests.support.agent import until
 from tests.support.states import answer, body, pair, snapshot_after
+from tests.support.waiting import until
 
 __all__ = ["CHANGED", "DATA", "FIRST", "GOOD", "SECOND", "good_body", "header", "held", "url_of"]
 
