@@ -12,7 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.chaos.rules import Document, Durations, Rules, parsed
+from tests.chaos.documents import Document, parsed
+from tests.chaos.rules import Durations, Rules
 from tests.chaos.worlds import World
 from tests.support.program import Program, flags, program_running
 

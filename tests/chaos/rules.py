@@ -5,16 +5,15 @@ what was seen over HTTP and on the Node; what contradicts the rules is a `Violat
 rather than sharp: where a moment cannot be known from outside, either order is allowed.
 """
 
-import hashlib
-import ipaddress
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Document", "Durations", "Rules", "Violation", "parsed"]
+from tests.chaos.documents import EMPTY, LISTS, Document, parsed, revision
 
-LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
+__all__ = ["Durations", "Rules", "Violation"]
+
 REASONS = {
     "no-metadata",
     "not-ready",
@@ -31,11 +30,6 @@ LATE_WRITE_S = 12.0
 
 UNSEEN_S = 1.0
 """What happened is seen from outside at most so much later."""
-
-Document = Mapping[str, frozenset[tuple[tuple[str, object], ...]]]
-"""By list the set of entries, each in one spelling."""
-
-EMPTY: Document = dict.fromkeys(LISTS, frozenset())
 
 
 class Violation(Exception):  # noqa: N818 - the word of the domain
@@ -162,7 +156,7 @@ class Rules:
         self.run.served = True
         self._check_words(reply, document)
         self._check_time(reply["status"], headers)
-        _require(reply["revision"] == _revision(reply["loadbalancer"]), "the revision is another document's")
+        _require(reply["revision"] == revision(reply["loadbalancer"]), "the revision is another document's")
         self._check_known(document, "served")
         for name in LISTS:
             if document[name]:
@@ -265,7 +259,7 @@ class Rules:
         wire = json.loads(annotations["loadbalancer"])
         document = parsed(wire)
         _require(
-            annotations.get("revision") == _revision(wire), "the annotated revision is another document's"
+            annotations.get("revision") == revision(wire), "the annotated revision is another document's"
         )
         self._check_known(document, "annotated")
         addresses = {str(dict(entry)["frontendIpAddress"]) for entry in document["publicIpAddresses"]}
@@ -286,29 +280,6 @@ class Rules:
     def put_right(self) -> None:
         """The annotations are as they should be again."""
         self.tampered = False
-
-
-def parsed(wire: Mapping[str, Any]) -> Document:
-    """A document in one spelling, from the wire of the metadata service or of the agent."""
-    return {name: frozenset(_entry(entry) for entry in wire.get(name) or ()) for name in LISTS}
-
-
-def _entry(entry: Mapping[str, Any]) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted((key, _spelt(key, entry[key])) for key in entry if key in _MEMBERS))
-
-
-_MEMBERS = {"frontendIpAddress", "privateIpAddress", "protocol", "frontendPort", "backendPort"}
-
-
-def _spelt(key: str, value: object) -> object:
-    if key.endswith("IpAddress"):
-        return str(ipaddress.ip_address(str(value).strip("[]")))
-    return str(value).lower() if key == "protocol" else int(str(value))
-
-
-def _revision(wire: Mapping[str, Any]) -> str:
-    canonical = json.dumps(wire, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _require(allowed: bool, text: str) -> None:  # noqa: FBT001 - reads like assert

@@ -14,9 +14,10 @@ import aiohttp
 
 from sidecar.simulator import serve
 from tests.chaos.agents import Agents, Place
+from tests.chaos.documents import Document, parsed
 from tests.chaos.machine import Machine
 from tests.chaos.relay import relaying
-from tests.chaos.rules import Document, Rules, Violation, parsed
+from tests.chaos.rules import Rules, Violation
 from tests.chaos.worlds import FORGED_REVISION, Switch, Told, World
 
 __all__ = ["Chaos", "Report"]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.rules import EMPTY, Durations, Rules, Violation, parsed
+from tests.chaos.documents import EMPTY, parsed
+from tests.chaos.rules import Durations, Rules, Violation
 
 WIRE: dict[str, Any] = {
     "publicIpAddresses": [{"frontendIpAddress": "192.0.2.4", "privateIpAddress": "10.0.0.4"}],

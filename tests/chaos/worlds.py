@@ -13,7 +13,8 @@ import aiohttp
 from sidecar.simulator import Call, Simulator, parse_scenario
 from sidecar.simulator.strikes import Strike
 from tests.chaos import policy
-from tests.chaos.rules import EMPTY, Rules, parsed
+from tests.chaos.documents import EMPTY, parsed
+from tests.chaos.rules import Rules
 from tests.support.apiserver import api_server_running
 from tests.support.cluster import ApiError, Cluster, Identity, cluster_of
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
