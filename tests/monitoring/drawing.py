@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.monitoring.dashboard import COLUMNS, Panel
+from tests.monitoring.panels import COLUMNS, Panel
 
 __all__ = ["Line", "page"]
 

@@ -20,8 +20,8 @@ from tests.browser import chromium
 from tests.browser.chromium import Look, chromium_running, tab_of
 from tests.browser.pictures import IMAGES
 from tests.monitoring import prometheus
-from tests.monitoring.dashboard import PANELS, Panel, Query, filled
 from tests.monitoring.drawing import Line, page
+from tests.monitoring.panels import PANELS, Panel, Query, filled
 from tests.monitoring.prometheus import Prometheus
 from tests.monitoring.worlds import NODES, SECONDS_FOR_MINUTES, World, world_of
 from tests.support.agent import AgentProcess

@@ -11,7 +11,7 @@ import pytest_asyncio
 from sidecar.simulator import DocumentSettings
 from tests.chart.helm import RELEASE, render
 from tests.monitoring import dashboard, metrics_page
-from tests.monitoring.dashboard import PANELS, filled
+from tests.monitoring.panels import COLUMNS, PANELS, filled
 from tests.monitoring.prometheus import QueryError
 from tests.monitoring.worlds import NODES, World, world_of
 from tests.support.fake_apiserver import fake_api_server
@@ -117,7 +117,7 @@ def test_panels_do_not_overlap() -> None:
         for column in range(panel["gridPos"]["w"])
     ]
     assert len(set(places)) == len(places)
-    assert max(x for x, _ in places) < dashboard.COLUMNS
+    assert max(x for x, _ in places) < COLUMNS
 
 
 def test_every_metric_of_ours_is_shown_or_named() -> None:

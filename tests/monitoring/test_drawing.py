@@ -2,8 +2,8 @@
 
 import re
 
-from tests.monitoring.dashboard import PANELS
 from tests.monitoring.drawing import Line, page
+from tests.monitoring.panels import PANELS
 
 STACKED = next(panel for panel in PANELS if panel.stacked)
 PLAIN = next(panel for panel in PANELS if not panel.stacked)
