@@ -233,14 +233,9 @@ async def may_create(
     cluster: Cluster, identity: Identity, *, namespace: str = "default", verb: str = "create"
 ) -> bool:
     """Whether the API server would let the identity create Events."""
-    attributes = {"group": "events.k8s.io", "resource": "events", "namespace": namespace, "verb": verb}
-    review = await cluster.request(
-        "POST",
-        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-        body={"spec": {"resourceAttributes": attributes}},
-        token=identity.token,
+    return await cluster.may(
+        identity, verb=verb, group="events.k8s.io", resource="events", namespace=namespace
     )
-    return bool(review["status"]["allowed"])
 
 
 async def told(cluster: Cluster, identity: Identity) -> dict[str, dict[str, Any]]:

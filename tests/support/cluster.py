@@ -18,6 +18,7 @@ import aiohttp
 
 from tests.support.apiserver import ApiServer, kubeconfig
 from tests.support.nodes import NodeMetadata, realistic_node
+from tests.support.waiting import until
 
 __all__ = [
     "ApiError",
@@ -162,9 +163,9 @@ class Cluster:
         """Delete the identity's pod at once and wait until its token is no longer accepted (401)."""
         path = f"/api/v1/namespaces/{identity.namespace}/pods/{identity.pod}?gracePeriodSeconds=0"
         await self.request("DELETE", path)
-        async with asyncio.timeout(REVOCATION_DEADLINE_S):
-            while await self._is_known(identity):  # noqa: ASYNC110 - another process's state
-                await asyncio.sleep(0.02)
+        await until(
+            lambda: self._is_known(identity), lambda known: not known, deadline_s=REVOCATION_DEADLINE_S
+        )
 
     async def _is_known(self, identity: Identity) -> bool:
         """Whether the API server accepts the token; it remembers for some seconds that it did."""
@@ -184,12 +185,27 @@ class Cluster:
 
     async def allow(self, identity: Identity) -> None:
         """Bind the identity to its role again and wait until its requests are allowed."""
-        await self._bind(identity.namespace)
+        await self._bind(identity.namespace, identity.service_account)
         await self._wait_for_access(identity, allowed=True)
+
+    async def grant(
+        self,
+        namespace: str,
+        *,
+        service_account: str,
+        rules: tuple[Mapping[str, list[str]], ...] = AGENT_RULES,
+    ) -> None:
+        """Give a service account these rights; role and binding have the name of its namespace."""
+        role = {"metadata": {"name": namespace}, "rules": list(rules)}
+        await self.request("POST", f"{RBAC}/clusterroles", body=role)
+        await self._bind(namespace, service_account)
 
     async def may_patch(self, identity: Identity) -> bool:
         """Whether the API server would let the identity patch its Node."""
-        attributes = {"resource": "nodes", "name": identity.node, "verb": "patch"}
+        return await self.may(identity, verb="patch", resource="nodes", name=identity.node)
+
+    async def may(self, identity: Identity, **attributes: str) -> bool:
+        """Whether the API server would let the identity do this; attributes as of an access review."""
         review = await self.request(
             "POST",
             "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
@@ -223,22 +239,21 @@ class Cluster:
 
     async def _wait_for_access(self, identity: Identity, *, allowed: bool) -> None:
         """The authorizer learns of a binding through a watch, a moment after it is written."""
-        async with asyncio.timeout(ACCESS_DEADLINE_S):
-            while await self.may_patch(identity) is not allowed:  # noqa: ASYNC110 - another process's state
-                await asyncio.sleep(0.02)
+        await until(
+            lambda: self.may_patch(identity), lambda may: may is allowed, deadline_s=ACCESS_DEADLINE_S
+        )
 
     async def _create_service_account(self, name: str, *, rules: tuple[Mapping[str, list[str]], ...]) -> None:
         metadata = {"metadata": {"name": name}}
         await self.request("POST", "/api/v1/namespaces", body=metadata)
         await self.request("POST", f"/api/v1/namespaces/{name}/serviceaccounts", body=metadata)
-        await self.request("POST", f"{RBAC}/clusterroles", body={**metadata, "rules": list(rules)})
-        await self._bind(name)
+        await self.grant(name, service_account=name, rules=rules)
 
-    async def _bind(self, name: str) -> None:
+    async def _bind(self, namespace: str, service_account: str) -> None:
         binding = {
-            "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": name}],
+            "metadata": {"name": namespace},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace},
+            "subjects": [{"kind": "ServiceAccount", "name": service_account, "namespace": namespace}],
         }
         await self.request("POST", f"{RBAC}/clusterrolebindings", body=binding)
 
