@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from tests.support.commands import run_here
+from tests.support.fleet import document
 
-__all__ = ["Doctor", "Report", "dropped_connections", "run_doctor"]
+__all__ = ["KNOWN", "Doctor", "Report", "dropped_connections", "run_doctor"]
+
+KNOWN = document(public=["20.1.2.3"], inbound=[("20.20.20.20", 443)], outbound=["52.1.1.1"])
+"""What the metadata service says where nothing is amiss."""
 
 
 @dataclass(frozen=True)
