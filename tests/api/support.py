@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiohttp import ClientResponse, ClientSession
+from aiohttp import ClientResponse, ClientSession, web
 
 from sidecar.api.application import Application, Configuration
 from sidecar.api.connections import Handler
@@ -20,9 +20,28 @@ from sidecar.latest import Latest
 from sidecar.metrics import Metrics
 from tests.support.states import FakeClock
 
-__all__ = ["API", "NODE", "Reply", "api_running", "exchange", "served", "socket_on"]
+__all__ = [
+    "API",
+    "NODE",
+    "REQUEST",
+    "Connection",
+    "Reply",
+    "answer_ok",
+    "api_running",
+    "ask",
+    "clients",
+    "connected",
+    "ended",
+    "exchange",
+    "refused",
+    "served",
+    "socket_on",
+]
 
 NODE = "aks-pool1-12345678-vmss000000"
+REQUEST = b"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\n\r\n"
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(frozen=True)
@@ -96,6 +115,22 @@ def socket_on(listen: str) -> list[socket.socket]:
     return bind(address, setting="--listen")
 
 
+def clients(api: API) -> float | None:
+    """How many connections are counted."""
+    return api.metrics.registry.get_sample_value("azure_lb_metadata_http_clients")
+
+
+def refused(api: API, cause: str) -> float | None:
+    """How many refusals are counted."""
+    name = "azure_lb_metadata_http_refused_clients_total"
+    return api.metrics.registry.get_sample_value(name, {"cause": cause})
+
+
+async def answer_ok(_: web.BaseRequest) -> web.StreamResponse:
+    """Answer every request."""
+    return web.Response(text="ok")
+
+
 class Get(Protocol):
     """Asks for a target; underscores in names of headers stand for hyphens."""
 
@@ -125,3 +160,30 @@ async def exchange(address: tuple[str, int], request: bytes) -> bytes:
         return await asyncio.wait_for(reader.read(), timeout=10)
     finally:
         writer.close()
+
+
+@asynccontextmanager
+async def connected(address: tuple[str, int]) -> AsyncIterator[Connection]:
+    """A plain connection."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def ask(connection: Connection, request: bytes = REQUEST) -> bytes:
+    """Ask on an open connection, and read the head and the body of the answer."""
+    reader, writer = connection
+    writer.write(request)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout=10)
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return head + await asyncio.wait_for(reader.readexactly(length), timeout=10)
+
+
+async def ended(connection: Connection) -> bytes:
+    """Read until the server closes."""
+    try:
+        return await asyncio.wait_for(connection[0].read(), timeout=10)
+    except ConnectionResetError:
+        return b""

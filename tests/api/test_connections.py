@@ -1,8 +1,7 @@
 """Bounds of connections, and the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from ipaddress import ip_network
 
 import pytest
@@ -10,60 +9,21 @@ from aiohttp import web
 
 from sidecar.api.connections import Limits
 from sidecar.api.serving import serving
-from tests.api.support import API, api_running, exchange, socket_on
-from tests.api.test_listening import answer_ok
-from tests.support import states
+from tests.api.snapshots import DATA
+from tests.api.support import (
+    REQUEST,
+    answer_ok,
+    api_running,
+    ask,
+    clients,
+    connected,
+    ended,
+    exchange,
+    refused,
+    socket_on,
+)
 from tests.support.faults import CLIENTS_ONLY, Origin, also_shows, fault
-
-DATA = states.snapshot_after(states.answer(states.body(public=[states.pair("20.1.2.3")])))
-REQUEST = b"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\n\r\n"
-
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@asynccontextmanager
-async def connected(address: tuple[str, int]) -> AsyncIterator[Connection]:
-    """A plain connection."""
-    reader, writer = await asyncio.open_connection(*address)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-async def ask(connection: Connection, request: bytes = REQUEST) -> bytes:
-    """Ask on an open connection, and read the head and the body of the answer."""
-    reader, writer = connection
-    writer.write(request)
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout=10)
-    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return head + await asyncio.wait_for(reader.readexactly(length), timeout=10)
-
-
-async def ended(connection: Connection) -> bytes:
-    """Read until the server closes."""
-    try:
-        return await asyncio.wait_for(connection[0].read(), timeout=10)
-    except ConnectionResetError:
-        return b""
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that the server does soon."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the server gives no event to wait for
-            await asyncio.sleep(0.005)
-
-
-def clients(api: API) -> float | None:
-    """How many connections are counted."""
-    return api.metrics.registry.get_sample_value("azure_lb_metadata_http_clients")
-
-
-def refused(api: API, cause: str) -> float | None:
-    """How many refusals are counted."""
-    name = "azure_lb_metadata_http_refused_clients_total"
-    return api.metrics.registry.get_sample_value(name, {"cause": cause})
+from tests.support.waiting import until_holds
 
 
 @fault(
@@ -81,7 +41,7 @@ async def test_too_many_clients() -> None:
             answers = [await ask(first), await ask(second)]
             third = await exchange(api.address, REQUEST)
             assert clients(api) == 2
-        await until(lambda: clients(api) == 0)
+        await until_holds(lambda: clients(api) == 0)
         async with connected(api.address) as fourth:
             answers.append(await ask(fourth))
         count = refused(api, "max-clients")
@@ -99,7 +59,7 @@ async def test_far_too_many_clients() -> None:
     async with api_running(DATA, limits=Limits(max_clients=1)) as api, connected(api.address) as inside:
         await ask(inside)
         burst = [await asyncio.open_connection(*api.address) for _ in range(100)]
-        await until(lambda: refused(api, "max-clients") == 100)
+        await until_holds(lambda: refused(api, "max-clients") == 100)
         answer = await ask(inside)
         for _, writer in burst:
             writer.close()
@@ -163,7 +123,7 @@ async def test_header_in_pieces() -> None:
         connected(api.address) as stalled,
     ):
         connection[1].write(REQUEST[:10])
-        await until(lambda: clients(api) == 2)
+        await until_holds(lambda: clients(api) == 2)
         first = await ask(connection, REQUEST[10:])
         stalled[1].write(REQUEST[:10])
         # When this one has timed out, the time of the one before is over too.

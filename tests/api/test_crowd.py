@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 import pytest
 
 from sidecar.api.serving import Limits
-from tests.api.support import API, api_running, exchange
-from tests.api.test_connections import DATA, clients, connected, until
+from tests.api.snapshots import DATA
+from tests.api.support import API, api_running, clients, connected, exchange
+from tests.support.waiting import until_holds
 
 _PLACES = 32
 _CROWD = 10_000
@@ -40,7 +41,7 @@ async def test_ten_thousand_beyond_the_bound_are_refused_while_others_are_served
             refused += sum(await asyncio.gather(*(_refused(api) for _ in range(_AT_ONCE))))
             served += (await api.get("/v1/public-ip")).status == 200
         # What is left are the idle clients and the kept connection of the plain requests.
-        await until(lambda: clients(api) == _PLACES + 1)
+        await until_holds(lambda: clients(api) == _PLACES + 1)
 
     assert refused == _CROWD
     assert served == _CROWD // _AT_ONCE

@@ -1,35 +1,13 @@
-"""What each path answers, in both forms, with and without filters."""
+"""What each path answers, in both forms."""
 
-import json
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from sidecar.api.filters import scope_of
-from sidecar.api.parameters import Scope
+from tests.api.snapshots import DUAL_STACK
 from tests.api.support import NODE, api_running
 from tests.support import states
-
-DUAL_STACK = states.snapshot_after(
-    states.answer(
-        states.body(
-            public=[
-                states.pair("[2603:1020:10:5::34]", "[fd00::10]"),
-                states.pair("20.10.5.34"),
-                states.pair("20.10.5.4", "10.240.0.5"),
-            ],
-            inbound_rules=[
-                states.inbound("[2603:1020::5]", 443, 30443, private="[fd00::10]"),
-                states.inbound("20.20.20.20", 443, 30443),
-                states.inbound("20.20.20.20", 53, 53, protocol="Udp", private="20.20.20.20"),
-                states.inbound("10.240.0.100", 0, 0, protocol="All"),
-            ],
-            outbound=[states.pair("52.2.2.2"), states.pair("52.1.1.1")],
-        )
-    )
-)
-"""IPv6 in brackets, a rule with floating IP, and HA ports on an internal frontend."""
 
 
 @pytest.mark.parametrize(
@@ -96,64 +74,6 @@ async def test_many_rules() -> None:
 
     assert [rule["frontendPort"] for rule in as_json.json] == list(range(1000, 1250))
     assert len(as_text.text.splitlines()) == 250
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        ("/v1/public-ips?family=ipv6", ["2603:1020:10:5::34"]),
-        ("/v1/public-ips?privateIp=10.240.0.5", ["20.10.5.4"]),
-        ("/v1/public-ips?privateIp=%5Bfd00::10%5D", ["2603:1020:10:5::34"]),
-        ("/v1/public-ips?privateIp=10.9.9.9", []),
-        ("/v1/inbound-ips?scope=private", ["10.240.0.100"]),
-        ("/v1/inbound-ips?scope=public&family=ipv4", ["20.20.20.20"]),
-        ("/v1/inbound-ips?protocol=UDP", ["20.20.20.20"]),
-        ("/v1/inbound-ips?backendPort=30443", ["20.20.20.20", "2603:1020::5"]),
-        ("/v1/inbound-ips?frontendPort=443&family=ipv6", ["2603:1020::5"]),
-        ("/v1/inbound-ips?frontendPort=0", ["10.240.0.100"]),
-        ("/v1/egress-ips?family=ipv4", ["20.10.5.4", "20.10.5.34"]),
-        ("/v1/outbound-ips?family=ipv6", []),
-        ("/v1/outbound-ips?privateIp=10.240.0.4", ["52.1.1.1", "52.2.2.2"]),
-    ],
-)
-async def test_filters(target: str, expected: list[str]) -> None:
-    """Filters are ANDed, and those of addresses apply to the frontend."""
-    async with api_running(DUAL_STACK) as api:
-        reply = await api.get(target)
-
-    assert reply.json == expected
-
-
-async def test_filtered_rules() -> None:
-    """Rules are filtered by protocol, port, scope and private address like lists of addresses."""
-    async with api_running(DUAL_STACK) as api:
-        reply = await api.get("/v1/inbound-rules?protocol=tcp&scope=public&privateIp=10.240.0.4&format=text")
-
-    assert reply.text == "tcp 20.20.20.20:443 -> 10.240.0.4:30443\n"
-
-
-@pytest.mark.parametrize(
-    ("address", "scope"),
-    [
-        ("10.0.0.1", Scope.PRIVATE),
-        ("172.31.255.255", Scope.PRIVATE),
-        ("172.32.0.0", Scope.PUBLIC),
-        ("192.168.1.1", Scope.PRIVATE),
-        ("100.64.0.1", Scope.PRIVATE),
-        ("100.128.0.0", Scope.PUBLIC),
-        ("127.0.0.1", Scope.PRIVATE),
-        ("169.254.1.1", Scope.PRIVATE),
-        ("203.0.113.1", Scope.PUBLIC),
-        ("198.18.0.1", Scope.PUBLIC),
-        ("fd00::1", Scope.PRIVATE),
-        ("fe80::1", Scope.PRIVATE),
-        ("::1", Scope.PRIVATE),
-        ("2001:db8::1", Scope.PUBLIC),
-    ],
-)
-def test_scope(address: str, scope: Scope) -> None:
-    """Private are RFC 1918, shared, unique local, loopback and link-local; documentation ranges are not."""
-    assert scope_of(ip_address(address)) is scope
 
 
 async def test_loadbalancer() -> None:
@@ -278,48 +198,3 @@ async def test_egress_basis_before_filters() -> None:
         reply = await api.get("/v1/egress-ips?privateIp=10.240.0.99")
 
     assert reply.json == []
-
-
-async def test_raw() -> None:
-    """The last answer comes byte for byte, spaces and unknown keys included."""
-    body = (
-        b' {"loadbalancer": {"publicIpAddresses": [], "new": 1, "inboundRules": [], "outboundRules": []}}\n'
-    )
-    with_data = states.answer(states.body(public=[states.pair("20.1.2.3")]))
-    async with api_running(states.snapshot_after(with_data, states.answer(body))) as api:
-        raw, guarded = await api.get("/v1/raw"), await api.get("/v1/public-ips")
-
-    assert raw.body == body
-    assert raw.headers["Content-Type"] == "application/json"
-    assert guarded.json == ["20.1.2.3"]
-
-
-async def test_raw_follows_each_answer() -> None:
-    """Bytes that changed without changing the document are served at once."""
-    body = states.body(public=[states.pair("20.1.2.3")])
-    async with api_running(states.snapshot_after(states.answer(body))) as api:
-        before = await api.get("/v1/raw")
-        api.latest.set(states.snapshot_after(states.answer(body), states.answer(body + b"\n")))
-        after = await api.get("/v1/raw")
-
-    assert (before.body, after.body) == (body, body + b"\n")
-
-
-async def test_raw_of_nothing() -> None:
-    """Where the last answer was "none", raw is a 404 that says so, guard or not."""
-    with_data = states.answer(states.body(public=[states.pair("20.1.2.3")]))
-    async with api_running(states.snapshot_after(with_data, states.NONE)) as api:
-        reply = await api.get("/v1/raw")
-
-    assert reply.status == 404
-    assert "no load balancer metadata" in json.loads(reply.body)["detail"]
-
-
-async def test_raw_before_empty_data_are_accepted() -> None:
-    """A first answer that lists nothing can be read raw before it is believed."""
-    async with api_running(states.snapshot_after(states.answer(states.EMPTY_BODY))) as api:
-        raw, listed = await api.get("/v1/raw"), await api.get("/v1/public-ips")
-
-    assert (raw.status, raw.body) == (200, states.EMPTY_BODY)
-    assert "Age" not in raw.headers
-    assert listed.status == 503

@@ -12,11 +12,11 @@ from aiohttp import ClientResponse
 
 from sidecar.api.connections import Limits
 from sidecar.api.events import Pace
-from tests.api.support import API, NODE, api_running, exchange
-from tests.api.test_connections import connected, ended, until
-from tests.api.test_waiting import DATA, MOVED, STARTING, after, with_rules
+from tests.api.snapshots import DATA, MOVED, STARTING, after, with_rules
+from tests.api.support import API, NODE, api_running, connected, ended, exchange
 from tests.support import states
 from tests.support.faults import CLIENTS_ONLY, Origin, fault
+from tests.support.waiting import until_holds
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ async def test_gone_client() -> None:
     async with api_running(DATA) as api:
         async with stream(api), stream(api):
             assert streams(api) == 2
-        await until(lambda: streams(api) == 0)
-        await until(lambda: not api.application._waiting._watched)
+        await until_holds(lambda: streams(api) == 0)
+        await until_holds(lambda: not api.application._waiting._watched)
 
 
 async def test_stop() -> None:
@@ -182,7 +182,7 @@ async def test_slow_reader() -> None:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(client, api.address)
         await loop.sock_sendall(client, b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
-        await until(lambda: streams(api) == 1)
+        await until_holds(lambda: streams(api) == 1)
         async with stream(api) as reader:
             for number, body in enumerate(large[1:], start=1):
                 if streams(api) == 1:
@@ -190,7 +190,7 @@ async def test_slow_reader() -> None:
                 api.latest.set(after(large[0], body))
                 while (await reader.next()).rules < 3000 + number:
                     continue
-            await until(lambda: streams(api) == 1)
+            await until_holds(lambda: streams(api) == 1)
         client.close()
 
 

@@ -19,8 +19,8 @@ from schemathesis.checks import (
 
 from sidecar.api.description import describe
 from sidecar.core.state import Snapshot
+from tests.api.snapshots import DUAL_STACK
 from tests.api.support import NODE, api_running
-from tests.api.test_data import DUAL_STACK
 from tests.support import states
 
 CHECKS = [

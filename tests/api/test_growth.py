@@ -4,8 +4,8 @@ import asyncio
 import gc
 
 from sidecar.api.serving import Limits
-from tests.api.support import API, api_running
-from tests.api.test_connections import DATA, ask, connected
+from tests.api.snapshots import DATA
+from tests.api.support import API, api_running, ask, connected
 
 _ROUND = 3000
 _SPARE = 2000

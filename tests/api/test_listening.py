@@ -5,16 +5,11 @@ import stat
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, UnixConnector, web
+from aiohttp import ClientSession, UnixConnector
 
 from sidecar.api.serving import serving
 from sidecar.errors import ExitCode, ListenError
-from tests.api.support import socket_on
-
-
-async def answer_ok(_: web.BaseRequest) -> web.StreamResponse:
-    """Answer every request."""
-    return web.Response(text="ok")
+from tests.api.support import answer_ok, socket_on
 
 
 async def status_at(url: str) -> int:

@@ -13,8 +13,8 @@ import pytest
 from sidecar.core.changes import Change
 from sidecar.core.outcome import Failure, Reason
 from sidecar.core.state import Snapshot
+from tests.api.snapshots import DUAL_STACK
 from tests.api.support import NODE, api_running
-from tests.api.test_data import DUAL_STACK
 from tests.support import states
 
 VOID = {"meta", "link", "br", "wbr"}

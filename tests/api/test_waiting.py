@@ -1,7 +1,7 @@
 """Long polls: `Prefer: wait`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,29 +14,11 @@ from sidecar.api.negotiation import wait_preference
 from sidecar.api.parameters import Format
 from sidecar.api.waiting import Waiting
 from sidecar.core.outcome import Outcome
-from sidecar.core.state import Snapshot
 from sidecar.metrics import Metrics
-from tests.api.support import API, Reply, api_running
-from tests.api.test_connections import connected, ended, refused, until
+from tests.api.snapshots import DATA, MOVED, STARTING, after, with_rules
+from tests.api.support import API, Reply, api_running, connected, ended, refused
 from tests.support import states
-
-PUBLIC = [states.pair("20.1.2.3")]
-STARTING = states.snapshot_after(states.unreachable())
-
-
-def with_rules(count: int, public: Sequence[dict[str, str]] = PUBLIC) -> bytes:
-    """An answer with so many rules."""
-    rules = [states.inbound("20.20.20.20", port, 30000) for port in range(1, count + 1)]
-    return states.body(public=public, inbound_rules=rules)
-
-
-def after(*bodies: bytes) -> Snapshot:
-    """The snapshot after these answers."""
-    return states.snapshot_after(*[states.answer(body) for body in bodies])
-
-
-DATA = after(with_rules(1))
-MOVED = after(with_rules(1), with_rules(1, [states.pair("20.9.9.9")]))
+from tests.support.waiting import until_holds
 
 
 def waiting(api: API) -> float | None:
@@ -53,7 +35,7 @@ async def waiters(
     headers = {"Prefer": wait, **({} if etag is None else {"If-None-Match": etag}), **headers}
     before = waiting(api) or 0
     tasks = [asyncio.create_task(api.get(target, **headers)) for _ in range(count)]
-    await until(lambda: waiting(api) == before + count)
+    await until_holds(lambda: waiting(api) == before + count)
     try:
         yield tasks
     finally:
@@ -233,8 +215,8 @@ async def test_gone_client() -> None:
                 f"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\nIf-None-Match: {etag}\r\n\r\n"
             )
             writer.write(request.encode())
-            await until(lambda: waiting(api) == 1)
-        await until(lambda: waiting(api) == 0)
+            await until_holds(lambda: waiting(api) == 1)
+        await until_holds(lambda: waiting(api) == 0)
         assert not api.application._waiting._watched
 
 
@@ -284,7 +266,7 @@ async def test_head() -> None:
         async with connected(api.address) as connection:
             head = f"HEAD /v1/public-ip HTTP/1.0\r\nPrefer: wait=60\r\nIf-None-Match: {etag}\r\n\r\n"
             connection[1].write(head.encode())
-            await until(lambda: waiting(api) == 1)
+            await until_holds(lambda: waiting(api) == 1)
             api.latest.set(MOVED)
             reply = await ended(connection)
 
