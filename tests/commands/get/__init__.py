@@ -1,0 +1,1 @@
+"""Tests of `get`, on a host with or without an agent."""

@@ -1,0 +1,1 @@
+"""Tests of `nodes`, against real API servers."""

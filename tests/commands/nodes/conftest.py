@@ -1,0 +1,27 @@
+"""`nodes` with the rights that its documentation names and no more."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands.nodes.support import DAEMON_SETS, NODES, PODS, Run
+from tests.support.cluster import Cluster, Identity, NodeMetadata
+from tests.support.commands import Ended, run
+from tests.support.fleet import Fleet
+
+
+@pytest.fixture
+async def identity(cluster: Cluster, node: NodeMetadata, tmp_path: Path) -> Identity:
+    """Somebody with the rights that `nodes` needs."""
+    rules = (NODES, PODS, DAEMON_SETS)
+    return await cluster.create_identity(node.name, directory=tmp_path / "identity", rules=rules)
+
+
+@pytest.fixture
+def nodes(identity: Identity, fleet: Fleet) -> Run:
+    """The command as that identity, for the nodes of the test."""
+
+    async def of_the_test(*arguments: str) -> Ended:
+        return await run("nodes", f"--selector={fleet.selector}", *arguments, kubeconfig=identity.kubeconfig)
+
+    return of_the_test

@@ -1,0 +1,1 @@
+"""Tests of `prune`, on a cluster that is a fake."""
