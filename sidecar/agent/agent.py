@@ -1,31 +1,27 @@
 """The composition root: builds the parts, owns their tasks, and ends them in stages."""
 
 import asyncio
-import importlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 
 import sidecar
+from sidecar.agent.publishers import cluster_publishers, file_publishers
 from sidecar.api.admin import AdminApplication
 from sidecar.api.application import Application, Configuration
 from sidecar.api.listen import bind
 from sidecar.api.serving import BoundAddress, Limits, serving
 from sidecar.core.addresses import PRIVATE_NETWORKS, IPNetwork
-from sidecar.core.annotations import Layout
-from sidecar.core.events import Herald
 from sidecar.core.listen import ListenAddress
 from sidecar.core.state import Policy, Snapshot, State
 from sidecar.core.upstream import longest_wait
-from sidecar.core.writes import Schedule
 from sidecar.errors import Error, NoDataError, NoneError
 from sidecar.latest import Latest
 from sidecar.logs import log
 from sidecar.poller import Poller
-from sidecar.publish import Publisher, file
-from sidecar.publish.file import FilePublisher
+from sidecar.publish import Publisher
 from sidecar.publish.frame import Frame
 from sidecar.runtime import Runtime
 from sidecar.settings import Settings
@@ -107,7 +103,7 @@ class Agent:
         """
         async with AsyncExitStack() as stack:
             poller = self._poller(await stack.enter_async_context(self._source()))
-            publishers = self._file_publishers(poller)
+            publishers = file_publishers(self._settings, poller.take_up, runtime=self._runtime)
             if self._settings.annotations:
                 # One turn has nothing to compare with: no Event.
                 node, *_ = await stack.enter_async_context(self._cluster_publishers(poller))
@@ -222,7 +218,8 @@ class Agent:
     async def _work(self, poller: Poller) -> None:
         """Run the loops until asked to stop; one that fails ends all."""
         self._running = poller
-        self._files = [self._frame(publisher) for publisher in self._file_publishers(poller)]
+        publishers = file_publishers(self._settings, poller.take_up, runtime=self._runtime)
+        self._files = [self._frame(publisher) for publisher in publishers]
         loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]
         if self._settings.annotations:
             loops.append(self._drive_cluster_publishers(poller))
@@ -254,66 +251,8 @@ class Agent:
             for publisher in publishers:
                 tasks.create_task(self._frame(publisher).run())
 
-    def _file_publishers(self, poller: Poller) -> list[Publisher]:
-        """The file publisher if there is one; what an earlier run wrote is taken up."""
-        settings = self._settings
-        if settings.file is None:
-            return []
-        earlier = file.found(settings.file, node=settings.node_name)
-        if earlier is not None:
-            poller.take_up(earlier)
-        return [
-            FilePublisher(
-                path=settings.file,
-                node=settings.node_name,
-                node_address=settings.node_address,
-                stale_after=settings.stale_after,
-                clock=self._runtime.clock,
-            )
-        ]
-
-    @asynccontextmanager
-    async def _cluster_publishers(self, poller: Poller) -> AsyncIterator[list[Publisher]]:
-        """Connect to the API server; only here is its client imported, beside the running loop.
-
-        The first one annotates the Node.
-        """
-        await asyncio.to_thread(importlib.import_module, "sidecar.publish.node")
-        from sidecar.kube import connect  # noqa: PLC0415 - 10 MiB and a second that other modes save
-        from sidecar.publish.events import EventPublisher  # noqa: PLC0415 - the same
-        from sidecar.publish.node import NodePublisher  # noqa: PLC0415 - the same
-
-        settings = self._settings
-        kubeconfig = None if settings.kubeconfig is None else str(settings.kubeconfig)
-        metrics = self._runtime.metrics
-        async with connect(metrics=metrics, kubeconfig=kubeconfig, context=settings.context) as nodes:
-            node = settings.node_name or ""
-            publishers: list[Publisher] = [
-                NodePublisher(
-                    nodes, node, schedule=self._schedule(), on_found=poller.take_up, runtime=self._runtime
-                )
-            ]
-            if settings.events:
-                herald = Herald(splay=settings.write_splay, fault_after=settings.events_fault_after)
-                publishers.append(EventPublisher(nodes.events(), node, herald=herald, runtime=self._runtime))
-            yield publishers
-
-    def _schedule(self) -> Schedule:
-        settings = self._settings
-        return Schedule(
-            layout=Layout(
-                prefix=settings.annotation_prefix,
-                previous_prefixes=settings.previous_annotation_prefixes,
-                budget=settings.annotation_budget,
-                annotate=settings.annotate,
-                node_address=settings.node_address,
-            ),
-            policy=self._policy,
-            write_splay=settings.write_splay,
-            resync_interval=settings.resync_interval,
-            heartbeat_interval=settings.heartbeat_interval,
-            patience=self._runtime.random(),
-        )
+    def _cluster_publishers(self, poller: Poller) -> AbstractAsyncContextManager[list[Publisher]]:
+        return cluster_publishers(self._settings, poller.take_up, policy=self._policy, runtime=self._runtime)
 
 
 def _waiting_places(max_clients: int) -> int:
