@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from sidecar.core import changes
 from sidecar.core.changes import HISTORY_LENGTH, Change
-from sidecar.core.document import LISTS, Document
+from sidecar.core.document import Document
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason, Status, UpstreamAnswer, word
+from sidecar.core.withdrawal import WITHDRAWAL_ANSWERS, Absence, withhold
 
 __all__ = [
     "Attempt",
@@ -32,9 +32,6 @@ __all__ = [
 
 ATTEMPTS_LENGTH = 10
 """How many attempts an agent remembers."""
-
-WITHDRAWAL_ANSWERS = 3
-"""How many answers in a row must lack a list before it is withdrawn."""
 
 
 class Source(StrEnum):
@@ -69,15 +66,6 @@ class Attempt:
         """What an outcome came to."""
         detail = outcome.detail if isinstance(outcome, Failure) else ""
         return cls(at=now.utc, outcome=word(outcome), detail=detail)
-
-
-@dataclass(frozen=True, slots=True)
-class Absence:
-    """How long a published list has been missing from the answers."""
-
-    since: float
-    """Monotonic time of the first answer without it."""
-    answers: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +194,13 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
         return _copied(state, outcome)
     if state.document is None:
         return _first(state, outcome, now)
-    absences, withheld = _withhold(state.document, outcome.document, state.absences, now, policy)
+    absences, withheld = withhold(
+        state.document,
+        outcome.document,
+        absences=state.absences,
+        now=now,
+        absent_after=policy.absent_after,
+    )
     document = replace(outcome.document, **withheld)
     changed = _changed(state, document, at=now.utc)
     return replace(changed, source=Source.IMDS, observed=now, absences=absences)
@@ -241,27 +235,6 @@ def _first(state: State, answer: Answer, now: Instant) -> State:
         changes=known.changes,
         empty_answers=0,
     )
-
-
-def _withhold(
-    published: Document, answered: Document, absences: Mapping[str, Absence], now: Instant, policy: Policy
-) -> tuple[dict[str, Absence], dict[str, Any]]:
-    """Decide list by list which published entries stay although the answer lacks the list.
-
-    Returns:
-        The running absences, and the lists to keep, both by field of ``Document``.
-    """
-    running: dict[str, Absence] = {}
-    kept: dict[str, Any] = {}
-    for name in LISTS:
-        if getattr(answered, name) or not getattr(published, name):
-            continue
-        before = absences.get(name, Absence(since=now.mono, answers=0))
-        absence = Absence(since=before.since, answers=before.answers + 1)
-        if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < policy.absent_after:
-            running[name] = absence
-            kept[name] = getattr(published, name)
-    return running, kept
 
 
 def _changed(state: State, document: Document, *, at: datetime) -> State:

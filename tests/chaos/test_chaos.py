@@ -11,7 +11,7 @@ from tests.faults.support import prepared
 SEED = 1
 
 BROKEN = {
-    "withdraws at once": "import sidecar.core.state as state\nstate._withhold = lambda *_: ({}, {})",
+    "withdraws at once": "import sidecar.core.state as state\nstate.withhold = lambda *_, **__: ({}, {})",
     "takes nothing up": "import sidecar.publish.file as file\nfile.found = lambda *_, **__: None",
     "writes at once": (
         "from sidecar.core.writes import Schedule\n"

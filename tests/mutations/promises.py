@@ -33,16 +33,16 @@ PROMISES = (
     ),
     Mutation(
         promise="A list that is missing is withdrawn only after absent-after",
-        file="sidecar/core/state.py",
-        old="if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < policy.absent_after:",
+        file="sidecar/core/withdrawal.py",
+        old="if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < absent_after:",
         new="if absence.answers < WITHDRAWAL_ANSWERS:",
         tests=("tests/core/test_state_withdrawal.py", "tests/core/test_state_model.py"),
     ),
     Mutation(
         promise="A list that is missing is withdrawn only after three answers",
-        file="sidecar/core/state.py",
-        old="if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < policy.absent_after:",
-        new="if now.mono - absence.since < policy.absent_after:",
+        file="sidecar/core/withdrawal.py",
+        old="if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < absent_after:",
+        new="if now.mono - absence.since < absent_after:",
         tests=("tests/core/test_state_withdrawal.py", "tests/core/test_state_model.py"),
     ),
     Mutation(
