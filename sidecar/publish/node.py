@@ -86,9 +86,10 @@ class NodePublisher:
         wrote = False
         try:
             while True:
-                if self._leaving and self._clock().mono < self._leave_at:
-                    return Turn(wrote=wrote, next_at=self._leave_at, settled=False)
-                await self._leave()
+                if self._leaving and self._ledger.live is not None:  # else read first: for the UID
+                    if self._clock().mono < self._leave_at:
+                        return Turn(wrote=wrote, next_at=self._leave_at, settled=False)
+                    await self._leave()
                 match self._next_action(snapshot):
                     case Wait(until):
                         return Turn(wrote=wrote, next_at=until, settled=self._ledger.due_at is None)
@@ -149,7 +150,11 @@ class NodePublisher:
         self._leave_at = self._clock().mono + self._schedule.write_splay
 
     async def _leave(self) -> None:
-        """Apply nothing under each earlier field manager, which removes what it owns."""
+        """Apply nothing under each earlier field manager, which removes what it owns.
+
+        A refusal (403, 422) is tried again for ever, like any other failure; until one of these
+        attempts succeeds, nothing is written under the new prefix either.
+        """
         while self._leaving:
             prefix = self._leaving[0]
             manager = field_manager(prefix)

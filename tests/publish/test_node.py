@@ -7,10 +7,11 @@ import pytest
 
 from sidecar.core.annotations import Layout
 from sidecar.core.state import Source
+from sidecar.kube import KubernetesError
 from tests.core.examples import FULL
 from tests.publish.publishing import ELSEWHERE, LAYOUT, MOVED, NODE, Publishing, left_by_an_earlier_run
 from tests.publish.support import answer, driven, in_virtual_time, unavailable
-from tests.support.fake_nodes import unavailable as trouble
+from tests.support.fake_nodes import forbidden, rejected, unavailable as trouble
 from tests.support.records import logged
 
 pytestmark = in_virtual_time
@@ -237,14 +238,19 @@ async def test_keys_of_an_earlier_prefix_are_removed_once_at_the_start() -> None
     assert new.node.annotations[LAYOUT.key("status")] == "ok"
 
 
-async def test_removal_of_an_earlier_prefix_is_tried_until_it_succeeds() -> None:
-    """An API server that fails at the start does not leave the old keys behind."""
+async def after_another_prefix() -> Publishing:
+    """An agent whose Node has the annotations that an earlier run wrote under another prefix."""
     old = Publishing(layout=Layout(prefix="old.example.com"))
     old.nodes.add(NODE)
     old.agent.see(answer(FULL))
     async with driven(old.frame):
         await old.wait(1)
-    new = Publishing(nodes=old.nodes, layout=Layout(previous_prefixes=("old.example.com",)))
+    return Publishing(nodes=old.nodes, layout=Layout(previous_prefixes=("old.example.com",)))
+
+
+async def test_removal_of_an_earlier_prefix_is_tried_until_it_succeeds() -> None:
+    """An API server that fails at the start does not leave the old keys behind."""
+    new = await after_another_prefix()
     new.nodes.outage = trouble()
     async with driven(new.frame):
         await new.wait(60)
@@ -252,3 +258,27 @@ async def test_removal_of_an_earlier_prefix_is_tried_until_it_succeeds() -> None
         new.nodes.outage = None
         await new.wait(900)
     assert not [key for key in new.node.annotations if key.startswith("old")]
+
+
+async def test_node_made_anew_while_an_earlier_prefix_is_left_is_written() -> None:
+    """A Node that is replaced before its old keys are removed is read again, left and written."""
+    new = await after_another_prefix()
+    async with driven(new.frame):
+        await new.answered(FULL, until=20)
+        renewed = new.nodes.add(NODE)
+        await new.answered(FULL, until=900)
+    assert [call.uid for call in new.nodes.applied[2:]] == [renewed.uid] * 2
+    assert renewed.annotations[LAYOUT.key("status")] == "ok"
+
+
+@pytest.mark.parametrize("error", [forbidden(), rejected()])
+async def test_nothing_is_written_while_an_earlier_prefix_cannot_be_left(error: KubernetesError) -> None:
+    """A removal that is refused for good holds back what the new prefix has to say."""
+    new = await after_another_prefix()
+    before = dict(new.node.annotations)
+    async with driven(new.frame):
+        await new.answered(FULL, until=20)
+        new.nodes.outage = error
+        await new.answered(FULL, until=900)
+    assert new.node.annotations == before
+    assert not any(call.annotations for call in new.nodes.applied[1:])
