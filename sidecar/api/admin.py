@@ -20,7 +20,7 @@ from sidecar.api.problems import (
 )
 from sidecar.core.document import canonical_bytes
 from sidecar.core.instant import rfc3339
-from sidecar.core.state import Attempt
+from sidecar.core.outcome import Attempt
 from sidecar.metrics import Metrics
 
 __all__ = ["AdminApplication"]

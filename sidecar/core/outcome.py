@@ -8,7 +8,7 @@ from sidecar.core.document import EMPTY, Document
 from sidecar.core.instant import Instant
 from sidecar.core.parsing import DroppedEntry
 
-__all__ = ["NONE", "Answer", "Failure", "Outcome", "Reason", "Status", "UpstreamAnswer", "word"]
+__all__ = ["NONE", "Answer", "Attempt", "Failure", "Outcome", "Reason", "Status", "UpstreamAnswer", "word"]
 
 
 class Status(StrEnum):
@@ -93,3 +93,20 @@ def word(outcome: Outcome) -> str:
     if isinstance(outcome, Failure):
         return outcome.reason
     return Reason.NO_METADATA if outcome.body is None else "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to read the document, for people."""
+
+    at: datetime
+    outcome: str
+    """``ok`` or a reason."""
+    detail: str = ""
+    """Why it failed: one line of printable ASCII, of bounded length."""
+
+    @classmethod
+    def of(cls, outcome: Outcome, now: Instant) -> "Attempt":
+        """What an outcome came to."""
+        detail = outcome.detail if isinstance(outcome, Failure) else ""
+        return cls(at=now.utc, outcome=word(outcome), detail=detail)

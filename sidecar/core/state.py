@@ -15,11 +15,10 @@ from sidecar.core import changes
 from sidecar.core.changes import HISTORY_LENGTH, Change
 from sidecar.core.document import Document
 from sidecar.core.instant import Instant
-from sidecar.core.outcome import Answer, Failure, Outcome, Reason, Status, UpstreamAnswer, word
+from sidecar.core.outcome import Answer, Attempt, Failure, Outcome, Reason, Status, UpstreamAnswer
 from sidecar.core.withdrawal import WITHDRAWAL_ANSWERS, Absence, withhold
 
 __all__ = [
-    "Attempt",
     "Found",
     "Policy",
     "Snapshot",
@@ -49,23 +48,6 @@ class Policy:
 
     stale_after: float
     absent_after: float
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt to read the document, for people."""
-
-    at: datetime
-    outcome: str
-    """``ok`` or a reason."""
-    detail: str = ""
-    """Why it failed: one line of printable ASCII, of bounded length."""
-
-    @classmethod
-    def of(cls, outcome: Outcome, now: Instant) -> "Attempt":
-        """What an outcome came to."""
-        detail = outcome.detail if isinstance(outcome, Failure) else ""
-        return cls(at=now.utc, outcome=word(outcome), detail=detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.api.admin import AdminApplication
-from sidecar.core.state import Attempt
+from sidecar.core.outcome import Attempt
 from sidecar.metrics import Metrics
 from tests.api.support import served
 

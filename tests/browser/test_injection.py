@@ -8,8 +8,8 @@ from playwright.async_api import Browser, expect
 
 from sidecar.core.changes import Change
 from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
-from sidecar.core.outcome import Failure, Reason
-from sidecar.core.state import Attempt, Snapshot
+from sidecar.core.outcome import Attempt, Failure, Reason
+from sidecar.core.state import Snapshot
 from tests.browser.chromium import tab_of
 from tests.browser.scenes import THREE_RULES, Scene, served
 from tests.support.states import EPOCH, answer, body, inbound, pair

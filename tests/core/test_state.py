@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 
 from sidecar.core.changes import HISTORY_LENGTH
 from sidecar.core.document import EMPTY, LISTS, Document
-from sidecar.core.outcome import NONE, Answer, Outcome, Reason, Status
-from sidecar.core.state import Attempt, Found, Source, State, observe, take_up, turns_stale_at
+from sidecar.core.outcome import NONE, Answer, Attempt, Outcome, Reason, Status
+from sidecar.core.state import Found, Source, State, observe, take_up, turns_stale_at
 from tests.core.examples import FULL, answer, at, document, failure, failures, few_documents, outbound, utc
 from tests.core.observing import judged, state_after
 from tests.support.states import POLICY

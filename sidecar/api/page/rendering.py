@@ -15,8 +15,7 @@ from sidecar.core.addresses import IPAddress, endpoint
 from sidecar.core.changes import OTHER, Change
 from sidecar.core.document import Document, InboundRule
 from sidecar.core.instant import Instant, rfc3339
-from sidecar.core.outcome import Reason, Status
-from sidecar.core.state import Attempt
+from sidecar.core.outcome import Attempt, Reason, Status
 
 __all__ = ["HEADERS", "render"]
 
