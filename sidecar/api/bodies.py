@@ -14,7 +14,7 @@ from sidecar.core import views
 from sidecar.core.addresses import IPAddress, endpoint
 from sidecar.core.changes import Change
 from sidecar.core.document import Document, InboundRule, OutboundRule, canonical_bytes
-from sidecar.core.instant import rfc3339
+from sidecar.core.representation import load_balancer
 from sidecar.core.state import Snapshot, Source
 
 __all__ = [
@@ -72,8 +72,17 @@ class Facts:
         Raises:
             NotYetError: there is no document yet.
         """
+        return self.answered.state.changes
+
+    @property
+    def answered(self) -> Snapshot:
+        """The snapshot, if it has a document.
+
+        Raises:
+            NotYetError: it has none yet.
+        """
         _ = self.document
-        return self.snapshot.state.changes
+        return self.snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +119,7 @@ def raw(facts: Facts, _: Question) -> bytes:
 
 def loadbalancer(facts: Facts, _: Question) -> bytes:
     """The document with what it is worth."""
-    snapshot = facts.snapshot
-    changed_at = snapshot.state.changed_at
-    envelope = canonical_bytes(
-        {
-            "node": facts.node_name,
-            "status": snapshot.status,
-            "reason": snapshot.reason,
-            "revision": facts.document.revision,
-            "changedAt": None if changed_at is None else rfc3339(changed_at),
-        }
-    )
-    return envelope[:-1] + b',"loadbalancer":' + facts.document.canonical + b"}"
+    return load_balancer(facts.answered, node=facts.node_name)
 
 
 def public_ip(facts: Facts, question: Question) -> bytes:

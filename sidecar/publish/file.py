@@ -62,7 +62,7 @@ class FilePublisher:
         node = state.node(self.node)
         lines = print_variables(variables(snapshot, node=node, node_address=self.node_address))
         contents = {
-            self.path: canonical_bytes(load_balancer(snapshot, node=node)) + b"\n",
+            self.path: load_balancer(snapshot, node=node) + b"\n",
             _variables_path(self.path): lines.encode(),
         }
         try:

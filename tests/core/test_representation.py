@@ -1,8 +1,11 @@
 """The JSON that files and the HTTP API share."""
 
+import json
+from typing import Any
+
 import pytest
 
-from sidecar.core.document import EMPTY
+from sidecar.core.document import EMPTY, canonical_bytes
 from sidecar.core.outcome import Failure, Reason
 from sidecar.core.representation import load_balancer
 from sidecar.core.state import Snapshot, State, observe
@@ -12,9 +15,15 @@ from tests.support.states import POLICY, none_accepted, restored, snapshot_of
 STATE = observe(State(started=at(0)), answer(FULL), at(1), POLICY)
 
 
+def loaded(snapshot: Snapshot, *, node: str | None) -> dict[str, Any]:
+    """What a reader of the bytes has."""
+    value: dict[str, Any] = json.loads(load_balancer(snapshot, node=node))
+    return value
+
+
 def test_members() -> None:
     """Six members in a fixed order; `changedAt` is when this revision was first seen."""
-    body = load_balancer(Snapshot.of(STATE, at(10), POLICY), node="node-a")
+    body = loaded(Snapshot.of(STATE, at(10), POLICY), node="node-a")
 
     assert list(body) == ["node", "status", "reason", "revision", "changedAt", "loadbalancer"]
     assert body == {
@@ -25,6 +34,14 @@ def test_members() -> None:
         "changedAt": "2026-01-02T03:04:06Z",
         "loadbalancer": FULL.wire(),
     }
+
+
+def test_bytes_are_canonical() -> None:
+    """The bytes are those of the value, ASCII without spaces, around the document's own."""
+    snapshot = Snapshot.of(STATE, at(10), POLICY)
+
+    assert load_balancer(snapshot, node="ä") == canonical_bytes(loaded(snapshot, node="ä"))
+    assert FULL.canonical in load_balancer(snapshot, node=None)
 
 
 def test_nothing_ages() -> None:
@@ -39,7 +56,7 @@ def test_nothing_ages() -> None:
 def test_stale_has_a_reason() -> None:
     """Stale data say why, and are the same data."""
     state = observe(STATE, Failure(Reason.THROTTLED, detail="x"), at(200), POLICY)
-    body = load_balancer(Snapshot.of(state, at(301), POLICY), node=None)
+    body = loaded(Snapshot.of(state, at(301), POLICY), node=None)
 
     assert (body["status"], body["reason"]) == ("stale", "throttled")
     assert body["loadbalancer"] == FULL.wire()
@@ -47,7 +64,7 @@ def test_stale_has_a_reason() -> None:
 
 def test_restored() -> None:
     """Data taken up keep the time of their change."""
-    body = load_balancer(snapshot_of(restored(FULL, age=3600)), node=None)
+    body = loaded(snapshot_of(restored(FULL, age=3600)), node=None)
 
     assert (body["status"], body["reason"]) == ("stale", "unreachable")
     assert body["changedAt"] == "2026-01-02T02:04:05Z"
@@ -56,7 +73,7 @@ def test_restored() -> None:
 
 def test_no_metadata() -> None:
     """An accepted "none" is a document of three empty lists with its own revision."""
-    body = load_balancer(none_accepted(), node=None)
+    body = loaded(none_accepted(), node=None)
 
     assert (body["status"], body["reason"]) == ("no-metadata", "no-metadata")
     assert body["loadbalancer"] == {"publicIpAddresses": [], "inboundRules": [], "outboundRules": []}
