@@ -106,10 +106,10 @@ def scope_of(parsed: Namespace) -> Scope:
 
 
 async def contexts_of(parsed: Namespace) -> list[str | None]:
-    """The contexts that the arguments name; ``None`` is the current one, or the pod's account.
+    """The contexts that the arguments name, at least one; ``None`` is the current one, or the pod's account.
 
     Raises:
-        KubeConfigError: there is no usable kubeconfig.
+        KubeConfigError: there is no usable kubeconfig, or it has no contexts.
     """
     if parsed.all_contexts:
         return list(dict.fromkeys(await context_names(LoadingRules(kubeconfig=parsed.kubeconfig))))

@@ -37,11 +37,11 @@ async def contexts(paths: str) -> list[str]:
     """The names of the contexts in files joined by ``:``, in their order.
 
     Raises:
-        KubeConfigError: they are unusable.
+        KubeConfigError: they are unusable, or have none.
         OSError: they cannot be read.
     """
     try:
-        return _names(await _merged(paths))
+        return _names(await _merged(paths), paths)
     except _BROKEN as error:
         raise _broken(error) from None
 
@@ -69,14 +69,18 @@ async def _merged(paths: str) -> ConfigNode:
     return merged
 
 
-def _names(merged: ConfigNode) -> list[str]:
-    return [str(each["name"]) for each in merged["contexts"].value]
+def _names(merged: ConfigNode, paths: str) -> list[str]:
+    """The contexts; there is at least one."""
+    names = [str(each["name"]) for each in merged["contexts"].value]
+    if not names:
+        raise KubeConfigError(f"the kubeconfig {paths} has no contexts", advice=CONFIGURATION_ADVICE)
+    return names
 
 
 async def _load(paths: str, context: str | None) -> Access:
     merged = await _merged(paths)
     context = context or merged["current-context"]
-    if context not in (names := _names(merged)):
+    if context not in (names := _names(merged, paths)):
         text = f"the kubeconfig {paths} has no context {context}"
         raise KubeConfigError(text, advice=f"--context is one of: {printable(', '.join(names))}")
     configuration = Configuration()

@@ -64,6 +64,17 @@ async def test_no_such_context(tmp_path: Path) -> None:
         assert "--context is one of: east" in ended.err
 
 
+@pytest.mark.parametrize("contexts", ["[]", "null", ""])
+async def test_no_contexts(tmp_path: Path, contexts: str) -> None:
+    """A kubeconfig without contexts is wrong usage, whichever of them is meant."""
+    config = tmp_path / "kubeconfig"
+    config.write_text(f"apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: {contexts}\n")
+    for arguments in (("--all-contexts",), ("--context=a",)):
+        ended = await run("nodes", *arguments, kubeconfig=config)
+        assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+        assert f"the kubeconfig {config} has no contexts: set --kubeconfig" in ended.err
+
+
 async def test_out_of_reach(free_port: int, tmp_path: Path) -> None:
     """When no API server can be reached after several attempts, the exit code is 4 and nothing is printed."""
     config = kubeconfig(tmp_path, "east", "west", port=free_port)
