@@ -17,7 +17,7 @@ from tests.chaos.documents import EMPTY, parsed
 from tests.chaos.rules import Rules
 from tests.support.apiserver import api_server_running
 from tests.support.cluster import ApiError, Cluster, Identity, cluster_of
-from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
+from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, refusal
 
 __all__ = [
     "FORGED_REVISION",
@@ -107,7 +107,7 @@ class FakeWorld:
     def faults(self) -> Mapping[str, Switch]:
         """Every refusal, silence, a lost Node, and somebody who edits it."""
         refusals: dict[str, Switch] = {
-            f"API server answers {code}": self._answering(_refusal(code))
+            f"API server answers {code}": self._answering(refusal(code))
             for code in (401, 403, 409, 413, 422, 429, 500, 503)
         }
         return refusals | {
@@ -158,10 +158,6 @@ class FakeWorld:
 
     async def mend(self) -> None:
         """Nothing is left of a fault that has ended."""
-
-
-def _refusal(code: int) -> Reply:
-    return Reply(status=code, body=json.dumps(status_object(code, "as the seed will have it")).encode())
 
 
 class RealWorld:

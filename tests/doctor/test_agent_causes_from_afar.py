@@ -1,6 +1,5 @@
 """`doctor --node` where the API server passes requests on to the agent's pod."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ from sidecar.simulator import Serving
 from tests.doctor.proxying import NODE, ProxyingServer, proxying_server
 from tests.doctor.support import Doctor, Report
 from tests.support.agent import AgentProcess, agent_running
-from tests.support.fake_apiserver import Reply, status_object
+from tests.support.fake_apiserver import Reply, refusal
 from tests.support.waiting import until
 
 NewAgent = Callable[..., Awaitable[AgentProcess]]
@@ -138,8 +137,7 @@ async def test_refused_writes(
 ) -> None:
     """What the agent's own writes are answered is told from afar by its metrics."""
     status, message = REFUSALS[cause]
-    denial = json.dumps(status_object(status, message)).encode()
-    api_server.denial = Reply(status=status, body=denial, headers={"Content-Type": "application/json"})
+    api_server.denial = refusal(status, message, headers={"Content-Type": "application/json"})
     agent = await in_pod()
     await agent.until_requests(1, code=str(status))
     await until(lambda: agent.metric(LAG, publisher="node"))

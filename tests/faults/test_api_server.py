@@ -13,7 +13,7 @@ from sidecar.metrics import Metrics
 from tests.agent.support import PUBLIC_IP, has
 from tests.faults.support import NODE, PREFIX, Surroundings
 from tests.support.agent import AgentProcess
-from tests.support.fake_apiserver import FakeApiServer, Reply, status_object
+from tests.support.fake_apiserver import FakeApiServer, Reply, refusal
 from tests.support.faults import Origin, also_shows, api_failure, fault
 from tests.support.raw_server import raw_server, response
 from tests.support.waiting import until
@@ -22,12 +22,6 @@ PUBLISHES = "azure_lb_metadata_publishes_total"
 
 CHANGED = "several-nics"
 CHANGED_IPS = "192.0.2.4,192.0.2.5,192.0.2.6"
-
-
-def refusal(code: int, message: str = "no", **headers: str) -> Reply:
-    """An answer that refuses, as the API server words it."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status=code, body=json.dumps(status_object(code, message)).encode(), headers=named)
 
 
 async def until_changed_is_served(agent: AgentProcess) -> None:
@@ -43,9 +37,9 @@ REFUSALS = {
     "413": [refusal(413, "too large")] * 3,
     "422": [refusal(422, "denied by policy")] * 3,
     "429": [refusal(429, "busy")] * 3,
-    "429-retry-after": [refusal(429, "busy", Retry_After="1")],
+    "429-retry-after": [refusal(429, "busy", headers={"Retry-After": "1"})],
     "500": [refusal(500, "etcdserver: leader changed")] * 3,
-    "503": [refusal(503, "shutting down", Retry_After="1")],
+    "503": [refusal(503, "shutting down", headers={"Retry-After": "1"})],
     "error": [Reply(reset=True)] * 3,
 }
 """What the API server may answer a few times, by code."""

@@ -9,11 +9,11 @@ import pytest
 from sidecar.errors import ExitCode
 from sidecar.kube import CredentialsError, KubeConfigError, UnauthorizedError, connect
 from sidecar.metrics import Metrics
-from tests.kube.asking import NODE, status_reply
-from tests.support.fake_apiserver import FakeApiServer
+from tests.kube.asking import NODE
+from tests.support.fake_apiserver import FakeApiServer, refusal
 from tests.support.faults import Origin, also_shows, api_failure, fault
 
-UNAUTHORIZED = status_reply(401, "Unauthorized")
+UNAUTHORIZED = refusal(401, "Unauthorized")
 
 
 @pytest.fixture
@@ -159,6 +159,17 @@ async def test_unknown_context(server: FakeApiServer, metrics: Metrics, tmp_path
         async with connect(metrics=metrics, kubeconfig=kubeconfig, context="other"):
             pass
     assert failure.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize("current", ["", None])
+async def test_no_current_context(
+    server: FakeApiServer, metrics: Metrics, tmp_path: Path, current: str | None
+) -> None:
+    """Where no context is the current one, that is the error, with those that can be named."""
+    kubeconfig = server.kubeconfig(tmp_path / "config", current=current)
+    with pytest.raises(KubeConfigError, match="has no current context: --context is one of: fake"):
+        async with connect(metrics=metrics, kubeconfig=kubeconfig):
+            pass
 
 
 @pytest.mark.usefixtures("no_surroundings")

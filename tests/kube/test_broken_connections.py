@@ -9,8 +9,8 @@ import pytest
 from sidecar.errors import ExitCode
 from sidecar.kube import NoAnswerError, NodeClient, UnauthorizedError, connect
 from sidecar.metrics import Metrics
-from tests.kube.asking import NODE, apply, counted, status_reply
-from tests.support.fake_apiserver import FakeApiServer, Reply
+from tests.kube.asking import NODE, apply, counted
+from tests.support.fake_apiserver import FakeApiServer, Reply, refusal
 from tests.support.faults import Origin, api_failure, fault
 
 
@@ -83,7 +83,7 @@ async def test_overlapping_requests(client: NodeClient, server: FakeApiServer) -
     server.script.extend([Reply(hold=True, body=json.dumps(server.nodes[NODE].metadata_object()).encode())])
     held = asyncio.create_task(client.get(NODE, cached=False))
     await server.requested.wait()
-    server.script.append(status_reply(401))
+    server.script.append(refusal(401))
     with pytest.raises(UnauthorizedError):
         await client.get(NODE, cached=False)
     assert (await client.get(NODE, cached=False)).name == NODE

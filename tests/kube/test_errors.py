@@ -19,8 +19,8 @@ from sidecar.kube import (
 )
 from sidecar.kube.connection import ANSWER_LIMIT
 from sidecar.kube.errors import TEXT_LIMIT
-from tests.kube.asking import NODE, apply, status_reply
-from tests.support.fake_apiserver import FakeApiServer, Reply
+from tests.kube.asking import NODE, apply
+from tests.support.fake_apiserver import FakeApiServer, Reply, refusal
 from tests.support.faults import Origin, also_shows, api_failure, fault
 
 UID_CAUSE = {"causes": [{"field": "metadata.uid", "reason": "FieldValueInvalid"}]}
@@ -38,20 +38,20 @@ FORBIDDEN = 'nodes "a" is forbidden: User "system:serviceaccount:n:s" cannot pat
 @pytest.mark.parametrize(
     ("reply", "error", "advice"),
     [
-        (status_reply(400), RejectedError, "admission policy"),
-        (status_reply(401, "Unauthorized"), UnauthorizedError, "service account"),
-        (status_reply(403, FORBIDDEN), ForbiddenError, "let system:serviceaccount:n:s get and patch nodes"),
-        (status_reply(403, "no"), ForbiddenError, "let the agent's user get and patch nodes"),
-        (status_reply(404), NodeNotFoundError, "--node-name"),
+        (refusal(400), RejectedError, "admission policy"),
+        (refusal(401, "Unauthorized"), UnauthorizedError, "service account"),
+        (refusal(403, FORBIDDEN), ForbiddenError, "let system:serviceaccount:n:s get and patch nodes"),
+        (refusal(403, "no"), ForbiddenError, "let the agent's user get and patch nodes"),
+        (refusal(404), NodeNotFoundError, "--node-name"),
         (Reply(status=404, body=b"404 page not found"), MalformedError, "address"),
-        (status_reply(409), NodeReplacedError, "read again"),
-        (status_reply(413), RejectedError, "--annotation-budget"),
-        (status_reply(422), RejectedError, "policy"),
-        (status_reply(422, details={"causes": "?"}), RejectedError, "policy"),
-        (status_reply(422, details={"causes": [7, {"field": "metadata.x"}]}), RejectedError, "policy"),
-        (status_reply(422, details=UID_CAUSE), NodeReplacedError, "read again"),
-        (status_reply(429), ThrottledError, "busy"),
-        (status_reply(500), ServerError, "health"),
+        (refusal(409), NodeReplacedError, "read again"),
+        (refusal(413), RejectedError, "--annotation-budget"),
+        (refusal(422), RejectedError, "policy"),
+        (refusal(422, details={"causes": "?"}), RejectedError, "policy"),
+        (refusal(422, details={"causes": [7, {"field": "metadata.x"}]}), RejectedError, "policy"),
+        (refusal(422, details=UID_CAUSE), NodeReplacedError, "read again"),
+        (refusal(429), ThrottledError, "busy"),
+        (refusal(500), ServerError, "health"),
         (Reply(status=503, body=b"<html>"), ServerError, "health"),
         (Reply(status=304), MalformedError, "address"),
         (Reply(status=600), MalformedError, "address"),
@@ -103,7 +103,7 @@ async def test_retry_after_in_the_body(
     client: NodeClient, server: FakeApiServer, stated: object, seconds: float | None
 ) -> None:
     """Without the header, the Status object's own member counts, within bounds."""
-    server.script.append(status_reply(429, details={"retryAfterSeconds": stated}))
+    server.script.append(refusal(429, details={"retryAfterSeconds": stated}))
     with pytest.raises(ThrottledError) as failure:
         await client.get(NODE, cached=False)
     assert failure.value.retry_after == seconds
@@ -111,7 +111,7 @@ async def test_retry_after_in_the_body(
 
 async def test_hostile_message(client: NodeClient, server: FakeApiServer) -> None:
     """A message is shown as printable ASCII on one line, and not all of a long one."""
-    server.script.append(status_reply(422, "a\x1b[31m\r\n\u202eb" + "x" * 10_000))
+    server.script.append(refusal(422, "a\x1b[31m\r\n\u202eb" + "x" * 10_000))
     with pytest.raises(RejectedError) as failure:
         await apply(client)
     text = failure.value.args[0]

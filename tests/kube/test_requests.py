@@ -8,8 +8,8 @@ import sidecar
 from sidecar.errors import UsageError
 from sidecar.kube import KubernetesError, NodeClient, ServerError, connect
 from sidecar.metrics import Metrics
-from tests.kube.asking import NODE, apply, counted, status_reply
-from tests.support.fake_apiserver import FakeApiServer, Reply
+from tests.kube.asking import NODE, apply, counted
+from tests.support.fake_apiserver import FakeApiServer, Reply, refusal
 
 
 async def test_get(client: NodeClient, server: FakeApiServer) -> None:
@@ -98,7 +98,7 @@ async def test_proxy_variables_are_ignored(
 
 async def test_requests_are_counted(client: NodeClient, server: FakeApiServer, metrics: Metrics) -> None:
     """Each request is counted once, by method and status code."""
-    server.script.extend([status_reply(503), Reply(body=b"garbage")])
+    server.script.extend([refusal(503), Reply(body=b"garbage")])
     for _ in range(2):
         with pytest.raises(KubernetesError):
             await apply(client)

@@ -1,6 +1,5 @@
 """Each alert fires in a real Prometheus that scrapes the real agent under the fault, and clears after it."""
 
-import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +14,7 @@ from sidecar.simulator import DocumentSettings, Serving
 from tests.monitoring.prometheus import Alert, alert_rules, promtool
 from tests.monitoring.rule_tests import Phase, rule_test
 from tests.monitoring.worlds import NODES, World, world_of
-from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
+from tests.support.fake_apiserver import FakeApiServer, fake_api_server, refusal
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.chart]
@@ -100,7 +99,7 @@ async def not_published(world: World) -> Phases:
     service = await world.service()
     server = await annotating(world, service)
     yield False
-    server.script.extend([forbidden()] * 10_000)
+    server.script.extend([refusal(403, "forbidden")] * 10_000)
     service.simulator.set_document("several-nics")
     yield True
     server.script.clear()
@@ -116,11 +115,6 @@ async def annotations_omitted(world: World) -> Phases:
     yield True
     service.simulator.set_document("all")
     yield False
-
-
-def forbidden() -> Reply:
-    """What an agent without rights is answered."""
-    return Reply(status=403, body=json.dumps(status_object(403, "forbidden")).encode())
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,13 @@
 """Whatever the metadata service says: logs, annotations, answers and headers are printable ASCII."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.security.hostile import ESCAPES, MARK, hostile_answers, unsafe
 from tests.support.agent import AgentProcess, agent_running
-from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, status_object
+from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, refusal
 from tests.support.program import Program
 from tests.support.raw_server import Ending, RawServer, raw_server, response
 from tests.support.waiting import until
@@ -78,8 +77,8 @@ async def test_hostile_api_server(tmp_path: Path) -> None:
     async with fake_api_server() as kubernetes:
         kubernetes.add_node(NODE)
         for status in (400, 401, 403, 404, 409, 413, 422, 429, 500):
-            message = status_object(status, ESCAPES * 1_000, details={"causes": [{"message": ESCAPES}]})
-            kubernetes.script.append(Reply(status=status, body=json.dumps(message).encode()))
+            details = {"causes": [{"message": ESCAPES}]}
+            kubernetes.script.append(refusal(status, ESCAPES * 1_000, details=details))
             kubernetes.script.append(Reply(status=status, body=ESCAPES.encode() * 1_000))
         script = len(kubernetes.script)
         async with attacked(tmp_path, kubernetes, [response("200 OK", DOCUMENT)]) as (agent, _):

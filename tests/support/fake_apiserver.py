@@ -20,7 +20,15 @@ from aiohttp import web
 
 from tests.support.web_server import web_server
 
-__all__ = ["FakeApiServer", "FakeNode", "RecordedRequest", "Reply", "fake_api_server", "status_object"]
+__all__ = [
+    "FakeApiServer",
+    "FakeNode",
+    "RecordedRequest",
+    "Reply",
+    "fake_api_server",
+    "refusal",
+    "status_object",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +169,18 @@ def status_object(code: int, message: str, *, details: Mapping[str, Any] | None 
     """A ``Status`` as the API server answers with when it did not do what was asked."""
     status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
     return {**status, "details": dict(details or {})}
+
+
+def refusal(
+    code: int,
+    message: str = "why",
+    *,
+    details: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
+    """The answer that the API server gives when it does not do what was asked."""
+    body = json.dumps(status_object(code, message, details=details)).encode()
+    return Reply(status=code, body=body, headers=headers or {})
 
 
 @asynccontextmanager

@@ -1,10 +1,8 @@
-"""What tests of `prune` speak of: keys of ours and of others, Nodes that were written, refusals."""
+"""What tests of `prune` speak of: keys of ours and of others, Nodes that were written."""
 
-import json
 from collections.abc import Awaitable, Callable
 
 from tests.support.commands import Ended
-from tests.support.fake_apiserver import Reply, status_object
 from tests.support.fake_cluster import FakeCluster
 
 PREFIX = "azure-lb-metadata.io"
@@ -21,8 +19,3 @@ Prune = Callable[..., Awaitable[Ended]]
 def patched(cluster: FakeCluster) -> list[str]:
     """The names of the Nodes that were written, one for each request."""
     return [request.path.rpartition("/")[2] for request in cluster.asked("PATCH")]
-
-
-def refusal(status: int, message: str = "why") -> Reply:
-    """An answer as the API server gives when it does not do what was asked."""
-    return Reply(status=status, body=json.dumps(status_object(status, message)).encode())

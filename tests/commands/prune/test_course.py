@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 
 import pytest
 
 from sidecar.errors import ExitCode
-from tests.commands.prune.support import OURS, STATUS, Prune, patched, refusal
-from tests.support.fake_apiserver import Reply
+from tests.commands.prune.support import OURS, STATUS, Prune, patched
+from tests.support.fake_apiserver import Reply, refusal
 from tests.support.fake_cluster import FakeCluster
 
 
@@ -18,9 +19,7 @@ async def test_concurrency(cluster: FakeCluster, prune: Prune, concurrency: int)
     """No more Nodes are written at a time than asked for, and no fewer."""
     for number in range(9):
         cluster.add_node(f"node-{number}", OURS)
-        cluster.replies[f"PATCH /api/v1/nodes/node-{number}"].append(
-            Reply(hold=True, status=422, body=refusal(422).body)
-        )
+        cluster.replies[f"PATCH /api/v1/nodes/node-{number}"].append(replace(refusal(422), hold=True))
     enough = asyncio.Event()
     cluster.on_request = lambda _: enough.set() if len(patched(cluster)) == concurrency else None
     running = asyncio.ensure_future(prune(f"--concurrency={concurrency}"))

@@ -4,8 +4,8 @@ import pytest
 
 from sidecar.commands.pruning import GIVE_UP_AFTER, ROUNDS
 from sidecar.errors import ExitCode
-from tests.commands.prune.support import OURS, STATUS, Prune, patched, refusal
-from tests.support.fake_apiserver import RecordedRequest, Reply
+from tests.commands.prune.support import OURS, STATUS, Prune, patched
+from tests.support.fake_apiserver import RecordedRequest, Reply, refusal
 from tests.support.fake_cluster import FakeCluster, expired
 
 
@@ -92,7 +92,7 @@ async def test_keys_come_back(cluster: FakeCluster, prune: Prune) -> None:
 @pytest.mark.parametrize("status", [429, 503])
 async def test_repeated(cluster: FakeCluster, prune: Prune, status: int) -> None:
     """A request that the API server throttles or fails is sent again."""
-    reply = Reply(status=status, headers={"Retry-After": "0"}, body=refusal(status).body)
+    reply = refusal(status, headers={"Retry-After": "0"})
     cluster.replies["GET /api/v1/nodes"].append(reply)
     cluster.replies["PATCH /api/v1/nodes/node-b"].append(reply)
     ended = await prune()

@@ -3,7 +3,8 @@
 import json
 
 from sidecar.errors import ExitCode
-from tests.commands.prune.support import MANAGER, OTHERS, PREFIX, PUBLIC_IP, STATUS, Prune, patched, refusal
+from tests.commands.prune.support import MANAGER, OTHERS, PREFIX, PUBLIC_IP, STATUS, Prune, patched
+from tests.support.fake_apiserver import refusal
 from tests.support.fake_cluster import FakeCluster
 
 

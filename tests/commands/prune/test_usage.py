@@ -18,6 +18,8 @@ from tests.support.fake_cluster import FakeCluster
         (["--concurrency=0"], "from 1 to 64"),
         (["--concurrency=65"], "from 1 to 64"),
         (["--concurrency=8.5"], "from 1 to 64"),
+        (["--concurrency=0000000199"], "from 1 to 64"),
+        ([f"--concurrency={'1' * 5000}"], "from 1 to 64"),
         ([WAIT[0]], "go together"),
         ([WAIT[1]], "go together"),
         (["--timeout=1m"], "--timeout is for"),

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from sidecar.errors import ExitCode
-from tests.commands.prune.support import WAIT, Prune, patched, refusal
-from tests.support.fake_apiserver import RecordedRequest, Reply
+from tests.commands.prune.support import WAIT, Prune, patched
+from tests.support.fake_apiserver import RecordedRequest, Reply, refusal
 from tests.support.fake_cluster import FakeCluster, FakePod
 
 
