@@ -1,9 +1,7 @@
 """What tests of `doctor` run, and what it tells them."""
 
 import json
-import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 from tests.support.commands import run_here
 from tests.support.fleet import document
 
-__all__ = ["KNOWN", "Doctor", "Report", "dropped_connections", "run_doctor"]
+__all__ = ["KNOWN", "Doctor", "Report", "run_doctor"]
 
 KNOWN = document(public=["20.1.2.3"], inbound=[("20.20.20.20", 443)], outbound=["52.1.1.1"])
 """What the metadata service says where nothing is amiss."""
@@ -67,16 +65,3 @@ async def run_doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> Rep
     capsys.readouterr()  # what ended before it, such as an agent, has printed its log
     ended = await run_here(capsys, "doctor", "--json", *arguments)
     return Report(ended.code, json.loads(ended.out), ended.err)
-
-
-@contextmanager
-def dropped_connections() -> Iterator[str]:
-    """The URL of a port whose first packets get no answer, as where a firewall drops them."""
-    with ExitStack() as stack:
-        # Nobody accepts, and once the queue is full the kernel answers no more.
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.settimeout(0)
-            waiting.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -8,8 +8,8 @@ import pytest
 
 from sidecar.simulator import Serving
 from sidecar.simulator.documents import DOCUMENTS
-from tests.doctor.support import Doctor, dropped_connections
-from tests.support.raw_server import raw_server, response
+from tests.doctor.support import Doctor, Report
+from tests.support.raw_server import dropped_connections, raw_server, response
 from tests.support.states import body, inbound, later, pair
 
 BODY = body(public=[pair("192.0.2.4")], inbound_rules=[inbound("203.0.113.9", 80, 80)])
@@ -118,14 +118,19 @@ async def test_slow(service: Serving, host: pytest.MonkeyPatch, doctor: Doctor) 
     report.names_first("metadata-service-slow", sure="certain")
 
 
-async def test_restriction(host: pytest.MonkeyPatch, doctor: Doctor) -> None:
-    """In a pod outside the node's network, dropped connections are what AKS's restriction looks like."""
+async def of_dropped_connections(host: pytest.MonkeyPatch, doctor: Doctor, *, host_ip: str) -> Report:
+    """What is said in a pod whose connections are dropped, and whose node has this address."""
     host.setenv("AZURE_LB_METADATA_IMDS_TIMEOUT", "100ms")
     host.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    host.setenv("HOST_IP", "192.0.2.77")
+    host.setenv("HOST_IP", host_ip)
     with dropped_connections() as url:
         host.setenv("AZURE_LB_METADATA_IMDS_ENDPOINT", url)
-        report = await doctor("--direct")
+        return await doctor("--direct")
+
+
+async def test_restriction(host: pytest.MonkeyPatch, doctor: Doctor) -> None:
+    """In a pod outside the node's network, dropped connections are what AKS's restriction looks like."""
+    report = await of_dropped_connections(host, doctor, host_ip="192.0.2.77")
 
     report.names_first("imds-restriction")
     assert "hostNetwork" in report.cause("imds-restriction")["remedy"]
@@ -133,12 +138,7 @@ async def test_restriction(host: pytest.MonkeyPatch, doctor: Doctor) -> None:
 
 async def test_dropped_in_the_network_of_the_node(host: pytest.MonkeyPatch, doctor: Doctor) -> None:
     """In the node's own network nothing is restricted, so dropped connections have another cause."""
-    host.setenv("AZURE_LB_METADATA_IMDS_TIMEOUT", "100ms")
-    host.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    host.setenv("HOST_IP", "127.0.0.1")
-    with dropped_connections() as url:
-        host.setenv("AZURE_LB_METADATA_IMDS_ENDPOINT", url)
-        report = await doctor("--direct")
+    report = await of_dropped_connections(host, doctor, host_ip="127.0.0.1")
 
     report.names_first("wrong-endpoint")
     assert "imds-restriction" not in report.causes

@@ -1,15 +1,12 @@
 """A node agent that lies, or that nobody reaches."""
 
-import socket
-from contextlib import ExitStack
-
 import pytest
 
 from sidecar.core.outcome import Failure, Reason
 from tests.sources.asking_agents import GOOD, good_body, header
 from tests.sources.conftest import NewUpstream
 from tests.sources.fetching import answered, failed
-from tests.support.raw_server import Ending, RawServer, raw_server, response
+from tests.support.raw_server import Ending, RawServer, dropped_connections, raw_server, response
 
 
 class TestLies:
@@ -99,14 +96,7 @@ class TestUnreachable:
 
     async def test_no_connection(self, new_upstream: NewUpstream) -> None:
         """A connection that is not made in time ends the attempt, however long an answer may take."""
-        with ExitStack() as stack:
-            # Nobody accepts, and once the queue is full the kernel answers no more.
-            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-            for _ in range(4):
-                waiting = stack.enter_context(socket.socket())
-                waiting.settimeout(0)
-                waiting.connect_ex(listener.getsockname())
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with dropped_connections() as url:
             outcome = failed(await new_upstream(url, timeout=0.3, wait=600).fetch())
 
         assert outcome == Failure(Reason.UNREACHABLE, detail="no connection within the time-out")

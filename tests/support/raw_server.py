@@ -1,14 +1,14 @@
-"""A server whose every byte a test decides, for what no well-behaved HTTP server sends."""
+"""A server whose every byte a test decides, for what no good HTTP server sends, and a port out of reach."""
 
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-__all__ = ["Ending", "RawServer", "raw_server", "response"]
+__all__ = ["Ending", "RawServer", "dropped_connections", "raw_server", "response"]
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """``l_onoff`` and ``l_linger`` of ``SO_LINGER``: closing sends RST (socket(7))."""
@@ -98,3 +98,16 @@ async def _converse(
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             writer.transport.abort()
         return
+
+
+@contextmanager
+def dropped_connections() -> Iterator[str]:
+    """The URL of a port whose first packets get no answer, as where a firewall drops them."""
+    with ExitStack() as stack:
+        # Nobody accepts, and once the queue is full the kernel answers no more.
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
