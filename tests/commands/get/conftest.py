@@ -9,7 +9,7 @@ from sidecar.core.addresses import parse_address
 from sidecar.core.state import Snapshot
 from sidecar.simulator import Serving
 from tests.api.support import NODE, api_running
-from tests.commands.get.support import BODY, Get, NewAgent
+from tests.commands.get.support import BODY, Get, NewAgent, Tell
 from tests.support.commands import Ended, run_here
 from tests.support.states import answer, snapshot_after
 
@@ -50,14 +50,23 @@ async def new_agent(host: pytest.MonkeyPatch) -> AsyncIterator[NewAgent]:
         yield start
 
 
+@pytest.fixture
+def tell(service: Serving, new_agent: NewAgent) -> Tell:
+    """Lets who is asked, an agent or the metadata service, have an answer."""
+
+    async def known(who: str, document: str | dict[str, str], snapshot: Snapshot) -> None:
+        service.simulator.set_document(document)
+        if who == "agent":
+            await new_agent(snapshot)
+
+    return known
+
+
 @pytest.fixture(params=["agent", "metadata service"])
-async def respondent(
-    request: pytest.FixtureRequest, service: Serving, new_agent: NewAgent, host: pytest.MonkeyPatch
-) -> str:
+async def respondent(request: pytest.FixtureRequest, tell: Tell, host: pytest.MonkeyPatch) -> str:
     """Both of them know `BODY`, and the same of the node; one of them is asked."""
-    service.simulator.set_document({"raw": BODY.decode()})
     host.setenv("NODE_NAME", NODE)
     host.setenv("HOST_IP", "10.240.0.5")
-    if request.param == "agent":
-        await new_agent(snapshot_after(answer(BODY)))
-    return str(request.param)
+    who = str(request.param)
+    await tell(who, {"raw": BODY.decode()}, snapshot_after(answer(BODY)))
+    return who

@@ -12,6 +12,9 @@ Get = Callable[..., Awaitable[Ended]]
 
 NewAgent = Callable[[Snapshot], Any]
 
+Tell = Callable[[str, str | dict[str, str], Snapshot], Awaitable[None]]
+"""Has the metadata service say this document, and starts an agent that knows as much if that is asked."""
+
 BODY = body(
     public=[pair("20.1.2.3"), pair("20.9.9.9", "10.240.0.5"), pair("2001:db8::7", "fd00::4")],
     inbound_rules=[inbound("20.20.20.20", 443, 30443), inbound("2001:db8::20", 53, 53, protocol="Udp")],

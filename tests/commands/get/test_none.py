@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sidecar.simulator import Serving
-from tests.commands.get.support import Get, NewAgent
+from tests.commands.get.support import Get, NewAgent, Tell
 from tests.support.states import (
     EMPTY_BODY,
     answer,
@@ -28,24 +28,18 @@ class TestNone:
 
     @pytest.mark.parametrize("output", ["text", "json", "yaml"])
     @pytest.mark.parametrize("who", ["agent", "metadata service"])
-    async def test_empty_list(
-        self, get: Get, service: Serving, new_agent: NewAgent, output: str, who: str
-    ) -> None:
+    async def test_empty_list(self, get: Get, tell: Tell, output: str, who: str) -> None:
         """An empty list is printed as what it is."""
-        service.simulator.set_document({"raw": NO_PUBLIC_IP.decode()})
-        if who == "agent":
-            await new_agent(snapshot_after(answer(NO_PUBLIC_IP)))
+        await tell(who, {"raw": NO_PUBLIC_IP.decode()}, snapshot_after(answer(NO_PUBLIC_IP)))
 
         ended = await get("inbound-ips", "-o", output)
 
         assert (ended.code, ended.out) == (3, "" if output == "text" else "[]\n")
 
     @pytest.mark.parametrize("who", ["agent", "metadata service"])
-    async def test_no_public_ip(self, get: Get, service: Serving, new_agent: NewAgent, who: str) -> None:
+    async def test_no_public_ip(self, get: Get, tell: Tell, who: str) -> None:
         """A node without a public IP address prints nothing, and says why on standard error."""
-        service.simulator.set_document({"raw": NO_PUBLIC_IP.decode()})
-        if who == "agent":
-            await new_agent(snapshot_after(answer(NO_PUBLIC_IP)))
+        await tell(who, {"raw": NO_PUBLIC_IP.decode()}, snapshot_after(answer(NO_PUBLIC_IP)))
 
         ended = await get("public-ip")
 
@@ -53,11 +47,9 @@ class TestNone:
         assert "lists no public IP address" in ended.err
 
     @pytest.mark.parametrize("who", ["agent", "metadata service"])
-    async def test_no_metadata(self, get: Get, service: Serving, new_agent: NewAgent, who: str) -> None:
+    async def test_no_metadata(self, get: Get, service: Serving, tell: Tell, who: str) -> None:
         """Where the metadata service has nothing, whatever is asked is none, in every form."""
-        service.simulator.set_document("none")
-        if who == "agent":
-            await new_agent(none_accepted())
+        await tell(who, "none", none_accepted())
 
         for what in ("public-ip", "raw", "private-ips/10.240.0.4"):
             ended = await get(what)
@@ -70,13 +62,9 @@ class TestNone:
         assert service.simulator.counters.requests == (0 if who == "agent" else 10 + len(REACHABLE))
 
     @pytest.mark.parametrize("who", ["agent", "metadata service"])
-    async def test_no_metadata_as_a_whole(
-        self, get: Get, service: Serving, new_agent: NewAgent, who: str
-    ) -> None:
+    async def test_no_metadata_as_a_whole(self, get: Get, tell: Tell, who: str) -> None:
         """The whole document and the variables are printed as they are, empty, and are none."""
-        service.simulator.set_document("none")
-        if who == "agent":
-            await new_agent(none_accepted())
+        await tell(who, "none", none_accepted())
 
         ended, variables = await get(), await get("-o", "env")
 
