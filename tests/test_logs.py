@@ -161,15 +161,20 @@ def test_libraries_speak_from_warning_on(name: str) -> None:
     assert [line.partition(" ")[2] for line in stream.getvalue().splitlines()] == ["warning connection lost"]
 
 
-def test_traceback_is_a_field_of_json() -> None:
-    """An unexpected error keeps its traceback, in JSON within the one line."""
+def log_of_a_failure(log_format: LogFormat) -> str:
+    """What is logged of an unexpected error."""
     stream = io.StringIO()
-    configure(log_format="json", level="info", stream=stream)
+    configure(log_format=log_format, level="info", stream=stream)
     try:
         int("unexpected")
     except ValueError:
         logger.exception("task-failed")
-    (line,) = stream.getvalue().splitlines()
+    return stream.getvalue()
+
+
+def test_traceback_is_a_field_of_json() -> None:
+    """An unexpected error keeps its traceback, in JSON within the one line."""
+    (line,) = log_of_a_failure("json").splitlines()
     record = json.loads(line)
     assert (record["event"], record["level"]) == ("task-failed", "error")
     assert record["traceback"].splitlines()[-1].startswith("ValueError: invalid literal")
@@ -177,13 +182,7 @@ def test_traceback_is_a_field_of_json() -> None:
 
 def test_traceback_follows_the_text() -> None:
     """In text the traceback stands behind the event."""
-    stream = io.StringIO()
-    configure(log_format="text", level="info", stream=stream)
-    try:
-        int("unexpected")
-    except ValueError:
-        logger.exception("task-failed")
-    assert " error task-failed Traceback (most recent call last):\n" in stream.getvalue()
+    assert " error task-failed Traceback (most recent call last):\n" in log_of_a_failure("text")
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
