@@ -79,9 +79,11 @@ def _names(merged: ConfigNode, paths: str) -> list[str]:
 
 async def _load(paths: str, context: str | None) -> Access:
     merged = await _merged(paths)
-    context = context or merged["current-context"]
-    if context not in (names := _names(merged, paths)):
-        text = f"the kubeconfig {paths} has no context {context}"
+    names = _names(merged, paths)
+    context = context or merged.safe_get("current-context")
+    if context not in names:
+        lacking = f"context {context}" if context else "current context"
+        text = f"the kubeconfig {paths} has no {lacking}"
         raise KubeConfigError(text, advice=f"--context is one of: {printable(', '.join(names))}")
     configuration = Configuration()
     loader = KubeConfigLoader(config_dict=merged, config_base_path=None, active_context=context)

@@ -161,12 +161,12 @@ async def test_unknown_context(server: FakeApiServer, metrics: Metrics, tmp_path
     assert failure.value.exit_code is ExitCode.USAGE
 
 
-@pytest.mark.parametrize("current", ["", None])
-async def test_no_current_context(
-    server: FakeApiServer, metrics: Metrics, tmp_path: Path, current: str | None
-) -> None:
+@pytest.mark.parametrize("line", ["current-context: ''\n", "current-context:\n", ""])
+async def test_no_current_context(server: FakeApiServer, metrics: Metrics, tmp_path: Path, line: str) -> None:
     """Where no context is the current one, that is the error, with those that can be named."""
-    kubeconfig = server.kubeconfig(tmp_path / "config", current=current)
+    config = tmp_path / "config"
+    kubeconfig = server.kubeconfig(config)
+    config.write_text(config.read_text().replace("current-context: fake\n", line))
     with pytest.raises(KubeConfigError, match="has no current context: --context is one of: fake"):
         async with connect(metrics=metrics, kubeconfig=kubeconfig):
             pass
