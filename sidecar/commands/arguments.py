@@ -80,7 +80,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     """The type of a number argument within bounds, which belong to it."""
 
     def number(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text[:9]) <= most):
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
             raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
         return int(text)
 

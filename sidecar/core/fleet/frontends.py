@@ -86,7 +86,7 @@ class Filter:
             return cls(parse_address(text))
         except ValueError:
             host, _, port = text.rpartition(":")
-        if not (port.isascii() and port.isdigit() and int(port[:6]) <= 65535):
+        if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
             raise ValueError(f"{text!r} is not IP, IP:PORT or [IPv6]:PORT")
         address = parse_address(host)
         if endpoint(address, int(port)) != f"{host}:{port.lstrip('0') or '0'}" and address.version == 6:

@@ -164,7 +164,11 @@ def test_filter(text: str, address: str, port: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "web", "20.1.2.3:", "20.1.2.3:http", "20.1.2.3:65536", "[2603::1]:", "20.1.2.3/32"]
+    "text",
+    [
+        *("", "web", "20.1.2.3:", "20.1.2.3:http", "20.1.2.3:65536", "20.1.2.3:0000650000"),
+        *("[2603::1]:", "20.1.2.3/32"),
+    ],
 )
 def test_wrong_filter(text: str) -> None:
     """Anything else is refused."""
