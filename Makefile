@@ -20,7 +20,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .NOTPARALLEL:
 .PHONY: help demo venv venv-dev test check coverage format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
-.PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes manifests chart-docs pictures
+.PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes bench-image manifests chart-docs pictures
 .PHONY: binaries-release release-check release-dry-run lint-workflows matrix
 .PHONY: bench-annotation bench-idle bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
@@ -167,6 +167,9 @@ bench-annotation: venv-dev ## Measure from a change at the service to the annota
 
 bench-startup: venv-dev ## Measure exec to first answer and first annotation (needs make binaries)
 	$(BIN)/python -m bench.startup
+
+bench-image: venv-dev ## Measure what the image takes to pull, on a stand-in of its base (as root; needs debootstrap, buildah)
+	$(BIN)/python -m bench.image
 
 site: venv-dev ## Build the site of the documentation into .build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

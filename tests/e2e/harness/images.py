@@ -19,7 +19,17 @@ from types import MappingProxyType
 from tests.e2e.harness.layout import CHECKOUT
 from tests.e2e.harness.system import run
 
-__all__ = ["CLIENT_IMAGE", "PAUSE_IMAGE", "PROJECT_IMAGE", "PROJECT_REPOSITORY", "PROJECT_TAG", "Images"]
+__all__ = [
+    "CLIENT_IMAGE",
+    "PAUSE_IMAGE",
+    "PROJECT_IMAGE",
+    "PROJECT_REPOSITORY",
+    "PROJECT_TAG",
+    "Builder",
+    "Images",
+    "cache_directory",
+    "debian",
+]
 
 PROJECT_REPOSITORY = "localhost/azure-lb-metadata"
 PROJECT_TAG = "e2e"
@@ -31,6 +41,7 @@ PAUSE_IMAGE = "localhost/azure-lb-metadata-pause:e2e"
 
 PACKAGES = ("ca-certificates", "curl", "python3", "python3-venv")
 RELEASE = "bookworm"
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "LICENSE", "requirements", "sidecar")
 SLOW_DEADLINE_S = 900.0
 BUILDAH_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"BUILDAH_ISOLATION": "chroot", "STORAGE_OPTS": ""})
@@ -90,6 +101,21 @@ def written_whole(path: Path) -> Iterator[Path]:
         place.replace(path)
 
 
+@contextmanager
+def debian(packages: Iterable[str]) -> Iterator[Path]:
+    """A folder with Debian as small as debootstrap makes it and these packages, gone after the block.
+
+    Raises:
+        CommandError: debootstrap failed; the text has its output.
+    """
+    with tempfile.TemporaryDirectory(prefix="azure-lb-metadata-base-") as folder:
+        run("debootstrap", "--variant=minbase", f"--include={','.join(packages)}", RELEASE, folder,
+            deadline_s=SLOW_DEADLINE_S)  # fmt: skip  # one command
+        shutil.rmtree(Path(folder, "var/cache/apt"))
+        shutil.rmtree(Path(folder, "var/lib/apt/lists"))
+        yield Path(folder)
+
+
 @dataclass(frozen=True)
 class Images:
     """The archives of all images, as files; made by `Images.provide`."""
@@ -140,16 +166,16 @@ class Builder:
         recipe = digest(text.encode() for text in (RELEASE, *PACKAGES))
         archive = self.directory / f"base-{recipe}.tar"
         if not archive.exists():
-            with tempfile.TemporaryDirectory(prefix="azure-lb-metadata-base-") as folder:
-                run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, folder,
-                    deadline_s=SLOW_DEADLINE_S)  # fmt: skip  # one command
-                shutil.rmtree(Path(folder, "var/cache/apt"))
-                shutil.rmtree(Path(folder, "var/lib/apt/lists"))
-                with self._container("scratch") as container:
-                    self._buildah("copy", container, folder, "/")
-                    self._buildah("config", "--env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", container)
-                    self._save(container, CLIENT_IMAGE, archive)
+            with debian(PACKAGES) as folder:
+                self.save_base(folder, archive)
         return archive
+
+    def save_base(self, folder: Path, archive: Path) -> None:
+        """Write the image `CLIENT_IMAGE` of the files in `folder`."""
+        with self._container("scratch") as container:
+            self._buildah("copy", container, str(folder), "/")
+            self._buildah("config", "--env", f"PATH={SEARCH_PATH}", container)
+            self._save(container, CLIENT_IMAGE, archive)
 
     def project(self, base: Path) -> Path:
         """The project's image as its Dockerfile makes it, built on `base` without the network."""
@@ -159,23 +185,27 @@ class Builder:
         archive = self.directory / f"project-{version}.tar"
         if not archive.exists():
             self._forget("project-*.tar")
-            self._build(base, archive)
+            self.build(base, self.packages(), archive)
         return archive
 
-    def packages(self) -> Path:
-        """A folder with every package the image needs, fetched by the pip of this environment."""
+    def packages(self, python: str = "3.11") -> Path:
+        """A folder with every package the image needs on a base with that Python.
+
+        They are fetched by the pip of this environment.
+        """
         lists = [CHECKOUT / "requirements" / name for name in ("build.txt", "runtime.txt")]
-        folder = self.directory / f"packages-{digest(path.read_bytes() for path in lists)}"
+        version = digest([python.encode(), *(path.read_bytes() for path in lists)])
+        folder = self.directory / f"packages-{version}"
         if not folder.exists():
             with written_whole(folder) as place:
                 for path in lists:
                     run(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
-                        "--only-binary=:all:", "--python-version=3.11", "--dest", place, "-r", path,
+                        "--only-binary=:all:", f"--python-version={python}", "--dest", place, "-r", path,
                         deadline_s=SLOW_DEADLINE_S)  # fmt: skip  # one command
         return folder
 
-    def _build(self, base: Path, archive: Path) -> None:
-        packages = self.packages()
+    def build(self, base: Path, packages: Path, archive: Path) -> None:
+        """Write the project's image, as its Dockerfile makes it on the `CLIENT_IMAGE` in `base`."""
         self._buildah("rm", "--all")  # what an interrupted build has left
         self._buildah("pull", f"oci-archive:{base}")
         self._buildah(*build_of_project(PROJECT_IMAGE, packages))
