@@ -22,9 +22,11 @@ COPY sidecar sidecar
 # Bytecode that is never checked against the source's time: no layer or copy can make it stale. Without
 # docstrings (-o 2, and PYTHONOPTIMIZE below) an agent takes 2 MiB less. The Kubernetes library's generated
 # models and calls are used by nothing here: left out, they take 3 MB less to pull and 80 MB less of disk.
+# Nor are the tests that a library brings along.
 RUN /builder/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel . \
     && /builder/bin/pip --python /app/bin/python install --quiet --no-compile --no-deps --no-index /wheel/*.whl \
-    && rm -f /app/bin/[Aa]ctivate* /app/lib/python3*/site-packages/kubernetes/client/models/[!_]*.py \
+    && rm -rf /app/bin/[Aa]ctivate* /app/lib/python3*/site-packages/*/tests \
+        /app/lib/python3*/site-packages/kubernetes/client/models/[!_]*.py \
         /app/lib/python3*/site-packages/kubernetes/client/api/[!_]*.py \
         /app/lib/python3*/site-packages/kubernetes/aio/client/models/[!_]*.py \
         /app/lib/python3*/site-packages/kubernetes/aio/client/api/[!_]*.py \
