@@ -1,6 +1,6 @@
 """The causes that lie with the clock, the agent, the settings, or in what the metadata service has to say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sidecar.core import views
 from sidecar.core.diagnosis.cause import Diagnosis, Sureness
@@ -8,11 +8,15 @@ from sidecar.core.diagnosis.evidence import AgentEvidence, Findings
 from sidecar.core.diagnosis.table import found
 from sidecar.core.document import Document
 from sidecar.core.outcome import Reason, Status
+from sidecar.core.parsing import DroppedEntry
 
 __all__ = ["agent_diagnoses", "clock_diagnoses", "data_diagnoses", "setting_diagnoses"]
 
 _SKEW = 60.0
 """Seconds that a clock may be wrong: a ``Date`` has whole ones, and requests take some."""
+
+_WRONG = {"entry": "is no object", "too-many": "is beyond the most that are looked at"}
+"""What is wrong with an entry that was left out, where that is not one of its members."""
 
 
 def clock_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
@@ -73,10 +77,13 @@ def data_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
             "nat-gateway-or-route-table", Sureness.LIKELY, f"the annotation egress-basis says {basis}"
         )
     if findings.service is not None and findings.service.dropped:
-        first = findings.service.dropped[0]
-        count = len(findings.service.dropped)
-        text = f"{count} left out, the first one of {first.list_name} for its {first.cause}: {first.shown}"
-        yield found("unusable-entries", Sureness.CERTAIN, text)
+        yield found("unusable-entries", Sureness.CERTAIN, _of_dropped(findings.service.dropped))
+
+
+def _of_dropped(dropped: Sequence[DroppedEntry]) -> str:
+    count, first = sum(each.count for each in dropped), dropped[0]
+    wrong = _WRONG.get(first.cause, f"has a wrong {first.cause}")
+    return f"{count} left out; the first one, of {first.list_name}, {wrong}: {first.shown}"
 
 
 def _told_none(findings: Findings) -> str:
