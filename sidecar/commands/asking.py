@@ -21,6 +21,7 @@ from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.annotations import Layout, found
 from sidecar.core.backoff import retry_ceiling
 from sidecar.core.environment import variables
+from sidecar.core.fleet.published import Published, read
 from sidecar.core.outcome import Answer, Failure, Reason, Status
 from sidecar.core.reply import member, printable, shown
 from sidecar.core.state import Policy, Snapshot, State, observe, take_up
@@ -228,9 +229,10 @@ def _annotated(annotations: Mapping[str, str], name: str, layout: Layout) -> Sna
         )
     now = clock.now()
     state = take_up(State(started=now), earlier, now, _POLICY)
-    word = annotations.get(layout.key("status"), "")
-    status = Status(word) if word in set(Status) else Status.STALE
-    return SnapshotRespondent(Snapshot(state=state, status=status, reason=state.reason(status)), node=name)
+    said = read(annotations, layout=layout) or Published()
+    status = said.status or Status.STALE
+    reason = None if status is Status.OK else said.reason or state.reason(status)
+    return SnapshotRespondent(Snapshot(state=state, status=status, reason=reason), node=name)
 
 
 def _published(body: bytes) -> Snapshot:
