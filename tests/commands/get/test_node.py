@@ -1,0 +1,106 @@
+"""`get --node`: what an agent annotated, with what that is worth in the agent's own words."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.core.annotations import DEFAULT_PREFIX
+from sidecar.core.outcome import Reason, Status
+from tests.commands.get.support import BODY, Get
+from tests.support.commands import Ended
+from tests.support.fake_apiserver import FakeApiServer, fake_api_server
+from tests.support.fleet import published
+from tests.support.states import answer
+
+NODE = "aks-1"
+DOCUMENT = answer(BODY).document
+STATUS, REASON = f"{DEFAULT_PREFIX}/status", f"{DEFAULT_PREFIX}/reason"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    """The API server that has the Node."""
+    async with fake_api_server() as server:
+        yield server
+
+
+@pytest.fixture
+def get_node(get: Get, server: FakeApiServer, tmp_path: Path) -> Get:
+    """The command ``get`` of that Node; what else it is given comes last, and so counts."""
+    kubeconfig = server.kubeconfig(tmp_path / "config")
+
+    async def run(*arguments: str) -> Ended:
+        return await get(f"--node={NODE}", f"--kubeconfig={kubeconfig}", *arguments)
+
+    return run
+
+
+async def said(get_node: Get) -> Any:
+    """The whole answer."""
+    ended = await get_node()
+    assert (ended.code, ended.err) == (0, "")
+    return json.loads(ended.out)
+
+
+async def test_document(server: FakeApiServer, get_node: Get) -> None:
+    """The document that is annotated is the answer, and the metadata service is not asked."""
+    server.add_node(NODE, published(DOCUMENT))
+
+    value = await said(get_node)
+
+    assert (value["node"], value["status"], value["reason"]) == (NODE, "ok", None)
+    assert value["loadbalancer"] == DOCUMENT.wire()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (Status.STALE, Reason.THROTTLED),
+        (Status.STALE, Reason.UNREACHABLE),
+        (Status.STARTING, Reason.REJECTED),
+        (Status.NO_METADATA, Reason.NO_METADATA),
+    ],
+)
+async def test_reason(server: FakeApiServer, get_node: Get, status: Status, reason: Reason) -> None:
+    """Status and reason are the words that the agent wrote."""
+    server.add_node(NODE, published(DOCUMENT, status=status, reason=reason))
+
+    value = await said(get_node)
+
+    assert (value["status"], value["reason"]) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "reason"),
+    [
+        ({STATUS: "stale", REASON: "moon"}, "stale", "unreachable"),
+        ({STATUS: "moon", REASON: "throttled"}, "stale", "throttled"),
+        ({STATUS: "ok", REASON: "throttled"}, "ok", None),
+        ({STATUS: ""}, "stale", "unreachable"),
+    ],
+    ids=["reason", "status", "ok with a reason", "neither"],
+)
+async def test_words_of_others(
+    server: FakeApiServer, get_node: Get, words: dict[str, str], status: str, reason: str | None
+) -> None:
+    """A word that no agent would write is not passed on: the data are taken for stale."""
+    server.add_node(NODE, {**published(DOCUMENT), **words})
+
+    value = await said(get_node)
+
+    assert (value["status"], value["reason"]) == (status, reason)
+
+
+async def test_without_document(server: FakeApiServer, get_node: Get) -> None:
+    """Without a document there is an answer that is not to be had there, and it is said what there is."""
+    annotated = published(DOCUMENT, status=Status.STALE, reason=Reason.THROTTLED)
+    del annotated[f"{DEFAULT_PREFIX}/loadbalancer"]
+    server.add_node(NODE, annotated)
+
+    ended = await get_node()
+
+    assert (ended.code, ended.out) == (5, "")
+    assert "not annotated with a document (status stale, omitted None)" in ended.err
