@@ -2,12 +2,19 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
-__all__ = ["Stopping"]
+__all__ = ["Stopping", "run_until_terminated"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_TERMINATED = 128 + signal.SIGTERM
+"""What a shell reports of a command that SIGTERM ended."""
+
+_Value = TypeVar("_Value")
 
 
 class Stopping:
@@ -32,3 +39,23 @@ class Stopping:
         finally:
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
+
+
+def run_until_terminated(coroutine: Coroutine[Any, Any, _Value]) -> _Value:
+    """Run a command to its end. As the first process of a container, nothing else would end it at SIGTERM.
+
+    Raises:
+        SystemExit: SIGTERM came, with the code that a shell gives it.
+    """
+
+    async def run() -> _Value:
+        task = asyncio.ensure_future(coroutine)
+        # Signals come to the main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await task
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise SystemExit(_TERMINATED) from None

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from sidecar.commands.arguments import Parser
 from sidecar.commands.asking import AgentRespondent
-from sidecar.commands.waiting import Waited, add_waiting_arguments, run_until_terminated, wait
+from sidecar.commands.waiting import Waited, add_waiting_arguments, wait
 from sidecar.core.environment import variables
 from sidecar.errors import UsageError
 from sidecar.sources import reading
+from sidecar.stopping import run_until_terminated
 
 __all__ = ["main"]
 

@@ -2,11 +2,8 @@
 
 import asyncio
 import re
-import signal
-import threading
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from sidecar.commands import progress
 from sidecar.commands.arguments import (
@@ -24,6 +21,7 @@ from sidecar.commands.pruning import Pruner, Scope, Target, each, targets
 from sidecar.core.names import NODE_NAME
 from sidecar.errors import ExitCode, UsageError
 from sidecar.kube.operator import DaemonSet, OperatorClient, connect_operator
+from sidecar.stopping import run_until_terminated
 
 __all__ = ["main"]
 
@@ -54,9 +52,6 @@ exit codes:
   130  interrupted (143: terminated)
 """
 
-_TERMINATED = 128 + signal.SIGTERM
-"""What a shell reports of a command that SIGTERM ended."""
-
 _LABEL_SELECTOR_LIMIT = 4096
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -74,10 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--wait-for-daemonset and --pod-selector go together")
     if parsed.timeout is not None and parsed.wait_for_daemonset is None:
         raise UsageError("--timeout is for --wait-for-daemonset")
-    try:
-        return asyncio.run(_prune(parsed))
-    except asyncio.CancelledError:
-        return _TERMINATED
+    return run_until_terminated(_prune(parsed))
 
 
 def _parser() -> Parser:
@@ -131,15 +123,14 @@ def _selector(text: str) -> str:
 async def _prune(parsed: Namespace) -> int:
     scope = Scope(parsed.annotation_prefix, parsed.owned_only)
     report = Report(scope=scope, dry_run=parsed.dry_run, as_json=parsed.output == "json")
-    with _sigterm_cancels():
-        async with connect_operator(kubeconfig=parsed.kubeconfig, context=parsed.context) as client:
-            try:
-                await _work(parsed, client, scope=scope, report=report)
-            except asyncio.CancelledError:
-                report.end(interrupted=True)
-                raise
-            finally:
-                progress.erase()
+    async with connect_operator(kubeconfig=parsed.kubeconfig, context=parsed.context) as client:
+        try:
+            await _work(parsed, client, scope=scope, report=report)
+        except asyncio.CancelledError:
+            report.end(interrupted=True)
+            raise
+        finally:
+            progress.erase()
     report.end(interrupted=False)
     return ExitCode.FAILED if report.failed else ExitCode.DONE
 
@@ -157,18 +148,3 @@ async def _work(parsed: Namespace, client: OperatorClient, *, scope: Scope, repo
     report.total = len(nodes)
     pruner = Pruner(client, scope, parsed.dry_run)
     await each(nodes, pruner=pruner, concurrency=parsed.concurrency, done=report.on_outcome)
-
-
-@contextmanager
-def _sigterm_cancels() -> Iterator[None]:
-    """Let SIGTERM end the present task; the first process of a container would ignore it."""
-    task = asyncio.current_task()
-    if task is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from sidecar.commands.arguments import Parser
-from sidecar.commands.waiting import add_waiting_arguments, run_until_terminated, wait
+from sidecar.commands.waiting import add_waiting_arguments, wait
 from sidecar.errors import ExitCode
+from sidecar.stopping import run_until_terminated
 
 __all__ = ["main"]
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import random
-import signal
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Coroutine
+from argparse import ArgumentParser, Namespace
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 from sidecar import clock
+from sidecar.commands.arguments import written_as
 from sidecar.commands.asking import IncompleteError, reach_agent
 from sidecar.commands.targets import add_target_arguments, agent_url, metadata_service, settings_of
 from sidecar.core.backoff import next_poll_delay
@@ -22,9 +21,7 @@ from sidecar.settings import Settings
 from sidecar.sources import Source, reading
 from sidecar.sources.upstream import UpstreamSource
 
-__all__ = ["Waited", "add_waiting_arguments", "run_until_terminated", "wait"]
-
-_Value = TypeVar("_Value")
+__all__ = ["Waited", "add_waiting_arguments", "wait"]
 
 _PATIENCE = 60.0
 """Seconds."""
@@ -37,9 +34,6 @@ _WAIT = 60
 
 _POLICY = Policy(stale_after=float("inf"), absent_after=0.0)
 """Of data that are used at once."""
-
-_TERMINATED = 128 + signal.SIGTERM
-"""What a shell reports of a command that SIGTERM ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +51,13 @@ def add_waiting_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--for",
         dest="condition",
-        type=_condition,
+        type=written_as(parse_condition),
         default="data",
         metavar="CONDITION",
         help="data, public-ip, or egress-in=ADDRESS,NETWORK,...: "
         "every address that the node leaves from is among these [data]",
     )
     add_target_arguments(parser, timeout=_PATIENCE)
-
-
-def _condition(text: str) -> Condition:
-    try:
-        return parse_condition(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
-
-
-def run_until_terminated(coroutine: Coroutine[Any, Any, _Value]) -> _Value:
-    """Run to the end. As the first process of a container, nothing else would end it at SIGTERM.
-
-    Raises:
-        SystemExit: SIGTERM came, with the code that a shell gives it.
-    """
-
-    async def run() -> _Value:
-        task = asyncio.ensure_future(coroutine)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await task
-
-    try:
-        return asyncio.run(run())
-    except asyncio.CancelledError:
-        raise SystemExit(_TERMINATED) from None
 
 
 async def wait(parsed: Namespace) -> Waited:
