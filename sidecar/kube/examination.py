@@ -16,6 +16,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from sidecar.core.diagnosis.evidence import Problem, ProblemKind, TokenClaims
+from sidecar.core.reply import member
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.client import apply_request
 from sidecar.kube.connection import JSON, Answer, Request
@@ -160,7 +161,8 @@ class Examiner:
         """
         target = f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}"
         answer = await self._requests.exchange(Request(method="GET", path=target, accept="*/*"))
-        return successful(answer) if _is_status(answer.body) else answer
+        # Its own word and not that of a pod.
+        return successful(answer) if member(answer.body, "kind") == "Status" else answer
 
     async def _review(self, kind: str, spec: Mapping[str, Any]) -> bool:
         path = f"{_REVIEWS}/{kind[0].lower()}{kind[1:].lower()}s"
@@ -192,15 +194,6 @@ def _pod(value: dict[str, Any]) -> PodSeen:
         api_port=int(ports.get("api", 16925)),
         admin_port=int(ports.get("admin", 16926)),
     )
-
-
-def _is_status(body: bytes) -> bool:
-    """Whether it is the API server's own word and not that of a pod."""
-    try:
-        value = from_json(body)
-    except ValueError:
-        return False
-    return isinstance(value, dict) and value.get("kind") == "Status"
 
 
 def _claims(token: str) -> TokenClaims | None:
