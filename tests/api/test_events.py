@@ -190,7 +190,8 @@ async def test_slow_reader() -> None:
                 api.latest.set(after(large[0], body))
                 while (await reader.next()).rules < 3000 + number:
                     continue
-            await until_holds(lambda: streams(api) == 1)
+            # Well before the kernel gives such a connection up by itself, after 30 s.
+            await until_holds(lambda: streams(api) == 1, deadline_s=5)
         client.close()
 
 

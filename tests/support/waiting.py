@@ -33,7 +33,7 @@ async def until(
     return value
 
 
-async def until_holds(condition: Callable[[], object]) -> None:
+async def until_holds(condition: Callable[[], object], *, deadline_s: float = DEADLINE_S) -> None:
     """The same for what this process knows by itself, without being told when it changes.
 
     Raises:
@@ -43,4 +43,4 @@ async def until_holds(condition: Callable[[], object]) -> None:
     async def probe() -> object:
         return condition()
 
-    await until(probe)
+    await until(probe, deadline_s=deadline_s)
