@@ -106,7 +106,7 @@ def _change(change: Change) -> models.Change:
 
 
 def openapi(_: Facts, __: Question) -> bytes:
-    """The description of the API; see :mod:`sidecar.api.describe`."""
+    """The description of the API; see :mod:`sidecar.api.description`."""
     return _OPENAPI
 
 

@@ -1,4 +1,4 @@
-"""Where the document goes: the Node's annotations and files.
+"""Where the document goes: the Node's annotations, Events about the Node, and files.
 
 A publisher is given the whole state and makes the world match it, so losing or repeating a turn is
 harmless. The frame in ``publish/frame.py`` drives it, measures it and backs off for it.

@@ -4,6 +4,7 @@
 ``evidence``       what the probes found
 ``cause``          a known cause, and a diagnosis
 ``table``          all causes in their order, by name; their texts in ``service_causes``, ``other_causes``
+``clocks``         how far the own clock is from another one
 ``replies``        which cause a failed request to the metadata service points to
 ``*_rules``        from evidence to diagnoses
 =================  ==========================================================================
