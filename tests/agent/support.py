@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from sidecar.simulator import Serving
-from tests.support.agent import AgentProcess, Reply, agent_running
+from tests.support.agent import AgentProcess, agent_running
 from tests.support.cluster import Cluster, Identity
 from tests.support.nodes import NodeMetadata
 from tests.support.program import Settings
+from tests.support.replies import Reply
 from tests.support.waiting import until
 
 PUBLIC_IP = "192.0.2.4\n"

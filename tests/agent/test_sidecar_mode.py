@@ -18,9 +18,10 @@ from sidecar.runtime import Runtime
 from sidecar.simulator import Serving
 from sidecar.sources.upstream import UpstreamSource
 from tests.agent.support import ok, stale
-from tests.support.agent import AgentProcess, Reply, agent_running
+from tests.support.agent import AgentProcess, agent_running
 from tests.support.faults import Origin, Promise, fault
 from tests.support.program import Settings, flags, program_running
+from tests.support.replies import Reply
 from tests.support.states import body, inbound, pair
 from tests.support.waiting import until
 

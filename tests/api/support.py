@@ -1,14 +1,13 @@
 """An API of its own for each test, and plain sockets to talk to it."""
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiohttp import ClientResponse, ClientSession, web
+from aiohttp import ClientSession, web
 
 from sidecar.api.application import Application, Configuration
 from sidecar.api.connections import Handler
@@ -18,6 +17,7 @@ from sidecar.core.listen import parse_listen
 from sidecar.core.state import Snapshot
 from sidecar.latest import Latest
 from sidecar.metrics import Metrics
+from tests.support.replies import Reply
 from tests.support.states import FakeClock
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "NODE",
     "REQUEST",
     "Connection",
-    "Reply",
     "answer_ok",
     "api_running",
     "ask",
@@ -42,30 +41,6 @@ NODE = "aks-pool1-12345678-vmss000000"
 REQUEST = b"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\n\r\n"
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer that was read to its end."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        """The body as text."""
-        return self.body.decode()
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
-
-    @classmethod
-    async def of(cls, response: ClientResponse) -> "Reply":
-        """Read an answer to its end."""
-        return cls(response.status, dict(response.headers), await response.read())
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from sidecar.api.description.answers import ANSWERS
 from sidecar.api.endpoints import ENDPOINTS, find
 from sidecar.core.state import Snapshot
 from tests.api.snapshots import DUAL_STACK
-from tests.api.support import NODE, Reply, api_running
+from tests.api.support import NODE, api_running
 from tests.api.test_derived import DATA
 from tests.support import states
+from tests.support.replies import Reply
 
 DESCRIPTION = describe()
 COMMITTED = resources.files("sidecar.api").joinpath("openapi.json")

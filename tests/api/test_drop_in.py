@@ -9,8 +9,9 @@ import pytest
 from sidecar.core.parsing import parse_response
 from sidecar.core.state import Snapshot
 from sidecar.simulator import Simulator, parse_scenario, serve
-from tests.api.support import API, Reply, api_running
+from tests.api.support import API, api_running
 from tests.support import states
+from tests.support.replies import Reply
 
 VERSION = "api-version=2020-10-01"
 PATH = "/metadata/loadbalancer"

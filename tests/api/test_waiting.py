@@ -16,8 +16,9 @@ from sidecar.api.waiting import Waiting
 from sidecar.core.outcome import Outcome
 from sidecar.metrics import Metrics
 from tests.api.snapshots import DATA, MOVED, STARTING, after, with_rules
-from tests.api.support import API, Reply, api_running, connected, ended, refused
+from tests.api.support import API, api_running, connected, ended, refused
 from tests.support import states
+from tests.support.replies import Reply
 from tests.support.waiting import until_holds
 
 

@@ -21,8 +21,9 @@ from sidecar.runtime import Runtime
 from sidecar.settings import Settings as AgentSettings
 from tests.agent.support import PUBLIC_IP, age, has, lasting, ok, stale
 from tests.faults.support import NODE, Surroundings, prepared
-from tests.support.agent import AgentProcess, Reply, agent_with
+from tests.support.agent import AgentProcess, agent_with
 from tests.support.faults import Origin, Promise, also_shows, fault
+from tests.support.replies import Reply
 from tests.support.waiting import until
 
 SUSPENDED_S = 2.0
@@ -188,7 +189,7 @@ async def test_clock_steps(surroundings: Surroundings, days: int) -> None:
 
         async def document() -> Reply:
             async with session.get("http://{}:{}/v1/loadbalancer".format(*address)) as response:
-                return Reply(status=response.status, headers=response.headers, text=await response.text())
+                return await Reply.of(response)
 
         await surroundings.until_annotated(has(status="ok"))
         before = (await until(document, ok)).json

@@ -3,21 +3,19 @@
 Durations are scaled down by settings: one that a test does not name is that of `SCALED`.
 """
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.program import PYTHON, Program, Settings, flags, program_running
+from tests.support.replies import Reply
 from tests.support.waiting import DEADLINE_S, until
 
-__all__ = ["SCALED", "AgentProcess", "Reply", "agent_running", "agent_with"]
+__all__ = ["SCALED", "AgentProcess", "agent_running", "agent_with"]
 
 SCALED: Settings = MappingProxyType(
     {
@@ -36,25 +34,6 @@ SCALED: Settings = MappingProxyType(
 """Settings of an agent under test; minutes in real life are parts of a second here."""
 
 KUBERNETES_REQUESTS = "azure_lb_metadata_kubernetes_requests_total"
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An HTTP answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    text: str
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.text)
-
-    @property
-    def state(self) -> str:
-        """What the agent says the data are worth."""
-        return self.headers["Azure-LB-Metadata-Status"]
 
 
 class AgentProcess:
@@ -83,7 +62,7 @@ class AgentProcess:
 
     async def _get(self, url: str, headers: Mapping[str, str]) -> Reply:
         async with self._session.get(url, headers=headers) as response:
-            return Reply(status=response.status, headers=response.headers, text=await response.text())
+            return await Reply.of(response)
 
     async def document(self) -> Reply:
         """``/v1/loadbalancer``."""
