@@ -201,7 +201,7 @@ async def ask_node(
         UnreachableError: the API server did not answer in time.
     """
     # The client costs a second to import, which nobody else should wait for.
-    from sidecar.kube import KubernetesError, NoAnswerError, connect  # noqa: PLC0415
+    from sidecar.kube import KubernetesError, NoAnswerError, NodeNotFoundError, connect  # noqa: PLC0415
 
     layout = Layout(prefix=prefix)
 
@@ -210,6 +210,9 @@ async def ask_node(
             node = await nodes.get(name, cached=True)
         except NoAnswerError as error:
             raise _AgainError(str(error)) from error
+        except NodeNotFoundError as error:
+            # The error's own advice is for an agent.
+            raise Error(f"there is no Node {name}", advice="kubectl get nodes lists them") from error
         except KubernetesError as error:
             raise Error(str(error)) from error
         return _annotated(node.annotations, name, layout)

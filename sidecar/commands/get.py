@@ -9,7 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sidecar.api.parameters import Format
-from sidecar.commands.arguments import Parser
+from sidecar.commands.arguments import (
+    Parser,
+    add_context_argument,
+    add_kubeconfig_argument,
+    add_prefix_argument,
+    node_name,
+)
 from sidecar.commands.asking import Respondent, ask_imds, ask_node, reach_agent
 from sidecar.commands.questions import WHATS, Asked, parse_asked
 from sidecar.commands.tables import as_form
@@ -20,7 +26,6 @@ from sidecar.commands.targets import (
     metadata_service,
     settings_of,
 )
-from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.environment import print_variables
 from sidecar.errors import Error, ExitCode, UnreachableError, UsageError
 from sidecar.sources import reading
@@ -67,10 +72,10 @@ def _parser() -> Parser:
         "-o", "--output", choices=("text", "json", "yaml", "env"), help="text where there is one, else json"
     )
     add_target_arguments(parser, timeout=_PATIENCE)
-    parser.add_argument("--node", metavar="NAME", help="read the annotations of this Node")
-    parser.add_argument("--kubeconfig", metavar="PATH", help="for --node")
-    parser.add_argument("--context", metavar="NAME", help="for --node")
-    parser.add_argument("--annotation-prefix", metavar="DOMAIN", default=DEFAULT_PREFIX, help="for --node")
+    parser.add_argument("--node", type=node_name, metavar="NAME", help="read the annotations of this Node")
+    add_kubeconfig_argument(parser)
+    add_context_argument(parser)
+    add_prefix_argument(parser, purpose="with --node: of the keys to read")
     return parser
 
 

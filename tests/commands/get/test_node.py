@@ -104,3 +104,33 @@ async def test_without_document(server: FakeApiServer, get_node: Get) -> None:
 
     assert (ended.code, ended.out) == (5, "")
     assert "not annotated with a document (status stale, omitted None)" in ended.err
+
+
+async def test_no_such_node(get_node: Get) -> None:
+    """A Node that is not there is a failure, in words of this command."""
+    ended = await get_node()
+
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert f"there is no Node {NODE}" in ended.err
+    assert "--node-name" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        ("--node=Not_A_Node", "'Not_A_Node' cannot be the name of a Node"),
+        ("--node=", "'' cannot be the name of a Node"),
+        ("--annotation-prefix=kubernetes.io", "reserved"),
+        ("--annotation-prefix=nonsense!", "not a DNS subdomain"),
+    ],
+)
+async def test_usage(server: FakeApiServer, get_node: Get, argument: str, text: str) -> None:
+    """A name or a prefix that cannot be is wrong usage, and nothing is asked."""
+    server.add_node(NODE, published(DOCUMENT))
+
+    ended = await get_node(argument)
+
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert text in ended.err
+    assert "--node-name" not in ended.err
+    assert not server.requests
