@@ -25,7 +25,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "admin_listen": "where probes and metrics are served, as settings write it; `none`",
         "before": "the status before",
         "bytes": "of keys and values",
-        "cause": "the member of the entry that is wrong, or `entry`",
+        "cause": "the member of the entry that is wrong, `entry` if it is no object, or `too-many`",
         "changes": "what came and went, as in the annotation `last-changes`, at most 20 items",
         "count": "how many",
         "detail": "why an attempt failed, in words",
