@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -34,30 +35,22 @@ _LONGEST_TIMEOUT = 15.0
 """Two attempts in a row then still end before the poller counts as stuck (``liveness.py``)."""
 
 
-def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
+def _written(read: Callable[[str], object]) -> BeforeValidator:
+    """Reads a value that is text; any other is taken as it is."""
+
+    def value(given: object) -> object:
+        return read(given) if isinstance(given, str) else given
+
+    return BeforeValidator(value)
 
 
-def _duration_or_zero(value: object) -> object:
-    return 0.0 if value == "0" else _duration(value)
+def _list_of(read: Callable[[str], object]) -> BeforeValidator:
+    """The same of values between commas."""
+    return _written(lambda text: tuple(read(part.strip()) for part in text.split(",")))
 
 
-def _networks(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(ip_network(part.strip()) for part in value.split(","))
-
-
-def _listen(value: object) -> object:
-    return parse_listen(value) if isinstance(value, str) else value
-
-
-def _address(value: object) -> object:
-    return parse_address(value) if isinstance(value, str) else value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
+def _duration_or_zero(text: str) -> float:
+    return 0.0 if text == "0" else parse_duration(text)
 
 
 def _origin(value: str) -> str:
@@ -96,17 +89,11 @@ def _default_poll_interval(data: dict[str, Any]) -> float:
     return 60.0 if data.get("upstream") == "imds" and not data.get("annotations") else 10.0
 
 
-def _prefixes(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(parse_prefix(part.strip()) for part in value.split(","))
-
-
-Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
-DurationOrZero = Annotated[float, BeforeValidator(_duration_or_zero), Field(ge=0)]
-Listen = Annotated[ListenAddress | None, NoDecode, BeforeValidator(_listen)]
-Prefixes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_prefixes)]
-Networks = Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)]
+Duration = Annotated[float, _written(parse_duration), Field(gt=0)]
+DurationOrZero = Annotated[float, _written(_duration_or_zero), Field(ge=0)]
+Listen = Annotated[ListenAddress | None, NoDecode, _written(parse_listen)]
+Prefixes = Annotated[tuple[str, ...], NoDecode, _list_of(parse_prefix)]
+Networks = Annotated[tuple[IPNetwork, ...], NoDecode, _list_of(ip_network)]
 
 
 class Settings(BaseSettings):
@@ -171,7 +158,7 @@ class Settings(BaseSettings):
     """Earlier values of --annotation-prefix, separated by commas: their keys are removed at the start."""
     annotation_budget: Annotated[int, Field(ge=2048, le=262_144)] = 8192
     """Most bytes of keys and values that all annotations may have together."""
-    node_address: Annotated[IPAddress, BeforeValidator(_address)] | None = None
+    node_address: Annotated[IPAddress, _written(parse_address)] | None = None
     """The node's own address, whose public IP comes first; HOST_IP if not set."""
     write_splay: Duration = 30.0
     """Writes to the API server wait a random part of this, and are at least this far apart."""
@@ -187,9 +174,9 @@ class Settings(BaseSettings):
     """Also write the document as JSON there, and KEY=value lines to the same path + .env."""
     metrics_addresses: bool = False
     """Name the addresses in a metric, address_info: one sample for each."""
-    log_format: Annotated[Literal["json", "text"], BeforeValidator(_lower)] | None = None
+    log_format: Annotated[Literal["json", "text"], _written(str.lower)] | None = None
     """Format of log lines; text on a terminal and json elsewhere, if not set."""
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _written(str.lower)] = "info"
     """Least severe log lines to print."""
 
     @model_validator(mode="after")
