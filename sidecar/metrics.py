@@ -80,8 +80,8 @@ class Metrics:
         self.dropped_entries = make(
             Counter,
             "dropped_entries",
-            "Entries left out of a new document, by list and cause: the wrong member, entry (it is no object) "
-            "or too-many (those beyond the first 10,000).",
+            "Entries left out of a new document, by list and cause: the wrong member, "
+            "entry (it is no object) or too-many (those beyond the first 10,000).",
             list=("publicIpAddresses", "inboundRules", "outboundRules"),
             cause=(),
         )
