@@ -103,12 +103,13 @@ def _object(row: Row) -> dict[str, object]:
 
 
 def _csv(row: Row) -> tuple[str, ...]:
+    """Several of a kind are separated by spaces; a list that is not known is a question mark."""
     value = _object(row)
-    return tuple(_csv_cell(value[name]) for name in _CSV_HEADER)
+    return tuple(_csv_cell(value[name], missing=UNKNOWN if name in _LISTS else "") for name in _CSV_HEADER)
 
 
-def _csv_cell(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+def _csv_cell(value: object, *, missing: str) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or missing)
 
 
 def _texts(items: Iterable[object] | None) -> list[str] | None:
