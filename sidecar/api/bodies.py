@@ -108,7 +108,7 @@ def imds(facts: Facts, _: Question) -> bytes:
 
 
 def raw(facts: Facts, _: Question) -> bytes:
-    """The last answer byte for byte."""
+    """The last answer byte for byte: the metadata service's, or in a sidecar the node agent's."""
     state = facts.snapshot.state
     if state.answer is None or state.source is Source.RESTORED:
         raise NotYetError("The metadata service has not told anything since the agent's start.")

@@ -84,7 +84,10 @@ def outage(reason: str) -> Promise:
             " at rising intervals;"
             f' `attempts_total{{outcome="{reason}"}}`.'
         ),
-        recovery="With the first answer: `ok` at once, on the Node within the splay.",
+        recovery=(
+            "With the first answer: `ok` at once, on the Node within the splay, or within twice stale-after"
+            " if nothing but the status changed and the last such write is not older than that."
+        ),
     )
 
 

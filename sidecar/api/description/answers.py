@@ -102,6 +102,7 @@ ANSWERS = {
     "/v1/raw": Answer(
         summary="The last answer of the metadata service, byte for byte",
         shape=Schema,
+        description="In a sidecar, which asks a node agent, that agent's body of `/v1/loadbalancer`.",
         nothing=True,
     ),
     "/v1/events": Answer(
