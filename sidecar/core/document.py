@@ -15,6 +15,7 @@ from typing import Any
 from sidecar.core.addresses import IPAddress, address_order
 
 __all__ = [
+    "ALL_PROTOCOLS",
     "EMPTY",
     "LISTS",
     "REVISION",
@@ -24,6 +25,9 @@ __all__ = [
     "PublicIPAddress",
     "canonical_bytes",
 ]
+
+ALL_PROTOCOLS = "all"
+"""As a rule's protocol: each of them."""
 
 REVISION = re.compile("[0-9a-f]{16}")
 """What a revision looks like."""
@@ -73,6 +77,15 @@ class InboundRule:
     def floating(self) -> bool:
         """Whether packets arrive under the frontend's own address and port (floating IP)."""
         return self.private_ip == self.frontend_ip
+
+    @property
+    def every_port(self) -> bool:
+        """Whether it is for every port of every protocol (HA ports).
+
+        That is protocol all with ports 0 (MicrosoftDocs/azure-docs:
+        articles/load-balancer/load-balancer-ha-ports-overview.md).
+        """
+        return self.protocol == ALL_PROTOCOLS and self.frontend_port == self.backend_port == 0
 
     @property
     def order(self) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from sidecar.core.addresses import IPAddress, address_order, endpoint, sorted_addresses
-from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
+from sidecar.core.document import ALL_PROTOCOLS, Document, InboundRule, OutboundRule, PublicIPAddress
 
 __all__ = [
     "EgressBasis",
@@ -26,8 +26,6 @@ __all__ = [
 ]
 
 _Entry = TypeVar("_Entry", PublicIPAddress, OutboundRule, InboundRule)
-
-_ALL_PROTOCOLS = "all"
 
 
 class EgressBasis(StrEnum):
@@ -172,9 +170,6 @@ def reachable(document: Document, *, protocol: str, port: int) -> tuple[Reachabl
 
 
 def _leads_to(rule: InboundRule, protocol: str, port: int) -> bool:
-    if rule.protocol not in (protocol, _ALL_PROTOCOLS):
+    if rule.protocol not in (protocol, ALL_PROTOCOLS):
         return False
-    # HA ports: protocol all with ports 0 stands for every port (Azure load-balancer-ha-ports-overview.md).
-    if rule.protocol == _ALL_PROTOCOLS and rule.frontend_port == rule.backend_port == 0:
-        return True
-    return port == (rule.frontend_port if rule.floating else rule.backend_port)
+    return rule.every_port or port == (rule.frontend_port if rule.floating else rule.backend_port)

@@ -41,7 +41,7 @@ def rows(rules: Iterable[InboundRule]) -> list[Row]:
         (rule(53, 53, protocol="udp"), Row(FRONTEND, "udp 53 → 53", OWN)),
         (floating(443, FRONTEND), Row(FRONTEND, "tcp 443", FLOATING)),
         (rule(0, 0, protocol="all"), Row(FRONTEND, "HA ports", OWN)),
-        (rule(0, 0), Row(FRONTEND, "tcp every port", OWN)),
+        (rule(0, 0), Row(FRONTEND, "tcp 0 → 0", OWN)),
         (rule(65535, 65535, protocol="sixteenletters16"), Row(FRONTEND, "sixteenletters16 65…", OWN)),
         (
             rule(80, 80, frontend="2001:db8::1", target="fd00::1"),

@@ -109,9 +109,8 @@ def _ranges(ports: Sequence[int]) -> list[str]:
 
 def _ports(rule: InboundRule) -> str:
     """A rule without its addresses."""
-    if rule.frontend_port == rule.backend_port == 0:
-        # What the vendor's documents call a rule for every port of every protocol.
-        return "HA ports" if rule.protocol == "all" else _fitting(f"{rule.protocol} every port")
+    if rule.every_port:
+        return "HA ports"
     to = "" if rule.floating else f" → {rule.backend_port}"
     return _fitting(f"{rule.protocol} {rule.frontend_port}{to}")
 
