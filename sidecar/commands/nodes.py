@@ -1,6 +1,5 @@
 """``nodes``: what the nodes of a cluster, or of several, know of their load balancer."""
 
-import asyncio
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from sidecar.commands.tables import counted
 from sidecar.core.fleet.egress import union
 from sidecar.core.fleet.row import Row, Standing, differing
 from sidecar.errors import ExitCode, NoneError, UsageError
+from sidecar.stopping import run_until_terminated
 
 __all__ = ["main"]
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     parsed = _parser().parse_args(arguments)
     _check(parsed)
-    return asyncio.run(_nodes(parsed))
+    return run_until_terminated(_nodes(parsed))
 
 
 def _parser() -> Parser:
