@@ -26,7 +26,7 @@ UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
 """The field selector of pods that may still run."""
 
 _RESTARTS = 3
-"""How often a list is begun anew because its place in it was lost."""
+"""How often a list is begun anew because its place expired, or loses it again before a page came."""
 
 _Item = TypeVar("_Item")
 _Parsed = TypeVar("_Parsed")
@@ -67,14 +67,17 @@ async def pages(
     first = replace(first, query=[*first.query, ("limit", str(size))], answer_limit=PAGE_LIMIT)
     token = ""
     restarts = 0
+    progress = True
     while True:
         request = replace(first, query=[*first.query, ("continue", token)]) if token else first
         answer = await persistently(partial(_page, requests, request), fraction=fraction)
         if answer.status == 410 and token and restarts < _RESTARTS:
             token = _inconsistent_continue(answer)
-            restarts += not token
+            restarts += not (token and progress)
+            progress = False
             continue
         page = parsed(successful(answer), parse)
+        progress = True
         token = page.next
         # Some megabytes, and the next page needs as much.
         del answer

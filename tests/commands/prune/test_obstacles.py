@@ -28,19 +28,40 @@ async def test_expired_place(cluster: FakeCluster, prune: Prune, reply: Reply, r
     assert len(cluster.asked("GET")) == requests
 
 
-async def test_expires_always(cluster: FakeCluster, prune: Prune) -> None:
-    """A list whose places always expire is given up."""
+@pytest.mark.parametrize("reply", [expired(go_on_after="node-a"), expired()], ids=["goes on", "anew"])
+async def test_expires_always(cluster: FakeCluster, prune: Prune, reply: Reply) -> None:
+    """A list whose places always expire is given up, even where there is always another place to go on from."""
     cluster.page_size = 1
 
     def expire(request: RecordedRequest) -> None:
         if "continue" in request.query:
-            cluster.replies["GET /api/v1/nodes"].append(expired())
+            assert len(cluster.requests) < 50
+            cluster.replies["GET /api/v1/nodes"].append(reply)
 
     cluster.on_request = expire
     ended = await prune()
     assert ended.code == ExitCode.FAILED
     assert "410" in ended.err
     assert patched(cluster) == []
+
+
+async def test_expires_often(cluster: FakeCluster, prune: Prune) -> None:
+    """A list that goes on after each place that has expired is read to its end, however often that is."""
+    cluster.page_size = 1
+    names = [f"node-{letter}" for letter in "abcdefgh"]
+    for name in names[3:]:
+        cluster.add_node(name, OURS)
+
+    def expire(request: RecordedRequest) -> None:
+        # Each place expires once, before its page is had.
+        if "continue" in request.query and len(cluster.requests) % 2 == 0:
+            reply = expired(go_on_after=names[len(cluster.requests) // 2 - 1])
+            cluster.replies["GET /api/v1/nodes"].append(reply)
+
+    cluster.on_request = expire
+    ended = await prune("--dry-run")
+    assert ended.code == ExitCode.DONE
+    assert len(ended.out.splitlines()) == len(names) - 1
 
 
 async def test_node_vanishes(cluster: FakeCluster, prune: Prune) -> None:
