@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from sidecar.commands.arguments import (
     annotation_prefix,
     node_name,
     whole_number,
+    written_as,
 )
 from sidecar.commands.doctoring.bundle import clean, write_bundle
 from sidecar.commands.doctoring.examination import Examination, examine
@@ -19,7 +20,7 @@ from sidecar.commands.doctoring.report import as_object, as_text
 from sidecar.commands.doctoring.surroundings import look_around
 from sidecar.commands.tables import as_json
 from sidecar.commands.targets import check_target
-from sidecar.core.addresses import IPAddress, parse_address
+from sidecar.core.addresses import parse_address
 from sidecar.core.diagnosis import CAUSES, Diagnosis, diagnose
 from sidecar.errors import ExitCode, UsageError
 
@@ -110,7 +111,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--seen-from",
-        type=_address,
+        type=written_as(parse_address),
         action="append",
         default=[],
         metavar="ADDRESS",
@@ -136,10 +137,3 @@ def _parser() -> Parser:
         "--bundle", metavar="FILE", help="also write a support bundle (tar.gz) without secrets; - is stdout"
     )
     return parser
-
-
-def _address(text: str) -> IPAddress:
-    try:
-        return parse_address(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is not an IP address") from error
