@@ -30,7 +30,7 @@ async def test_expired_place(cluster: FakeCluster, prune: Prune, reply: Reply, r
 
 @pytest.mark.parametrize("reply", [expired(go_on_after="node-a"), expired()], ids=["goes on", "anew"])
 async def test_expires_always(cluster: FakeCluster, prune: Prune, reply: Reply) -> None:
-    """A list whose places always expire is given up, even where there is always another place to go on from."""
+    """A list whose places always expire is given up, even where each time there is another to go on from."""
     cluster.page_size = 1
 
     def expire(request: RecordedRequest) -> None:
