@@ -1,8 +1,9 @@
 """Names that Kubernetes allows."""
 
 import re
+from typing import TypeGuard
 
-__all__ = ["NODE_NAME", "SUBDOMAIN"]
+__all__ = ["NODE_NAME", "SUBDOMAIN", "is_node_name"]
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
@@ -13,3 +14,8 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-sub
 
 NODE_NAME = SUBDOMAIN
 """What a Node can be called, or anything else with such a name."""
+
+
+def is_node_name(value: object) -> TypeGuard[str]:
+    """Whether a value that somebody else wrote can be the name of a Node."""
+    return isinstance(value, str) and NODE_NAME.fullmatch(value) is not None

@@ -61,6 +61,8 @@ class Found:
     """Only if it is the canonical document of ``revision``."""
     observed_at: datetime | None = None
     """When that document was last known to be true; without it the document is not served."""
+    node: str | None = None
+    """Whose document it is, if that was written down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +133,15 @@ class State:
         return None if self.failure is None else self.answered or self.started
 
     def node(self, own: str | None) -> str | None:
-        """The name of the node that the data are about: the one given, else what the node agent says."""
-        return own if own is not None or self.upstream is None else self.upstream.node
+        """The name of the node that the data are about: the one given, else what came with them.
+
+        That is what the node agent says or, before it does, what an earlier run wrote down.
+        """
+        if own is not None:
+            return own
+        if self.source is Source.RESTORED:
+            return None if self.found is None else self.found.node
+        return None if self.upstream is None else self.upstream.node
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sidecar.core.document import Document
 from sidecar.core.instant import Instant, parse_rfc3339
-from sidecar.core.names import NODE_NAME
+from sidecar.core.names import is_node_name
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
 from sidecar.core.parsing import MalformedError, parse_document, parse_json
 from sidecar.core.reply import member, printable, reason_of, shown
@@ -180,6 +180,6 @@ def _changed_at(value: dict[str, Any]) -> datetime:
 
 def _node(value: dict[str, Any]) -> str | None:
     node = value.get("node")
-    if node is None or (isinstance(node, str) and NODE_NAME.fullmatch(node)):
+    if node is None or is_node_name(node):
         return node
     raise MalformedError("'node' is not the name of a node")

@@ -16,6 +16,7 @@ from sidecar.core.annotations import canonical_document
 from sidecar.core.document import canonical_bytes
 from sidecar.core.environment import print_variables, variables
 from sidecar.core.instant import parse_rfc3339
+from sidecar.core.names import is_node_name
 from sidecar.core.representation import load_balancer
 from sidecar.core.state import Found, Snapshot, Source
 from sidecar.publish import PublishError, Turn
@@ -113,7 +114,7 @@ def _replace(path: Path, content: bytes, *, modified: float) -> None:
 def found(path: Path, *, node: str | None = None) -> Found | None:
     """Take up the file that an earlier run wrote; anything that does not fit together is not believed.
 
-    Nor is the file of another node than ``node``, as a volume may have moved.
+    Nor is the file of another node than ``node``, where that is known, as a volume may have moved.
     """
     try:
         value = from_json(path.read_bytes())
@@ -121,7 +122,10 @@ def found(path: Path, *, node: str | None = None) -> Found | None:
         observed_at = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
     except (OSError, ValueError, OverflowError):
         return None
-    if not isinstance(value, dict) or value.get("node") != node:
+    if not isinstance(value, dict):
+        return None
+    named = value.get("node")
+    if not (named is None or is_node_name(named)) or (node is not None and named != node):
         return None
     revision, changed_at = value.get("revision"), parse_rfc3339(str(value.get("changedAt")))
     if not isinstance(revision, str) or changed_at is None:
@@ -130,4 +134,6 @@ def found(path: Path, *, node: str | None = None) -> Found | None:
     document = canonical_document(text, revision=revision)
     if document is None:
         return None
-    return Found(revision=revision, changed_at=changed_at, document=document, observed_at=observed_at)
+    return Found(
+        revision=revision, changed_at=changed_at, document=document, observed_at=observed_at, node=named
+    )

@@ -177,6 +177,20 @@ async def test_agent_goes_and_comes_back(service: Serving, tmp_path: Path) -> No
         await until_file(tmp_path, status="ok")
 
 
+async def test_restart_without_an_agent(agent: AgentProcess, tmp_path: Path) -> None:
+    """A sidecar that was never told its node takes its file up, and goes on to name the node."""
+    async with sidecar_running(agent.url, tmp_path) as sidecar:
+        await sidecar.until_document(ok)
+        written = await until_file(tmp_path, status="ok")
+    await agent.program.end()
+    async with sidecar_running(agent.url, tmp_path, stale_after="400ms", poll_interval="50ms") as sidecar:
+        reply = await sidecar.until_document(stale)
+        restored = {**written, "status": "stale", "reason": "unreachable"}
+        assert (reply.json, reply.headers["Azure-LB-Metadata-Source"]) == (restored, "restored")
+        assert reply.headers["Azure-LB-Metadata-Node"] == NODE
+        assert await until_file(tmp_path, status="stale") == restored
+
+
 async def test_agent_without_an_answer(service: Serving, tmp_path: Path) -> None:
     """A sidecar of an agent that has no answer yet is starting, as it is."""
     service.simulator.set_fault("unavailable")

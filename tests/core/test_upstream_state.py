@@ -91,6 +91,17 @@ def test_own_name_comes_first() -> None:
     assert State(started=at(0)).node(None) is None
 
 
+def test_name_that_was_found_goes_with_what_was_found() -> None:
+    """What an earlier run published is that run's node's, until there is an answer that counts instead."""
+    found = Found(
+        revision=FULL.revision, changed_at=utc(-60), document=FULL, observed_at=utc(-30), node="found"
+    )
+    state = take_up(State(started=at(0)), found, at(0), POLICY)
+    assert (state.node("own"), state.node(None)) == ("own", "found")
+    assert state_after((1, failure(Reason.UNREACHABLE)), state=state).node(None) == "found"
+    assert state_after((1, said(OTHER)), state=state).node(None) == NODE
+
+
 @pytest.mark.parametrize("found_first", [True, False])
 def test_file_of_an_earlier_run(*, found_first: bool) -> None:
     """What was taken up is served as stale until the agent answers, and its change is a change."""

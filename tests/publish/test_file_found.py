@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def found(path: Path) -> Found | None:
     return file.found(path, node=NODE)
 
 
-EXPECTED = Found(revision=FULL.revision, changed_at=EPOCH.utc, document=FULL, observed_at=EPOCH.utc)
+EXPECTED = Found(
+    revision=FULL.revision, changed_at=EPOCH.utc, document=FULL, observed_at=EPOCH.utc, node=NODE
+)
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -57,6 +60,20 @@ def test_what_an_earlier_run_wrote_is_found(path: Path) -> None:
 def test_file_of_another_node_is_not_believed(path: Path) -> None:
     """A volume that moved to another node says nothing about that one."""
     assert file.found(path, node="node-2") is None
+
+
+def test_file_is_believed_where_the_node_is_not_known(path: Path) -> None:
+    """An agent that was never told its node, as a sidecar may be, takes the name from the file."""
+    assert file.found(path) == EXPECTED
+    edit(path, lambda value: value.update(node=None))
+    assert file.found(path) == replace(EXPECTED, node=None)
+    assert found(path) is None
+
+
+@pytest.mark.parametrize("name", ["Node 1", "node-1\r\nServer: mine", "", 1, ["node-1"]])
+def test_file_with_an_impossible_node_is_not_believed(path: Path, name: object) -> None:
+    """What is no name of a node comes from nobody's run, and does not get into headers and variables."""
+    edit(path, lambda value: value.update(node=name))
     assert file.found(path) is None
 
 
@@ -196,6 +213,7 @@ json_values = st.recursive(
     st.fixed_dictionaries(
         {},
         optional={
+            "node": json_values | st.just(NODE),
             "revision": json_values | st.just(EMPTY.revision),
             "changedAt": json_values | st.just("2026-01-02T03:04:05Z"),
             "loadbalancer": json_values | st.just(EMPTY.wire()),
@@ -207,5 +225,5 @@ def test_any_json_is_survived(tmp_path_factory: pytest.TempPathFactory, value: o
     """Any JSON in the file is either a document of its own revision, or nothing."""
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_text(json.dumps(value))
-    earlier = found(path)
+    earlier = file.found(path)
     assert earlier is None or (earlier.revision, earlier.document) == (EMPTY.revision, EMPTY)
