@@ -118,8 +118,9 @@ async def test_rules_leave_the_variables(service: Serving, agent: AgentProcess, 
     rules = [inbound("20.20.20.20", 1000 + port, 30000 + port) for port in range(101)]
     service.simulator.set_document(document(rules[0]))
     await agent.until_document(mentions("20.20.20.20"))
-    async with sidecar_running(agent.url, tmp_path):
-        before = await until_file(tmp_path, status="ok")
+    async with sidecar_running(agent.url, tmp_path) as sidecar:
+        await sidecar.until_ready()
+        before = facts(tmp_path)
         variables = tmp_path / "facts.json.env"
         written = variables.stat()
         for count in range(2, 102):
