@@ -7,6 +7,9 @@ Facts about ``kubernetes`` 37.0.2 that shape this module:
   plug-in (``exec``) fails.
 - It keeps the token as it stands in the file, line end included, which is an error once it is a
   header, and reads a ``tokenFile`` only once. So tokens in files are read elsewhere.
+- Of several files the last one's current context counts, even an empty one. As documented it is the
+  first one's (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/,
+  "Merging kubeconfig files"); so it is chosen here.
 - A broken kubeconfig surfaces as whatever its traversal stumbles over.
 - The import computes the home directory and fails where there is none (no ``HOME`` and no entry in
   passwd). Container runtimes set ``HOME=/`` in such a case.
@@ -65,7 +68,10 @@ def _broken(error: Exception) -> KubeConfigError:
 
 
 async def _merged(paths: str) -> ConfigNode:
-    merged: ConfigNode = (await asyncio.to_thread(KubeConfigMerger, paths)).config
+    merger = await asyncio.to_thread(KubeConfigMerger, paths)
+    merged: ConfigNode = merger.config
+    currents = (file.get("current-context") for file in merger.config_files.values())
+    merged.value["current-context"] = next(filter(None, currents), None)
     return merged
 
 

@@ -172,6 +172,22 @@ async def test_no_current_context(server: FakeApiServer, metrics: Metrics, tmp_p
             pass
 
 
+@pytest.mark.parametrize("currents", [("fake", "other"), ("", "fake"), ("fake", "")])
+async def test_current_context_of_several(
+    server: FakeApiServer, metrics: Metrics, tmp_path: Path, currents: tuple[str, str]
+) -> None:
+    """Of several kubeconfigs the first that names a current context decides, as kubectl has it."""
+    first = server.kubeconfig(tmp_path / "first", current=currents[0])
+    second = tmp_path / "second"
+    other = {"name": "other", "context": {"cluster": "other", "user": "fake"}}
+    nowhere = {"name": "other", "cluster": {"server": "http://127.0.0.1:9"}}
+    second.write_text(
+        json.dumps({"current-context": currents[1], "contexts": [other], "clusters": [nowhere]})
+    )
+    async with connect(metrics=metrics, kubeconfig=f"{first}:{second}") as client:
+        assert (await client.get(NODE, cached=False)).name == NODE
+
+
 @pytest.mark.usefixtures("no_surroundings")
 async def test_kubeconfig_of_the_environment(
     server: FakeApiServer, metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
