@@ -71,6 +71,14 @@ def test_networks(trouble: Trouble, host_network: bool | None) -> None:  # noqa:
     assert (verdict.cause, verdict.sure) == NETWORKS[trouble, host_network]
 
 
+@pytest.mark.parametrize("trouble", [Trouble.REFUSED, Trouble.NO_ROUTE, Trouble.RESET])
+def test_from_afar(trouble: Trouble) -> None:
+    """From a machine that does not know the agent's endpoint, nobody is sure that it is the network."""
+    verdict = judge(failed(trouble=trouble), replace(WELL_KNOWN, same_host=False))
+
+    assert (verdict.cause, verdict.sure) == ("metadata-service-unreachable", "likely")
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -122,6 +122,22 @@ async def test_reason(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor
     assert "HTTP 410" in report.told("host-update")
 
 
+async def test_own_environment(
+    in_pod: NewAgent, service: Serving, host: pytest.MonkeyPatch, doctor_of_node: Doctor
+) -> None:
+    """A proxy that the operator's machine uses is no part of what is wrong on the node."""
+    agent = await in_pod(annotations=False, kubeconfig=None, stale_after="400ms")
+    service.simulator.set_fault("hang")
+    await agent.more_attempts(1, "unreachable")
+    await until(agent.document, lambda reply: reply.state == "stale")
+    host.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+
+    report = await doctor_of_node()
+
+    report.names_first("metadata-service-silent")
+    assert "proxy.example" not in report.told("metadata-service-silent")
+
+
 REFUSALS = {
     "policy-denies": (
         422,

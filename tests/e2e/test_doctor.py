@@ -81,7 +81,7 @@ def test_healthy(release: Release) -> None:
 
 
 def test_restriction(kubernetes_cluster: KubernetesCluster, release: Release) -> None:
-    """Where AKS keeps pods from the service, that is named: in the pod surely, from afar by its reason."""
+    """Where AKS keeps pods from the service, that is named, in the pod and from afar."""
     name = NODES[0].name
     with ExitStack() as rules:
         for node in kubernetes_cluster.nodes:
@@ -117,11 +117,11 @@ def _binds(binding: dict[str, Any], namespace: str) -> bool:
 
 
 def test_service_in_trouble(kubernetes_cluster: KubernetesCluster, release: Release) -> None:
-    """What the service answers is told in the pod by its words, and from afar by the reason."""
+    """What the service answers is told by its words, in the pod and, since the agent remembers, from afar."""
     name = NODES[1].name
     with kubernetes_cluster.simulator.failing("forbidden"):
         release.await_keys(lambda keys: keys.get("reason") == "rejected")
         inside, outside = in_pod(release, name), from_afar(release, name)
 
     assert causes(inside)[0] == "metadata-security-protocol", inside
-    assert causes(outside)[0] == "request-refused", outside
+    assert causes(outside)[0] == "metadata-security-protocol", outside

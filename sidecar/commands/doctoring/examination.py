@@ -165,6 +165,7 @@ async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
         node_name=None,
         same_host=False,
         host_network=None if seen is None else seen.host_network,
+        proxies={},
     )
     return Examination(
         findings=_findings(surroundings, (*cluster.notes, *notes), agent=agent, cluster=cluster),

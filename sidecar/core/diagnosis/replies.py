@@ -238,7 +238,9 @@ def _judge_trouble(trouble: Trouble, surroundings: Surroundings) -> Verdict:
             because = f"{surroundings.endpoint} is not the well-known address"
             return Verdict("wrong-endpoint", Sureness.LIKELY, because)
         case _:
-            return Verdict("metadata-service-unreachable", Sureness.CERTAIN, "")
+            # From afar it is not known which endpoint the agent asks.
+            sure = Sureness.CERTAIN if surroundings.same_host else Sureness.LIKELY
+            return Verdict("metadata-service-unreachable", sure, "")
 
 
 def _proxy(failed: Try) -> str:
