@@ -118,12 +118,14 @@ class Agent:
                 await self._publish_once(self._frame(publisher))
 
     async def _publish_once(self, frame: Frame) -> None:
-        """Let a publisher turn until it has written, or has nothing to write soon."""
-        now = self._runtime.clock
-        latest = now().mono + self._settings.write_splay
+        """Let a publisher turn until it has written, or nothing waits to be written.
+
+        What waits does so for two splays at most: one to leave an earlier prefix, one to write. A failure
+        ends it.
+        """
         turn = await frame.turn(self.latest.value)
-        while not turn.wrote and turn.next_at is not None and turn.next_at <= latest:
-            await asyncio.sleep(max(0.0, turn.next_at - now().mono))
+        while not (turn.wrote or turn.settled) and turn.next_at is not None:
+            await asyncio.sleep(max(0.0, turn.next_at - self._runtime.clock().mono))
             turn = await frame.turn(self.latest.value)
 
     def _configuration(self) -> Configuration:

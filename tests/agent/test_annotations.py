@@ -197,3 +197,21 @@ async def test_once(service: Serving, cluster: Cluster, identity: Identity, node
     async with program_running("run", "--once", *arguments, directory=identity.directory) as program:
         assert await program.exit_code() == 0
     assert ours(await cluster.node(node.name))["public-ip"] == "192.0.2.4"
+
+
+async def test_once_after_another_prefix(
+    service: Serving, cluster: Cluster, identity: Identity, node: NodeMetadata
+) -> None:
+    """`run --once` under another prefix waits until the old keys may go, and then writes the new ones."""
+    own = {"imds_endpoint": service.url, "node_name": node.name, "kubeconfig": str(identity.kubeconfig)}
+    runs = (
+        {"annotation_prefix": "old.example.com"},
+        {"previous_annotation_prefixes": "old.example.com", "write_splay": "1s"},
+    )
+    for settings in runs:
+        arguments = flags({**own, **settings})
+        async with program_running("run", "--once", *arguments, directory=identity.directory) as program:
+            assert await program.exit_code() == 0
+    after = await cluster.node(node.name)
+    assert ours(after)["public-ip"] == "192.0.2.4"
+    assert not [key for key in after.annotations if key.startswith("old.example.com/")]
