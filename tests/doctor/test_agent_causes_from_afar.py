@@ -138,6 +138,18 @@ async def test_own_environment(
     assert "proxy.example" not in report.told("metadata-service-silent")
 
 
+async def test_own_endpoint(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor) -> None:
+    """The endpoint that the operator's machine has in its environment is not blamed for the agent's."""
+    agent = await in_pod(annotations=False, kubeconfig=None, stale_after="400ms")
+    await service.close()
+    await agent.more_attempts(1, "unreachable")
+    await until(agent.document, lambda reply: reply.state == "stale")
+
+    report = await doctor_of_node()
+
+    report.names_first("metadata-service-unreachable", sure="likely")
+
+
 REFUSALS = {
     "policy-denies": (
         422,

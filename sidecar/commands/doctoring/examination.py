@@ -165,6 +165,8 @@ async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
         node_name=None,
         same_host=False,
         host_network=None if seen is None else seen.host_network,
+        # Of this machine: which endpoint and proxies the agent has is not known.
+        default_endpoint=True,
         proxies={},
     )
     return Examination(
