@@ -30,15 +30,15 @@ from sidecar.sources.imds import IMDSSource
 from sidecar.sources.upstream import UpstreamSource
 from sidecar.stopping import Stopping
 
-__all__ = ["Agent", "Listening"]
+__all__ = ["DRAIN_SECONDS", "Agent", "Listening"]
 
 _logger = logging.getLogger(__name__)
 
-_DRAIN_SECONDS = 3.0
-"""How long the HTTP API goes on answering after a request to stop, while its endpoint is taken away."""
+DRAIN_SECONDS = 3.0
+"""How long the HTTP API goes on answering after a request to stop, while its endpoint is taken away.
 
-_SHUTDOWN_SECONDS = 1.5
-"""How long requests under way may take after that, on each of the two listeners."""
+After that requests under way have the time of :class:`sidecar.api.connections.Limits`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,6 @@ class Agent:
                 allow_from=settings.allow_from,
                 max_header_size=settings.max_header_size,
                 idle_timeout=settings.idle_timeout,
-                shutdown_timeout=_SHUTDOWN_SECONDS,
             ),
             metrics=self._runtime.metrics,
             at_once=self.stopping.at_once,
@@ -171,7 +170,7 @@ class Agent:
                 attempts=lambda: self.latest.value.state.attempts,
             ),
             self._bind(self._settings.admin_listen, setting="--admin-listen"),
-            limits=Limits(allow_from=self._admin_networks(), shutdown_timeout=_SHUTDOWN_SECONDS),
+            limits=Limits(allow_from=self._admin_networks()),
             at_once=self.stopping.at_once,
         )
 
@@ -240,7 +239,7 @@ class Agent:
 
     async def _drain(self) -> None:
         try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
+            async with asyncio.timeout(DRAIN_SECONDS):
                 await self.stopping.at_once.wait()
         except TimeoutError:
             return

@@ -52,7 +52,7 @@ class Limits:
     """Before the first request, and between requests."""
     max_header_size: int = 8192
     """Bytes of the request line, and of each header field."""
-    shutdown_timeout: float = 5.0
+    shutdown_timeout: float = 1.5
     """For requests that are being answered when the end comes."""
 
     def allow(self, peer: object) -> bool:

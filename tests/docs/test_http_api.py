@@ -2,6 +2,7 @@
 
 import re
 
+from sidecar.agent.agent import DRAIN_SECONDS
 from sidecar.api.connections import Limits
 from sidecar.api.description.answers import HEADERS, PARAMETERS, REASONS
 from sidecar.api.endpoints import ENDPOINTS
@@ -60,6 +61,7 @@ def test_limits() -> None:
     limits = Limits()
     shown = " ".join(cells[1] for cells in rows("Limits"))
     assert Settings.model_fields["max_clients"].default == 1024 == limits.max_clients
-    numbers = (limits.max_clients, limits.header_timeout, limits.idle_timeout, limits.shutdown_timeout)
+    end = DRAIN_SECONDS + limits.shutdown_timeout
+    numbers = (limits.max_clients, limits.header_timeout, limits.idle_timeout, end, DRAIN_SECONDS)
     assert all(re.search(rf"\b{number:g}\b", shown) for number in numbers)
     assert f"{limits.max_header_size // 1024} KiB" in shown
