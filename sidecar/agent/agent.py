@@ -166,7 +166,7 @@ class Agent:
             AdminApplication(
                 runtime.metrics,
                 overdue=runtime.liveness.overdue,
-                ready=self._ready,
+                unready=self._unready,
                 attempts=lambda: self.latest.value.state.attempts,
             ),
             self._bind(self._settings.admin_listen, setting="--admin-listen"),
@@ -184,11 +184,13 @@ class Agent:
             return []
         return bind(address.at(self._settings.node_address), setting=setting)
 
-    def _ready(self) -> bool:
-        """Whether there are data, also where they are to be written: others start to read them then."""
-        known = self.latest.value.state.document is not None
-        written = all(file.published for file in self._files)
-        return known and written and not self.stopping.requested.is_set()
+    def _unready(self) -> str:
+        """Why others should not start to read the data; empty once they are also where they are written to."""
+        if self.stopping.requested.is_set():
+            return "stopping"
+        if self.latest.value.state.document is None:
+            return "no answer of the metadata service yet"
+        return "" if all(file.published for file in self._files) else "the file is not written yet"
 
     def _source(self) -> AbstractAsyncContextManager[Source]:
         settings = self._settings

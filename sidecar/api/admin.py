@@ -34,7 +34,7 @@ class AdminApplication:
     Args:
         metrics: What ``/metrics`` prints.
         overdue: Names of the loops whose next turn is overdue; ``/livez`` fails while there are any.
-        ready: Whether this process has had its first answer; ``/readyz`` fails until then.
+        unready: Why nobody should rely on this process; ``/readyz`` says it, and fails unless it is empty.
         attempts: The last attempts to read the document, newest last; ``/attempts`` lists them.
     """
 
@@ -43,12 +43,12 @@ class AdminApplication:
         metrics: Metrics,
         *,
         overdue: Callable[[], Collection[str]],
-        ready: Callable[[], bool],
+        unready: Callable[[], str],
         attempts: Callable[[], Sequence[Attempt]],
     ) -> None:
         self._metrics = metrics
         self._overdue = overdue
-        self._ready = ready
+        self._unready = unready
         self._attempts = attempts
         self._pages = {
             "/livez": self._livez,
@@ -77,7 +77,7 @@ class AdminApplication:
         return _verdict("" if not overdue else f"overdue: {', '.join(overdue)}")
 
     def _readyz(self, _: web.BaseRequest) -> web.Response:
-        return _verdict("" if self._ready() else "no answer of the metadata service yet")
+        return _verdict(self._unready())
 
     def _print_metrics(self, request: web.BaseRequest) -> web.Response:
         # Not `choose_encoder`: it fails on a version that is not a number, and repeats what it was sent.

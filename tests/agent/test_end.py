@@ -29,7 +29,8 @@ async def test_staged_end(agent: AgentProcess, number: signal.Signals) -> None:
     """After a signal it is not ready any more, answers for 3 s more, and ends well inside 8 s."""
     agent.program.signal(number)
     await agent.program.event("stopping")
-    assert (await agent.admin("/readyz")).status == 503
+    reply = await agent.admin("/readyz")
+    assert (reply.status, reply.text) == (503, "stopping\n")
     await keeps_answering(agent, seconds=DRAIN_S - 0.5)
     assert await agent.program.exit_code(deadline_s=5) == 0
     assert agent.program.lines[-1]["event"] == "stopped"

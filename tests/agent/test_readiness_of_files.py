@@ -14,7 +14,8 @@ async def test_ready_once_the_file_is_written(service: Serving, tmp_path: Path) 
     async with agent_running(tmp_path, annotations=False, **settings) as agent:
         await agent.program.event("publish-failed", publisher="file")
         assert (await agent.get("/v1/public-ip")).text == PUBLIC_IP
-        assert (await agent.admin("/readyz")).status == 503
+        reply = await agent.admin("/readyz")
+        assert (reply.status, reply.text) == (503, "the file is not written yet\n")
         path.parent.mkdir()
         await agent.until_ready()
         assert path.exists()

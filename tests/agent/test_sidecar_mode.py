@@ -204,7 +204,8 @@ async def test_agent_without_an_answer(service: Serving, tmp_path: Path) -> None
         await sidecar.more_attempts(1, "not-ready")
         reply = await sidecar.document()
         assert (reply.status, reply.state) == (503, "starting")
-        assert (await sidecar.admin("/readyz")).status == 503
+        unready = await sidecar.admin("/readyz")
+        assert (unready.status, unready.text) == (503, "no answer of the metadata service yet\n")
         service.simulator.clear_fault()
         await sidecar.until_document(ok)
 

@@ -14,11 +14,11 @@ from tests.api.support import served
 
 
 def admin(
-    *, overdue: list[str] | None = None, ready: bool = True, attempts: Sequence[Attempt] = ()
+    *, overdue: list[str] | None = None, unready: str = "", attempts: Sequence[Attempt] = ()
 ) -> AdminApplication:
     """An admin application in a given condition."""
     return AdminApplication(
-        Metrics(), overdue=lambda: overdue or [], ready=lambda: ready, attempts=lambda: attempts
+        Metrics(), overdue=lambda: overdue or [], unready=lambda: unready, attempts=lambda: attempts
     )
 
 
@@ -32,19 +32,19 @@ def admin(
 )
 async def test_livez(overdue: list[str], status: int, text: str) -> None:
     """The process is alive while no loop is overdue, and else says which one is."""
-    async with served(admin(overdue=overdue, ready=False)) as get:
+    async with served(admin(overdue=overdue, unready="stopping")) as get:
         reply = await get("/livez")
 
     assert (reply.status, reply.text) == (status, text)
 
 
-@pytest.mark.parametrize(("ready", "status"), [(True, 200), (False, 503)])
-async def test_readyz(*, ready: bool, status: int) -> None:
-    """The process is ready when it is told so, whatever its loops do."""
-    async with served(admin(overdue=["poll"], ready=ready)) as get:
+@pytest.mark.parametrize(("unready", "status", "text"), [("", 200, "ok\n"), ("a cause", 503, "a cause\n")])
+async def test_readyz(unready: str, status: int, text: str) -> None:
+    """The process is ready while nothing speaks against it, whatever its loops do, and else says what."""
+    async with served(admin(overdue=["poll"], unready=unready)) as get:
         reply = await get("/readyz")
 
-    assert reply.status == status
+    assert (reply.status, reply.text) == (status, text)
 
 
 @pytest.mark.parametrize(

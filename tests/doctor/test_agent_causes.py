@@ -195,7 +195,10 @@ async def test_not_ready(new_agent: NewAgent, doctor: Doctor, tmp_path: Path) ->
     agent = await new_agent(file=str(tmp_path / "missing" / "facts.json"))
     await until(agent.document, lambda reply: reply.status == 200)
 
-    (await doctor()).names_first("agent-not-ready", sure="likely")
+    report = await doctor()
+
+    report.names_first("agent-not-ready", sure="likely")
+    assert "/readyz says: the file is not written yet" in report.told("agent-not-ready")
 
 
 async def test_upstream(

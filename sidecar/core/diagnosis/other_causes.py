@@ -136,7 +136,8 @@ CLUSTER_CAUSES = (
         seen="The pod's status, or its `/readyz`.",
         remedy=(
             "See `kubectl describe pod` and the log of the pod; while it says that there is no answer of the "
-            "metadata service yet, run doctor in it with `kubectl exec`."
+            "metadata service yet, run doctor in it with `kubectl exec`. While it says that the file is not "
+            "written yet, see that the folder of `--file` exists and is writable."
         ),
         source="",
     ),

@@ -55,7 +55,7 @@ def agent_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
             "agent-of-another-node", Sureness.CERTAIN, f"it is of node {agent.node}, and this is {own}"
         )
     if agent.unready and agent.status not in {None, Status.STARTING}:
-        text = f"/readyz says: {agent.unready}, though there are data: is the file of --file writable?"
+        text = f"there are data, but /readyz says: {agent.unready}"
         yield found("agent-not-ready", Sureness.LIKELY, text)
 
 
