@@ -185,7 +185,7 @@ class Agent:
         return bind(address.at(self._settings.node_address), setting=setting)
 
     def _unready(self) -> str:
-        """Why others should not start to read the data; empty once they are also where they are written to."""
+        """Why others should not start to read the data yet; empty once there are some, also in the file."""
         if self.stopping.requested.is_set():
             return "stopping"
         if self.latest.value.state.document is None:
