@@ -45,7 +45,6 @@ async def in_pod(
                 "imds_endpoint": service.url,
                 "node_name": NODE,
                 "kubeconfig": kubeconfig,
-                "stale_after": "1h",
                 **settings,
             }
             agent = await stack.enter_async_context(agent_running(tmp_path, **given))
@@ -112,7 +111,7 @@ async def test_throttled(in_pod: NewAgent, service: Serving, doctor_of_node: Doc
 
 async def test_reason(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor) -> None:
     """What its last attempts ended with tells the cause, though the agent does not give its document."""
-    agent = await in_pod(annotations=False, kubeconfig=None, stale_after="400ms")
+    agent = await in_pod(annotations=False, kubeconfig=None, stale_after=STALE_SOON)
     service.simulator.set_fault("gone")
     await until(agent.document, lambda reply: reply.state == "stale")
 
@@ -125,22 +124,25 @@ async def test_reason(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor
 async def test_own_environment(
     in_pod: NewAgent, service: Serving, host: pytest.MonkeyPatch, doctor_of_node: Doctor
 ) -> None:
-    """A proxy that the operator's machine uses is no part of what is wrong on the node."""
-    agent = await in_pod(annotations=False, kubeconfig=None, stale_after="400ms")
+    """Proxies and settings of the operator's machine are no part of what is wrong on the node."""
+    agent = await in_pod(annotations=False, kubeconfig=None, stale_after=STALE_SOON)
     service.simulator.set_fault("hang")
     await agent.more_attempts(1, "unreachable")
     await until(agent.document, lambda reply: reply.state == "stale")
     host.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    host.setenv("AZURE_LB_METADATA_UPSTREAM", "http://127.0.0.1:9")
+    host.setenv("AZURE_LB_METADATA_IMDS_ENDPONT", "http://127.0.0.1:9")
 
     report = await doctor_of_node()
 
     report.names_first("metadata-service-silent")
+    assert "setting-misspelt" not in report.causes
     assert "proxy.example" not in report.told("metadata-service-silent")
 
 
 async def test_own_endpoint(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor) -> None:
     """The endpoint that the operator's machine has in its environment is not blamed for the agent's."""
-    agent = await in_pod(annotations=False, kubeconfig=None, stale_after="400ms")
+    agent = await in_pod(annotations=False, kubeconfig=None, stale_after=STALE_SOON)
     await service.close()
     await agent.more_attempts(1, "unreachable")
     await until(agent.document, lambda reply: reply.state == "stale")

@@ -165,9 +165,11 @@ async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
         node_name=None,
         same_host=False,
         host_network=None if seen is None else seen.host_network,
-        # Of this machine: which endpoint and proxies the agent has is not known.
+        # This machine's are not the agent's, which are not known.
         default_endpoint=True,
+        upstream="",
         proxies={},
+        misspelt={},
     )
     return Examination(
         findings=_findings(surroundings, (*cluster.notes, *notes), agent=agent, cluster=cluster),
