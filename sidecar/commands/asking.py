@@ -224,10 +224,9 @@ async def ask_node(
 def _annotated(annotations: Mapping[str, str], name: str, layout: Layout) -> SnapshotRespondent:
     earlier = found(annotations, layout=layout)
     if earlier is None or earlier.document is None:
-        status = annotations.get(layout.key("status"))
-        left_out = annotations.get(layout.key("omitted"))
+        status, omitted = (printable(str(annotations.get(layout.key(key)))) for key in ("status", "omitted"))
         raise IncompleteError(
-            f"Node {name} is not annotated with a document (status {status}, omitted {left_out})",
+            f"Node {name} is not annotated with a document (status {status}, omitted {omitted})",
             advice=f"see kubectl get node {name} -o yaml for what there is, or ask the node's agent",
         )
     now = clock.now()

@@ -106,6 +106,16 @@ async def test_without_document(server: FakeApiServer, get_node: Get) -> None:
     assert "not annotated with a document (status stale, omitted None)" in ended.err
 
 
+async def test_hostile_words(server: FakeApiServer, get_node: Get) -> None:
+    """What somebody else annotated instead reaches no terminal as it is."""
+    server.add_node(NODE, {STATUS: "\x1b]0;moon\x07", f"{DEFAULT_PREFIX}/omitted": "\x9b2J"})
+
+    ended = await get_node()
+
+    assert (ended.code, ended.out, ended.err.count("\n")) == (5, "", 1)
+    assert "(status ?]0;moon?, omitted ?2J)" in ended.err
+
+
 async def test_no_such_node(get_node: Get) -> None:
     """A Node that is not there is a failure, in words of this command."""
     ended = await get_node()
