@@ -137,7 +137,7 @@ def _evidence(where: str, document: Fetched, bodies: Mapping[str, bytes]) -> Age
         node=printable(headers.get("Azure-LB-Metadata-Node", "")) or None,
         status=Status(status) if status in set(Status) else None,
         reason=known.reason if known is not None else _last_reason(attempts),
-        revision=headers.get("Azure-LB-Metadata-Revision"),
+        revision=printable(headers.get("Azure-LB-Metadata-Revision", "")) or None,
         changed_at=None if known is None else known.changed_at,
         observed_at=parse_rfc3339(headers.get("Azure-LB-Metadata-Observed-At", "")),
         document=None if known is None else known.document,

@@ -8,6 +8,7 @@ from sidecar.core.diagnosis.evidence import AgentEvidence, ClusterEvidence, Find
 from sidecar.core.diagnosis.table import found
 from sidecar.core.instant import parse_rfc3339
 from sidecar.core.outcome import Status
+from sidecar.core.reply import printable
 
 __all__ = ["cluster_diagnoses"]
 
@@ -109,13 +110,13 @@ def _of_annotations(cluster: ClusterEvidence, findings: Findings) -> Iterator[Di
         yield from _behind(agent, cluster, findings)
     if agent is None or not agent.reached:
         yield from _outdated(cluster, findings)
-    if omitted := cluster.annotations.get("omitted"):
+    if omitted := printable(cluster.annotations.get("omitted", "")):
         yield found("annotation-budget", Sureness.CERTAIN, f"the annotation omitted says {omitted}")
 
 
 def _behind(agent: AgentEvidence, cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
     """Whether the agent fails to write, and the answers that it gets."""
-    there = cluster.annotations.get("revision")
+    there = printable(cluster.annotations.get("revision", ""))
     lag = sum(agent.values("publish_lag_seconds", publisher="node"))
     if there == agent.revision or not lag > 0:
         return
