@@ -1,16 +1,26 @@
 """What an agent goes on answering when the metadata service does not, or says that there is nothing."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from sidecar.simulator import Serving
 from tests.agent.support import FAULTS, PUBLIC_IP, age, ok, stale
-from tests.support.agent import AgentProcess, agent_running
+from tests.support.agent import STALE_SOON, AgentProcess, agent_running
 from tests.support.faults import WITHDRAWN, Origin, Promise, fault, outage
 from tests.support.program import Settings
 from tests.support.waiting import until
+
+
+@pytest.fixture
+async def ageing(service: Serving, tmp_path: Path) -> AsyncIterator[AgentProcess]:
+    """An agent whose data are soon stale, and that has had its first answer."""
+    settings: Settings = {"annotations": False, "imds_endpoint": service.url, "stale_after": STALE_SOON}
+    async with agent_running(tmp_path, **settings) as agent:
+        await agent.until_ready()
+        yield agent
 
 
 @fault(Origin.SERVICE, "It answers 503", outage("unavailable"), cases=("unavailable-unavailable",))
@@ -51,18 +61,18 @@ from tests.support.waiting import until
 )
 @fault(Origin.SERVICE, "It answers 200 without a body", outage("malformed"), cases=("empty-malformed",))
 @pytest.mark.parametrize(("fault", "reason"), FAULTS.items())
-async def test_fault(agent: AgentProcess, service: Serving, fault: str, reason: str) -> None:
+async def test_fault(ageing: AgentProcess, service: Serving, fault: str, reason: str) -> None:
     """A fault removes nothing: what was known is served on, called stale in time, ageing, with the reason."""
-    before = (await agent.document()).json
+    before = (await ageing.document()).json
     service.simulator.set_fault(fault)
-    reply = await agent.until_document(lambda reply: stale(reply) and age(reply) >= 1)
+    reply = await ageing.until_document(lambda reply: stale(reply) and age(reply) >= 1)
     assert reply.json == {**before, "status": "stale", "reason": reason}
-    assert (await agent.get("/v1/public-ip")).text == PUBLIC_IP
-    assert (await agent.admin("/readyz")).status == 200
-    await until(lambda: agent.attempts(reason))
-    assert [line["reason"] for line in agent.program.events("poll-failed")] == [reason]
+    assert (await ageing.get("/v1/public-ip")).text == PUBLIC_IP
+    assert (await ageing.admin("/readyz")).status == 200
+    await until(lambda: ageing.attempts(reason))
+    assert [line["reason"] for line in ageing.program.events("poll-failed")] == [reason]
     service.simulator.clear_fault()
-    reply = await agent.until_document(ok)
+    reply = await ageing.until_document(ok)
     assert (age(reply), reply.json) == (0, before)
 
 

@@ -17,6 +17,7 @@ from tests.agent.support import (
     stale,
     until_annotated,
 )
+from tests.support.agent import STALE_SOON
 from tests.support.cluster import Cluster, Identity
 from tests.support.faults import WITHDRAWN, Origin, Promise, also_shows, fault
 
@@ -115,7 +116,7 @@ async def test_errors_between(service: Serving, cluster: Cluster, identity: Iden
 async def test_never_an_answer(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """An agent that never had an answer says so on its Node, with the reason, once that takes too long."""
     service.simulator.set_fault("throttled")
-    async with annotating(service, identity):
+    async with annotating(service, identity, stale_after=STALE_SOON):
         annotations = await until_annotated(cluster, identity.node, bool)
     assert annotations == {"status": "starting", "reason": "throttled"}
 
@@ -131,7 +132,7 @@ async def test_restart(service: Serving, cluster: Cluster, identity: Identity) -
         await until_annotated(cluster, identity.node, has(status="ok"))
     node = await cluster.node(identity.node)
     service.simulator.set_fault("unavailable")
-    async with annotating(service, identity, stale_after="5m") as agent:
+    async with annotating(service, identity) as agent:
         reply = await agent.until_document(stale)
         assert reply.headers["Azure-LB-Metadata-Source"] == "restored"
         assert {**reply.json, "reason": None} == {**before, "status": "stale"}
@@ -148,21 +149,21 @@ async def test_restart(service: Serving, cluster: Cluster, identity: Identity) -
 @also_shows("The agent is restarted in an outage of the metadata service")
 async def test_restart_in_a_long_outage(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """When the outage goes on for stale-after, the annotations too are marked stale, and nothing else."""
-    async with annotating(service, identity):
+    async with annotating(service, identity, stale_after=STALE_SOON):
         before = await until_annotated(cluster, identity.node, has(status="ok"))
     service.simulator.set_fault("unavailable")
-    async with annotating(service, identity):
+    async with annotating(service, identity, stale_after=STALE_SOON):
         after = await until_annotated(cluster, identity.node, has(status="stale"))
     assert after == {**before, "status": "stale", "reason": "unavailable"}
 
 
 async def test_restart_with_summary(service: Serving, cluster: Cluster, identity: Identity) -> None:
     """Where the document is not on the Node nothing can be served, but what is there stays as it is."""
-    async with annotating(service, identity, annotate="summary"):
+    async with annotating(service, identity, annotate="summary", stale_after=STALE_SOON):
         before = await until_annotated(cluster, identity.node, has(status="ok"))
         assert "loadbalancer" not in before
     service.simulator.set_fault("unavailable")
-    async with annotating(service, identity, annotate="summary") as agent:
+    async with annotating(service, identity, annotate="summary", stale_after=STALE_SOON) as agent:
         after = await until_annotated(cluster, identity.node, has(status="starting"))
         assert after == {**before, "status": "starting", "reason": "unavailable"}
         assert (await agent.document()).status == 503

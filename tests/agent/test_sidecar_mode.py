@@ -18,7 +18,7 @@ from sidecar.runtime import Runtime
 from sidecar.simulator import Serving
 from sidecar.sources.upstream import UpstreamSource
 from tests.agent.support import ok, stale
-from tests.support.agent import AgentProcess, agent_running
+from tests.support.agent import STALE_SOON, AgentProcess, agent_running
 from tests.support.faults import Origin, Promise, fault
 from tests.support.program import Settings, flags, program_running
 from tests.support.replies import Reply
@@ -27,7 +27,7 @@ from tests.support.waiting import until
 
 NODE = "aks-pool1-12345678-vmss000000"
 SIDECARS = 50
-UNHURRIED: Settings = {"stale_after": "1m", "poll_interval": "10s", "imds_timeout": "10s"}
+UNHURRIED: Settings = {"poll_interval": "10s", "imds_timeout": "10s"}
 """Of a sidecar that learns of changes because it waits for them, and of nothing by asking often."""
 
 
@@ -51,7 +51,7 @@ async def agent(service: Serving, tmp_path: Path) -> AsyncIterator[AgentProcess]
     """The node agent, which knows its node and has had its first answer."""
     service.simulator.set_document(document())
     own: Settings = {"annotations": False, "imds_endpoint": service.url, "node_name": NODE}
-    async with agent_running(tmp_path, **own, stale_after="1m", absent_after="1s") as agent:
+    async with agent_running(tmp_path, **own, absent_after="1s") as agent:
         await agent.until_ready()
         yield agent
 
@@ -101,7 +101,7 @@ async def test_same_answers(agent: AgentProcess, tmp_path: Path) -> None:
 
 async def test_change_reaches_the_file(service: Serving, agent: AgentProcess, tmp_path: Path) -> None:
     """A change is in the file although no poll is due for a long time: the sidecar waits for it."""
-    async with sidecar_running(agent.url, tmp_path, stale_after="5m", poll_interval="10m") as sidecar:
+    async with sidecar_running(agent.url, tmp_path, poll_interval="10m") as sidecar:
         await until_file(tmp_path, status="ok")
         for last in range(4, 9):
             service.simulator.set_document(document(public=f"20.1.2.{last}"))
@@ -157,7 +157,7 @@ async def test_agent_goes_and_comes_back(service: Serving, tmp_path: Path) -> No
     """Without its agent a sidecar keeps the last data, stale in the end, and asks nobody else."""
     service.simulator.set_document(document())
     agent_settings: Settings = {"annotations": False, "imds_endpoint": service.url, "node_name": NODE}
-    settings: Settings = {"stale_after": "400ms", "poll_interval": "50ms", "imds_endpoint": service.url}
+    settings: Settings = {"stale_after": STALE_SOON, "poll_interval": "50ms", "imds_endpoint": service.url}
     async with AsyncExitStack() as stack:
         (tmp_path / "agent").mkdir()
         first = await stack.enter_async_context(agent_running(tmp_path / "agent", **agent_settings))
@@ -184,7 +184,7 @@ async def test_restart_without_an_agent(agent: AgentProcess, tmp_path: Path) -> 
         await sidecar.until_document(ok)
         written = await until_file(tmp_path, status="ok")
     await agent.program.end()
-    async with sidecar_running(agent.url, tmp_path, stale_after="400ms", poll_interval="50ms") as sidecar:
+    async with sidecar_running(agent.url, tmp_path, stale_after=STALE_SOON, poll_interval="50ms") as sidecar:
         reply = await sidecar.until_document(stale)
         restored = {**written, "status": "stale", "reason": "unreachable"}
         assert (reply.json, reply.headers["Azure-LB-Metadata-Source"]) == (restored, "restored")
@@ -247,7 +247,7 @@ async def test_fifty_sidecars_ask_the_service_nothing(service: Serving, tmp_path
     """50 sidecars start, see a change and wait on; every request to the service is one of the agent's."""
     service.simulator.set_document(document())
     settings: Settings = {"annotations": False, "imds_endpoint": service.url, "node_name": NODE}
-    async with agent_running(tmp_path, **settings, stale_after="1m", imds_timeout="15s") as agent:
+    async with agent_running(tmp_path, **settings, imds_timeout="15s") as agent:
         await agent.until_ready()
         async with AsyncExitStack() as stack:
             seen = [await stack.enter_async_context(_sidecar(agent.url)) for _ in range(SIDECARS)]

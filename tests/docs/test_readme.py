@@ -31,7 +31,7 @@ async def agent(service: Serving, tmp_path: Path) -> AsyncIterator[AgentProcess]
     """The agent of the node whose pods ask in the examples."""
     rule = inbound("20.20.20.20", 443, 30443)
     service.simulator.set_document(document("20.1.2.3", inbound_rules=[rule]))
-    own = {"imds_endpoint": service.url, "node_name": NODE, "stale_after": "1m"}
+    own = {"imds_endpoint": service.url, "node_name": NODE}
     async with agent_running(tmp_path, annotations=False, **own) as agent:
         await agent.until_ready()
         yield agent

@@ -29,7 +29,6 @@ async def new_agent(service: Serving, host: pytest.MonkeyPatch, tmp_path: Path) 
             given = {
                 "annotations": False,
                 "imds_endpoint": service.url,
-                "stale_after": ENDLESS,
                 **settings,
             }
             agent = await stack.enter_async_context(agent_running(tmp_path, **given))

@@ -10,7 +10,7 @@ import pytest
 from sidecar.simulator import Serving
 from tests.doctor.proxying import NODE, ProxyingServer, proxying_server
 from tests.doctor.support import Doctor, Report
-from tests.support.agent import AgentProcess, agent_running
+from tests.support.agent import STALE_SOON, AgentProcess, agent_running
 from tests.support.fake_apiserver import Reply, refusal
 from tests.support.waiting import until
 

@@ -48,7 +48,7 @@ async def test_whole(service: Serving, host: pytest.MonkeyPatch, doctor: Doctor,
     async with proxying_server() as api_server:
         kubeconfig = api_server.kubeconfig(tmp_path / "kubeconfig")
         async with agent_running(
-            tmp_path, imds_endpoint=service.url, node_name=NODE, kubeconfig=kubeconfig, stale_after="1h"
+            tmp_path, imds_endpoint=service.url, node_name=NODE, kubeconfig=kubeconfig
         ) as agent:
             await agent.until_ready()
             # From its metrics doctor knows that it annotates a Node.

@@ -20,7 +20,7 @@ def service(service: Serving) -> Serving:
 @pytest.fixture
 async def agent(service: Serving, tmp_path: Path) -> AsyncIterator[AgentProcess]:
     """The node's agent, which has had its first answer."""
-    own = {"imds_endpoint": service.url, "node_name": NODE, "stale_after": "1m"}
+    own = {"imds_endpoint": service.url, "node_name": NODE}
     async with agent_running(tmp_path, annotations=False, **own) as agent:
         await agent.until_ready()
         yield agent

@@ -152,7 +152,7 @@ async def test_forged(surroundings: Surroundings, forgery: str) -> None:
     found = SOUND | FORGERIES[forgery]
     leave_behind(surroundings, found)
     surroundings.service.simulator.set_fault("unavailable")
-    async with surroundings.annotating(stale_after="10m", resync_interval="200ms") as agent:
+    async with surroundings.annotating(resync_interval="200ms") as agent:
         await agent.until_requests(2, method="GET")
         assert ((await agent.document()).status, surroundings.writes()) == (503, 0)
         surroundings.service.simulator.clear_fault()
@@ -166,6 +166,6 @@ async def test_sound(surroundings: Surroundings) -> None:
     """What is sound is served until there is an answer, so the forgeries fail for what is forged in them."""
     leave_behind(surroundings, SOUND)
     surroundings.service.simulator.set_fault("unavailable")
-    async with surroundings.annotating(stale_after="10m") as agent:
+    async with surroundings.annotating() as agent:
         reply = await until(lambda: agent.get("/v1/public-ip"), lambda reply: reply.status == 200)
         assert (reply.text, reply.headers["Azure-LB-Metadata-Source"]) == ("20.9.9.9\n", "restored")

@@ -21,7 +21,7 @@ from sidecar.runtime import Runtime
 from sidecar.settings import Settings as AgentSettings
 from tests.agent.support import PUBLIC_IP, age, has, lasting, ok, stale
 from tests.faults.support import NODE, Surroundings, prepared
-from tests.support.agent import AgentProcess, agent_with
+from tests.support.agent import STALE_SOON, AgentProcess, agent_with
 from tests.support.faults import Origin, Promise, also_shows, fault
 from tests.support.replies import Reply
 from tests.support.waiting import until
@@ -42,7 +42,7 @@ SUSPENDED_S = 2.0
 )
 async def test_suspended(surroundings: Surroundings) -> None:
     """An agent that was stopped for several stale-after asks at once and is fresh again; nothing is lost."""
-    async with surroundings.annotating() as agent:
+    async with surroundings.annotating(stale_after=STALE_SOON) as agent:
         annotated = await surroundings.until_annotated(has(status="ok"))
         before = (await agent.document()).json
         agent.program.signal(signal.SIGSTOP)

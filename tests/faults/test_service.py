@@ -82,7 +82,7 @@ def test_no_fault_is_left_out() -> None:
 async def test_every_answer(surroundings: Surroundings, reason: str) -> None:
     """Whatever the service answers instead of data, served and annotated data stay as they were."""
     simulator = surroundings.service.simulator
-    async with surroundings.annotating(imds_timeout="200ms", stale_after="10m") as agent:
+    async with surroundings.annotating(imds_timeout="200ms") as agent:
         annotated = await surroundings.until_annotated(has(status="ok"))
         before = (await agent.document()).json
         for name in ANSWERS[reason]:
@@ -116,7 +116,7 @@ async def test_lists_of_another_kind(surroundings: Surroundings, value: object, 
     lists = ("publicIpAddresses", "inboundRules", "outboundRules")
     document: dict[str, object] = {"name": "all"}
     document |= {"omit": lists} if value is ... else {"replace": dict.fromkeys(lists, value)}
-    async with surroundings.annotating(stale_after="10m", absent_after="10m") as agent:
+    async with surroundings.annotating(imds_timeout="10s", absent_after="10m") as agent:
         annotated = await surroundings.until_annotated(has(status="ok"))
         surroundings.service.simulator.set_document(document)
         await agent.more_attempts(5, outcome)
@@ -216,7 +216,6 @@ async def test_half_open(tmp_path: Path) -> None:
             "annotations": False,
             "imds_endpoint": server.url,
             "imds_timeout": "300ms",
-            "stale_after": "10m",
         }
         async with agent_with(tmp_path, settings) as agent:
             await until(lambda: agent.attempts("unreachable"))
@@ -239,7 +238,7 @@ async def test_half_open(tmp_path: Path) -> None:
 async def test_flapping(surroundings: Surroundings) -> None:
     """A service that fails and answers by turns leaves document and Node as they are."""
     simulator = surroundings.service.simulator
-    async with surroundings.annotating(stale_after="10m", absent_after="10m") as agent:
+    async with surroundings.annotating(imds_timeout="10s", absent_after="10m") as agent:
         annotated = await surroundings.until_annotated(has(status="ok"))
         before = (await agent.document()).json
         for name, outcome in [("unavailable", "unavailable"), ("no-metadata", "no-metadata")] * 4:
