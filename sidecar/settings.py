@@ -21,7 +21,7 @@ from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
 from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
 from sidecar.core.durations import parse_duration
 from sidecar.core.listen import ListenAddress, parse_listen
-from sidecar.core.names import NODE_NAME
+from sidecar.core.names import is_node_name
 from sidecar.errors import UsageError
 
 __all__ = ["ENVIRONMENT_PREFIX", "FALLBACK_VARIABLES", "Settings", "flag", "named", "variable"]
@@ -70,7 +70,7 @@ def _upstream(value: str) -> str:
 
 
 def _node_name(value: str) -> str:
-    if NODE_NAME.fullmatch(value) is None:
+    if not is_node_name(value):
         raise ValueError(f"{value!r} is not the name of a Node")
     return value
 
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     listen: Listen = parse_listen("127.0.0.1:16925")
     """Where the HTTP API listens: address:port, :port (all), host:port (--node-address), unix:/path, none."""
     admin_listen: Listen = parse_listen("127.0.0.1:16926")
-    """Where probes and metrics listen, in the same forms."""
+    """Where probes, metrics and the last attempts are served, in the same forms."""
     max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     """Connections that the HTTP API serves at the same time."""
     max_header_size: Annotated[int, Field(ge=1024, le=65_536)] = 8192

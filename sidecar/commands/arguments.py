@@ -6,7 +6,7 @@ from typing import NoReturn, TypeVar
 
 from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
 from sidecar.core.durations import parse_duration
-from sidecar.core.names import NODE_NAME
+from sidecar.core.names import is_node_name
 from sidecar.errors import UsageError
 
 __all__ = [
@@ -71,7 +71,7 @@ annotation_prefix = written_as(parse_prefix)
 
 def node_name(text: str) -> str:
     """A name that a Node can have."""
-    if NODE_NAME.fullmatch(text) is None:
+    if not is_node_name(text):
         raise argparse.ArgumentTypeError(f"{text!r} cannot be the name of a Node")
     return text
 

@@ -1,6 +1,5 @@
 """``doctor``: which known cause keeps a node from its facts, what shows it, and what to do."""
 
-import asyncio
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from sidecar.commands.targets import check_target
 from sidecar.core.addresses import parse_address
 from sidecar.core.diagnosis import CAUSES, Diagnosis, diagnose
 from sidecar.errors import ExitCode, UsageError
+from sidecar.stopping import run_until_terminated
 
 __all__ = ["main"]
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     parsed = _parser().parse_args(arguments)
     _check(parsed)
-    examination = asyncio.run(examine(parsed, look_around(parsed)))
+    examination = run_until_terminated(examine(parsed, look_around(parsed)))
     diagnoses = diagnose(examination.findings, ignored=parsed.ignore)
     _report(parsed, examination, diagnoses)
     return ExitCode.FAILED if diagnoses else ExitCode.DONE

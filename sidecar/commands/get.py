@@ -1,6 +1,5 @@
 """``get``: print one answer and end."""
 
-import asyncio
 import json
 import sys
 from argparse import Namespace
@@ -29,6 +28,7 @@ from sidecar.commands.targets import (
 from sidecar.core.environment import print_variables
 from sidecar.errors import Error, ExitCode, UnreachableError, UsageError
 from sidecar.sources import reading
+from sidecar.stopping import run_until_terminated
 
 __all__ = ["main"]
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = parse_asked(parsed.what, parsed.parameters)
     if parsed.output == "text" and asked.json_only:
         raise UsageError(f"{parsed.what} has no text form", advice="use -o json, yaml or env")
-    output, there_is_one = asyncio.run(_get(parsed, asked))
+    output, there_is_one = run_until_terminated(_get(parsed, asked))
     sys.stdout.write(output)
     return ExitCode.DONE if there_is_one else ExitCode.NONE
 

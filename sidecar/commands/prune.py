@@ -18,7 +18,7 @@ from sidecar.commands.arguments import (
 from sidecar.commands.departure import departed
 from sidecar.commands.prune_report import Report
 from sidecar.commands.pruning import Pruner, Scope, Target, each, targets
-from sidecar.core.names import NODE_NAME
+from sidecar.core.names import is_node_name
 from sidecar.errors import ExitCode, UsageError
 from sidecar.kube.operator import DaemonSet, OperatorClient, connect_operator
 from sidecar.stopping import run_until_terminated
@@ -108,7 +108,7 @@ def _add_waiting(parser: Parser) -> None:
 
 def _daemon_set(text: str) -> DaemonSet:
     namespace, _, name = text.partition("/")
-    if _NAMESPACE.fullmatch(namespace) is None or NODE_NAME.fullmatch(name) is None:
+    if _NAMESPACE.fullmatch(namespace) is None or not is_node_name(name):
         raise ArgumentTypeError(f"{text!r} is not NAMESPACE/NAME")
     return DaemonSet(namespace, name)
 

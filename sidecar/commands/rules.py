@@ -1,6 +1,5 @@
 """``rules``: the load balancer's inbound rules over all nodes, and the Services they belong to."""
 
-import asyncio
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from sidecar.core.fleet.row import Row
 from sidecar.core.nodes import ClusterNode, LoadBalancerService
 from sidecar.errors import ExitCode, NoneError
 from sidecar.kube.fleet import connect_fleet
+from sidecar.stopping import run_until_terminated
 
 __all__ = ["main"]
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         UsageError: arguments or kubeconfig are wrong.
         KubernetesError: the Nodes could not be read.
     """
-    return asyncio.run(_rules(_parser().parse_args(arguments)))
+    return run_until_terminated(_rules(_parser().parse_args(arguments)))
 
 
 def _parser() -> Parser:

@@ -3,7 +3,7 @@
 import re
 from typing import TypeGuard
 
-__all__ = ["NODE_NAME", "SUBDOMAIN", "is_node_name"]
+__all__ = ["SUBDOMAIN", "is_node_name"]
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
@@ -12,10 +12,7 @@ SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
 """
 
-NODE_NAME = SUBDOMAIN
-"""What a Node can be called, or anything else with such a name."""
-
 
 def is_node_name(value: object) -> TypeGuard[str]:
-    """Whether a value that somebody else wrote can be the name of a Node."""
-    return isinstance(value, str) and NODE_NAME.fullmatch(value) is not None
+    """Whether a value that somebody else wrote can be the name of a Node, or of anything named so."""
+    return isinstance(value, str) and SUBDOMAIN.fullmatch(value) is not None

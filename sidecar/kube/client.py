@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic_core import from_json
 
-from sidecar.core.names import NODE_NAME
+from sidecar.core.names import is_node_name
 from sidecar.errors import UsageError
 from sidecar.kube.access import SERVICE_ACCOUNT, LoadingRules
 from sidecar.kube.connection import APPLY, Answer, Request
@@ -110,7 +110,7 @@ class NodeClient:
         return await self._send(request, name)
 
     async def _send(self, request: Request, name: str) -> NodeMetadata:
-        if not NODE_NAME.fullmatch(name):
+        if not is_node_name(name):
             raise UsageError(f"{name!r} cannot be the name of a Node", advice="set --node-name (NODE_NAME)")
         return _node_metadata(await self._requester.send(request), name)
 

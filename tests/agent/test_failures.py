@@ -12,7 +12,7 @@ from sidecar.settings import Settings as AgentSettings
 from sidecar.simulator import Serving
 from tests.support.agent import SCALED, STALE_SOON
 from tests.support.faults import Origin, Promise, fault
-from tests.support.program import flags, program_running
+from tests.support.program import Settings, flags, program_running
 
 
 class BrokenError(Exception):
@@ -71,7 +71,7 @@ async def test_log(service: Serving, tmp_path: Path) -> None:
 
     Python's development mode would add warnings about whatever is left open.
     """
-    settings = {"annotations": False, "imds_endpoint": service.url, "stale_after": STALE_SOON}
+    settings: Settings = {"annotations": False, "imds_endpoint": service.url, "stale_after": STALE_SOON}
     arguments = flags({**SCALED, **settings, "log_level": "debug"})
     python = ("-X", "dev", "-m", "sidecar")
     async with program_running("run", *arguments, directory=tmp_path, python=python) as program:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -11,11 +10,7 @@ import pytest
 from sidecar import cli
 from tests.support.cluster import Cluster
 from tests.support.commands import run
-from tests.support.fake_apiserver import Reply
-from tests.support.fake_cluster import fake_cluster
 from tests.support.fleet import Fleet, document, published
-from tests.support.program import program_running
-from tests.support.waiting import DEADLINE_S
 
 
 def kubeconfig(directory: Path, *contexts: str, port: int = 9) -> Path:
@@ -86,23 +81,6 @@ async def test_out_of_reach(free_port: int, tmp_path: Path) -> None:
     ended = await run("nodes", "--all-contexts", "--egress", kubeconfig=config)
     assert (ended.code, ended.out) == (4, "")
     assert "gave no whole answer" in ended.err
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_interrupted(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    """A signal ends a list that is watched, with the code that a shell gives a program that it ended."""
-    async with fake_cluster() as cluster:
-        cluster.replies["GET /api/v1/pods"].append(Reply(hold=True))
-        config = cluster.kubeconfig(tmp_path / "kubeconfig")
-        async with program_running(
-            *("nodes", "--egress", "--watch", f"--kubeconfig={config}"), directory=tmp_path
-        ) as program:
-            async with asyncio.timeout(DEADLINE_S):
-                await cluster.requested.wait()
-            program.signal(number)
-            assert await program.exit_code() == code
-    assert program.output == ""
-    assert "Traceback" not in program.log
 
 
 @pytest.mark.apiserver
