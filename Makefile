@@ -44,9 +44,11 @@ check: venv-dev ## Lint, format check, types, import contracts, dead code, repea
 	$(BIN)/vulture
 	$(BIN)/pylint sidecar tests bench examples
 
-coverage: venv-dev ## Count the branches that unit, API-server and chart suites take; fails under 95 % (needs make binaries-cluster)
+# Which packages a mode loads is not counted: the counter loads its own.
+coverage: venv-dev ## Count the branches that unit, API-server and chart suites take (needs make binaries-cluster)
 	@mkdir -p .build/coverage
-	$(BIN)/python -m pytest --numprocesses=4 --dist=worksteal -q -m "not browser and not e2e and not prometheus" \
+	$(BIN)/python -m pytest --numprocesses=4 --dist=worksteal -q --ignore=tests/test_costs.py \
+		-m "not browser and not e2e and not prometheus" \
 		--cov --cov-report=term --cov-report=html:.build/coverage/html
 
 format: venv-dev ## Format the code and mend what the linter can mend
