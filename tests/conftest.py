@@ -27,6 +27,8 @@ def pytest_configure() -> None:
     # never asks the real one of the machine it runs on.
     os.environ["AZURE_LB_METADATA_IMDS_ENDPOINT"] = "http://127.0.0.1:9"
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What runs in the background of a script ignores it, and so would every program that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

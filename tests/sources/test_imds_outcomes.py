@@ -12,7 +12,7 @@ from sidecar.sources.imds import IMDSSource
 from tests.sources.conftest import NewSource
 from tests.sources.fetching import DOCUMENT, fetch_answer, fetch_failure
 from tests.support.faults import Origin, fault, outage
-from tests.support.raw_server import Ending, raw_server, response
+from tests.support.raw_server import Ending, dropped_connections, raw_server, response
 
 REASONS = {
     "api-not-found": Reason.NOT_READY,
@@ -111,6 +111,13 @@ class TestOutcomes:
         failure = await fetch_failure(new_source(url))
 
         assert failure == Failure(Reason.UNREACHABLE, detail="cannot connect: Connection refused")
+
+    async def test_dropped_connection(self, new_source: NewSource) -> None:
+        """A connection that never comes about, as under AKS's restriction, is told from a missing answer."""
+        with dropped_connections() as url:
+            failure = await fetch_failure(new_source(url, timeout=0.5))
+
+        assert failure == Failure(Reason.UNREACHABLE, detail="no connection within the time-out")
 
     async def test_endpoint_that_is_no_host(self, new_source: NewSource) -> None:
         """An endpoint that cannot even be asked is unreachable, and the text names it."""
