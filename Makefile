@@ -33,7 +33,7 @@ demo: venv ## See it work on this machine: no Azure, no Kubernetes
 venv: $(VENV)/.runtime ## Create .venv with what the program needs
 venv-dev: $(VENV)/.dev ## Add what its developers need
 
-test: venv-dev ## Run the test suites (SUITES="unit apiserver browser chart monitoring e2e wheel"; REQUIRE_ALL=1 leaves none out)
+test: venv-dev ## Run the test suites (SUITES="unit go apiserver browser chart monitoring e2e wheel"; REQUIRE_ALL=1 leaves none out)
 	$(BIN)/python -m tests.suites $(SUITES)
 
 check: venv-dev ## Lint, format check, types, import contracts, dead code, repeated blocks: what CI runs

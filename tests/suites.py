@@ -10,6 +10,7 @@ import enum
 import importlib.util
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +50,11 @@ def binaries_missing(suite: str) -> str | None:
     except BinariesMissingError as error:
         return str(error)
     return None
+
+
+def go_missing() -> str | None:
+    """Why no client in Go can be built, or None."""
+    return None if shutil.which("go") and shutil.which("gofmt") else "there is no go on PATH"
 
 
 def apiserver_missing() -> str | None:
@@ -98,7 +104,13 @@ class Suite:
 SUITES = (
     Suite(
         name="unit",
-        command=(*PYTEST, *spread(4), "-m", "not apiserver and not browser and not chart and not e2e"),
+        command=(*PYTEST, *spread(4), "-m", "not (apiserver or browser or chart or e2e or go)"),
+    ),
+    Suite(
+        name="go",
+        command=(*PYTEST, *spread(2), "-m", "go"),
+        missing=go_missing,
+        enable="apt-get install --yes --no-install-recommends golang-go",
     ),
     Suite(
         name="apiserver",
@@ -122,7 +134,7 @@ SUITES = (
         name="monitoring",
         command=(*PYTEST, *spread(2), "-m", "prometheus"),
         missing=monitoring_missing,
-        enable=prometheus.ENABLE_COMMAND,
+        enable=shlex.join(("sh", "-c", f"{prometheus.ENABLE_COMMAND} && {CLUSTER_ENABLE_COMMAND}")),
     ),
     Suite(
         name="e2e",

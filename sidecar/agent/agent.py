@@ -236,8 +236,12 @@ class Agent:
                 await self._drain()
                 for task in running:
                     task.cancel()
-        except* Error as group:
-            raise _first(group) from group
+        except ExceptionGroup as group:
+            # Not `except*`, which before Python 3.11.4 puts what is raised into a group again.
+            errors, others = group.split(Error)
+            if errors is None or others is not None:
+                raise
+            raise _first(errors) from group
 
     async def _drain(self) -> None:
         try:

@@ -17,7 +17,8 @@ from tests.support.agent import AgentProcess, agent_running
 from tests.support.waiting import until
 
 CLIENTS = EXAMPLES / "clients"
-LANGUAGES = ("sh", "py", "go")
+GO = pytest.param("go", marks=pytest.mark.go)
+LANGUAGES = ("sh", "py", GO)
 
 in_each_language = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -70,7 +71,7 @@ async def test_long_poll(service: Serving, agent: AgentProcess, tmp_path: Path, 
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("language", ["py", "go"])
+@pytest.mark.parametrize("language", ["py", GO])
 async def test_events(service: Serving, agent: AgentProcess, tmp_path: Path, language: str) -> None:
     """A client prints what the node leaves from: instance-level addresses first, then outbound rules."""
     async with client(f"events.{language}", agent.url, directory=tmp_path) as program:
@@ -125,6 +126,7 @@ async def test_shell_hears_sigterm(agent: AgentProcess, tmp_path: Path, name: st
     assert list(work.iterdir()) == []
 
 
+@pytest.mark.go
 async def test_go_is_formatted_and_vetted(tmp_path: Path) -> None:
     """The Go programs are as gofmt writes them, and vet has nothing to say."""
     go = program_or_skip("go")
