@@ -1,4 +1,4 @@
-"""The two agents that memory, start-up and idling are measured of: with and without annotations."""
+"""The agents that memory, start-up and idling are measured of: with annotations, without, and a sidecar."""
 
 import asyncio
 import tempfile
@@ -74,7 +74,10 @@ async def bench() -> AsyncIterator[Bench]:
         await asyncio.to_thread(answered, f"http://127.0.0.1:{control}/state")
         async with cluster_of(server) as cluster:
             identity = await _identity(cluster, Path(directory) / "identity")
-            yield Bench(imds, _modes(identity, server.url))
+            modes = _modes(identity, server.url)
+            with Bench(imds, modes).running(modes[0]) as upstream:
+                sidecar = _sidecar(upstream.document, file=Path(directory) / "document.json")
+                yield Bench(imds, (*modes, sidecar))
 
 
 async def _identity(cluster: Cluster, directory: Path) -> Identity:
@@ -90,6 +93,18 @@ shift
 exec "$@"
 """
 """Gives a process the service account's files where a pod has them, and nobody else sees."""
+
+
+def _sidecar(document: str, *, file: Path) -> Mode:
+    """A sidecar of the agent that has this document."""
+    api = urlsplit(document)
+    return Mode(
+        name="sidecar, HTTP, file",
+        modules="sidecar.commands.run",
+        arguments=["--upstream", f"{api.scheme}://{api.netloc}", "--file", str(file)],
+        within=(),
+        done='azure_lb_metadata_publishes_total{publisher="file",result="written"} 1.0',
+    )
 
 
 def _modes(identity: Identity, server_url: str) -> tuple[Mode, ...]:

@@ -1,4 +1,4 @@
-"""Resident memory of the agent with annotations on and off, beside a bare import of the same modules.
+"""Resident memory of the agent in each of its modes, beside a bare import of the same modules.
 
 ``make bench-memory`` (``SECONDS=600`` to look after ten minutes instead of ten seconds).
 """
@@ -7,18 +7,23 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
-from bench.agents import Bench, Mode, bench
+from bench.agents import Bench, bench
 from bench.processes import answered, environment, resident_mib
 
 _IMPORTED = "import sys, {modules}; print(flush=True); sys.stdin.read()"
 
 
-async def _agent(setup: Bench, mode: Mode, seconds: float) -> float:
-    with setup.running(mode, "--poll-interval", "1s") as agent:
-        await asyncio.to_thread(answered, agent.document)
+async def _agents(setup: Bench, seconds: float) -> list[float]:
+    """What an agent of each mode holds after that time, all of them at once."""
+    with ExitStack() as stack:
+        agents = []
+        for mode in setup.modes:
+            agents.append(stack.enter_context(setup.running(mode, "--poll-interval", "1s")))
+            await asyncio.to_thread(answered, agents[-1].document)
         await asyncio.sleep(seconds)
-        return resident_mib(agent.pid)
+        return [resident_mib(agent.pid) for agent in agents]
 
 
 def _imports(modules: str) -> float:
@@ -41,8 +46,7 @@ async def main() -> None:
     print(f"{'':<22}{'agent':>8}{'imports':>10}")
     print(f"{'a bare interpreter':<22}{_imports('os'):>8.1f}")
     async with bench() as setup:
-        for mode in setup.modes:
-            agent = await _agent(setup, mode, seconds)
+        for mode, agent in zip(setup.modes, await _agents(setup, seconds), strict=True):
             print(f"{mode.name:<22}{agent:>8.1f}{_imports(mode.modules):>10.1f}", flush=True)
 
 
