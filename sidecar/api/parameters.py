@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from sidecar.api.problems import MissingParameterError, ParameterError, ParameterValueError
-from sidecar.core.addresses import parse_address
+from sidecar.core.addresses import is_port, parse_address
 from sidecar.core.reply import KNOWN_VERSIONS
 
 __all__ = [
@@ -35,7 +35,6 @@ Azure/azure-container-networking cns/imds/client.go.
 
 _MAXIMUM_PARAMETERS = 32
 _PROTOCOL = re.compile(r"[a-z0-9]{1,16}")
-_PORT = re.compile(r"[0-9]{1,5}")
 
 
 class Format(StrEnum):
@@ -71,7 +70,7 @@ def _protocol(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    return int(text) if _PORT.fullmatch(text) and int(text) <= 65535 else _refuse()
+    return int(text) if is_port(text) else _refuse()
 
 
 def _open_port(text: str) -> int:

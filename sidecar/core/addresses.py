@@ -9,6 +9,7 @@ __all__ = [
     "IPNetwork",
     "address_order",
     "endpoint",
+    "is_port",
     "parse_address",
     "sorted_addresses",
 ]
@@ -69,3 +70,8 @@ def sorted_addresses(addresses: Iterable[IPAddress]) -> tuple[IPAddress, ...]:
 def endpoint(address: IPAddress, port: int) -> str:
     """``20.20.20.20:443`` or ``[2001:db8::1]:443``."""
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def is_port(text: str) -> bool:
+    """Whether it is a number from 0 to 65535, in one to five ASCII digits."""
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from sidecar.core.addresses import IPAddress, parse_address
+from sidecar.core.addresses import IPAddress, is_port, parse_address
 
 __all__ = ["ListenAddress", "parse_listen"]
 
@@ -83,6 +83,6 @@ def _host(text: str) -> IPAddress | None:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+    if not is_port(text):
         raise ValueError(f"{text!r} is not a port: write a number from 0 to 65535")
     return int(text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sidecar.core.addresses import IPAddress, endpoint, parse_address
+from sidecar.core.addresses import IPAddress, endpoint, is_port, parse_address
 from sidecar.core.annotations import Layout, canonical_document
 from sidecar.core.fleet.published import Endpoint, parse_endpoint
 from sidecar.core.fleet.row import Row
@@ -86,7 +86,7 @@ class Filter:
             return cls(parse_address(text))
         except ValueError:
             host, _, port = text.rpartition(":")
-        if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        if not is_port(port):
             raise ValueError(f"{text!r} is not IP, IP:PORT or [IPv6]:PORT")
         address = parse_address(host)
         if endpoint(address, int(port)) != f"{host}:{port.lstrip('0') or '0'}" and address.version == 6:
