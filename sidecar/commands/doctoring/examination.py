@@ -159,25 +159,32 @@ async def _examine_from_afar(parsed: Namespace, place: Place) -> Examination:
         )
         agent, notes = await _ask_pod(examiner, cluster)
         secrets = await _secrets(examiner)
-    seen = cluster.seen
-    surroundings = replace(
-        place.surroundings,
-        node_name=None,
-        same_host=False,
-        host_network=None if seen is None else seen.host_network,
-        # This machine's are not the agent's, which are not known.
-        default_endpoint=True,
-        upstream="",
-        proxies={},
-        misspelt={},
-    )
     return Examination(
-        findings=_findings(surroundings, (*cluster.notes, *notes), agent=agent, cluster=cluster),
+        findings=_findings(
+            _surroundings_from_afar(place.surroundings, cluster),
+            (*cluster.notes, *notes),
+            agent=agent,
+            cluster=cluster,
+        ),
         place=place,
         node=parsed.node,
         agent=agent,
         cluster=cluster,
         secrets=secrets,
+    )
+
+
+def _surroundings_from_afar(here: Surroundings, cluster: ClusterExamination) -> Surroundings:
+    """What is known of the agent's surroundings; all else of this machine is not the agent's."""
+    return Surroundings(
+        endpoint=here.endpoint,
+        # Which one the agent asks is not known: none is blamed.
+        default_endpoint=True,
+        timeout=here.timeout,
+        settle=here.settle,
+        same_host=False,
+        host_network=None if cluster.seen is None else cluster.seen.host_network,
+        seen_from=here.seen_from,
     )
 
 
