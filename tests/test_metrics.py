@@ -10,14 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families
 import sidecar
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import NONE, Outcome, Reason
-from sidecar.core.state import Policy, Snapshot, State, observe
+from sidecar.core.state import Snapshot, State, observe
 from sidecar.latest import Latest
 from sidecar.metrics import Metrics
-from tests.core.examples import FULL, answer, at, failure, inbound, outbound, utc
+from tests.core.examples import FULL, MOVED, answer, at, failure, inbound, outbound, utc
 from tests.monitoring import metrics_page
-from tests.publish.publishing import MOVED
+from tests.support.states import POLICY
 
-POLICY = Policy(stale_after=300, absent_after=300)
 PREFIX = "azure_lb_metadata_"
 
 

@@ -1,6 +1,7 @@
 """Values that the tests of the core speak of, and how hypothesis finds more of them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -64,6 +65,12 @@ def document(
 
 FULL = document(public=public("20.1.2.3"), inbound=inbound("20.20.20.20"), out=outbound("52.1.1.1"))
 """One entry in each of the three lists."""
+
+MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
+"""`FULL`, but for the outbound address."""
+
+ELSEWHERE = replace(FULL, public_ip_addresses=(public("20.9.9.9"),))
+"""`FULL`, but for the public IP."""
 
 
 def answer(document: Document) -> Answer:

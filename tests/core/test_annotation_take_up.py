@@ -12,9 +12,10 @@ from sidecar.core.annotations import KEYS, Layout, annotations, canonical_docume
 from sidecar.core.changes import HISTORY_LENGTH, Change
 from sidecar.core.document import EMPTY, Document, canonical_bytes
 from sidecar.core.outcome import Reason, Status
-from sidecar.core.state import Found, Policy, Source, State, take_up
+from sidecar.core.state import Found, Source, State, take_up
 from tests.core.examples import FULL, at, documents, utc
 from tests.support.faults import Origin, Promise, also_shows, fault
+from tests.support.states import POLICY
 
 LAYOUT = Layout()
 CHANGES = (Change(at=utc(0), items=("-public 20.1.1.1", "+public 20.1.2.3")),)
@@ -73,8 +74,7 @@ def test_what_was_found_is_written_the_same_again(
     else:
         assert earlier.document is None
         return
-    policy = Policy(stale_after=300, absent_after=300)
-    restored = take_up(State(started=at(1000)), earlier, at(1000), policy)
+    restored = take_up(State(started=at(1000)), earlier, at(1000), POLICY)
     assert restored.source is Source.RESTORED
     assert annotations(restored, status, reason, layout=layout) == written
 
@@ -149,7 +149,7 @@ def test_wrong_observed_at_keeps_the_document_from_being_served(text: str | None
     """A document of unknown age is not served, but its revision and history are kept."""
     earlier = taken(live(observed_at=text))
     assert earlier.observed_at is None
-    state = take_up(State(started=at(0)), earlier, at(0), Policy(stale_after=300, absent_after=300))
+    state = take_up(State(started=at(0)), earlier, at(0), POLICY)
     assert (state.document, state.found) == (None, earlier)
 
 
@@ -167,14 +167,14 @@ def test_age_is_never_below_zero() -> None:
     """An `observed-at` of the far future counts as now."""
     earlier = taken(live(observed_at="9999-12-31T23:59:59Z"))
     now = at(500)
-    state = take_up(State(started=at(0)), earlier, now, Policy(stale_after=300, absent_after=300))
+    state = take_up(State(started=at(0)), earlier, now, POLICY)
     assert (state.document, state.observed) == (FULL, now)
 
 
 def test_far_past_is_an_age() -> None:
     """An `observed-at` of a thousand years ago is just a great age."""
     earlier = taken(live(observed_at="1000-01-01T00:00:00Z"))
-    state = take_up(State(started=at(0)), earlier, at(500), Policy(stale_after=300, absent_after=300))
+    state = take_up(State(started=at(0)), earlier, at(500), POLICY)
     assert state.observed is not None
     assert state.observed.age(at(500)) > 1000 * 365 * 86_400
 
@@ -252,8 +252,7 @@ def test_any_text_is_survived_and_never_printed_again_unchecked(values: dict[str
     if earlier is None:
         return
     assert earlier.document is None or earlier.document.revision == earlier.revision
-    now, policy = at(0), Policy(stale_after=300, absent_after=300)
-    state = take_up(State(started=now), earlier, now, policy)
+    state = take_up(State(started=at(0)), earlier, at(0), POLICY)
     if state.document is None:
         return
     written = annotations(state, Status.STALE, state.reason(Status.STALE), layout=LAYOUT)

@@ -7,10 +7,9 @@ import pytest
 from sidecar.core.conditions import Verdict, judge, parse_condition
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import NONE, Outcome, Reason
-from sidecar.core.state import Policy, State, observe
+from sidecar.core.state import State, observe
 from tests.core.examples import FULL, answer, at, document, failure, inbound, outbound, public
-
-POLICY = Policy(stale_after=300, absent_after=300)
+from tests.support.states import POLICY
 
 INBOUND_ONLY = document(inbound=inbound("20.20.20.20"))
 OUTBOUND_ONLY = document(out=outbound("52.1.1.1"))

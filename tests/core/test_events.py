@@ -12,12 +12,10 @@ from sidecar.core.events import EventReason, Herald, Ledger, Pause, Report
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Outcome, Reason
 from sidecar.core.state import Found, Policy, State, observe, take_up
-from tests.core.examples import FULL, answer, at, failure, inbound, outbound, public, utc
+from tests.core.examples import ELSEWHERE, FULL, MOVED, answer, at, failure, inbound, outbound, utc
 
 POLICY = Policy(stale_after=300, absent_after=0)
 HERALD = Herald(splay=30, fault_after=900)
-MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
-ELSEWHERE = replace(FULL, public_ip_addresses=(public("20.9.9.9"),))
 NOTHING_INBOUND = replace(FULL, inbound_rules=())
 
 

@@ -8,9 +8,10 @@ from hypothesis import given, strategies as st
 from sidecar.core.changes import Change, between
 from sidecar.core.document import EMPTY, LISTS, Document
 from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason, Status
-from sidecar.core.state import Found, Policy, Source, State, observe, take_up, turns_stale_at
+from sidecar.core.state import Found, Source, State, observe, take_up, turns_stale_at
 from tests.core.examples import (
     FULL,
+    MOVED,
     answer,
     at,
     document,
@@ -20,10 +21,9 @@ from tests.core.examples import (
     outbound,
     utc,
 )
+from tests.support.states import POLICY
 
-POLICY = Policy(stale_after=300, absent_after=300)
 OLD_CHANGES = (Change(at=utc(-7000), items=("~rules",)), Change(at=utc(-3600), items=("+public 20.1.2.3",)))
-MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
 
 
 def found(published: Document = FULL, *, observed: float | None = -60, served: bool = True) -> Found:

@@ -7,8 +7,8 @@ import pytest
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.instant import Instant
 from sidecar.core.writes import Ledger, Read, Wait, Write
-from tests.core.examples import FULL, at, public, utc
-from tests.core.writing import BARE, BOTH, ELSEWHERE, GROWN, MOVED, SCHEDULE, Writer, ok, written
+from tests.core.examples import ELSEWHERE, FULL, MOVED, at, public, utc
+from tests.core.writing import BARE, BOTH, GROWN, SCHEDULE, Writer, ok, written
 from tests.support.faults import also_shows
 
 # The first write

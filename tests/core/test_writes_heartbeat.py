@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from sidecar.core.writes import Ledger
-from tests.core.examples import at
-from tests.core.writing import MOVED, SCHEDULE, Writer, answered, key, ok, written
+from tests.core.examples import MOVED, at
+from tests.core.writing import SCHEDULE, Writer, answered, key, ok, written
 
 
 @pytest.mark.parametrize(("fraction", "interval"), [(0, 2880), (0.5, 3600), (1, 4320)])

@@ -10,9 +10,9 @@ from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import NONE, Reason
 from sidecar.core.state import State, take_up
 from sidecar.core.writes import Read, Wait, Write
-from tests.core.examples import FULL, answer, at, failure
+from tests.core.examples import ELSEWHERE, FULL, MOVED, answer, at, failure
 from tests.core.observing import state_after
-from tests.core.writing import ELSEWHERE, MOVED, SCHEDULE, Writer, key
+from tests.core.writing import SCHEDULE, Writer, key
 from tests.support.fake_node import FakeNode
 from tests.support.states import POLICY
 

@@ -8,7 +8,7 @@ from sidecar.core.changes import Change
 from sidecar.core.document import Document
 from sidecar.core.state import Found, State
 from sidecar.core.writes import Ledger, Read, Schedule, Wait, Write
-from tests.core.examples import FULL, at, inbound, outbound, public, utc
+from tests.core.examples import FULL, at, inbound, public, utc
 from tests.support.fake_node import FakeNode
 from tests.support.states import POLICY
 
@@ -25,9 +25,7 @@ SCHEDULE = Schedule(
 
 MANAGER = "azure-lb-metadata"
 
-MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
 GROWN = replace(FULL, inbound_rules=(*FULL.inbound_rules, inbound("20.20.20.20", port=80)))
-ELSEWHERE = replace(FULL, public_ip_addresses=(public("20.9.9.9"),))
 BOTH = replace(FULL, public_ip_addresses=(public("20.1.2.3"), public("20.9.9.9")))
 BARE = replace(FULL, public_ip_addresses=())
 

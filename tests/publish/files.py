@@ -1,18 +1,16 @@
 """A file publisher in a folder of the test's own, and what it left there."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sidecar.core.document import Document
 from sidecar.core.state import Snapshot, State
 from sidecar.publish.file import FilePublisher
-from tests.core.examples import FULL, outbound, public
+from tests.core.examples import public
 from tests.support.states import EPOCH, POLICY, FakeClock, later
 
 __all__ = [
     "LARGE",
-    "MOVED",
     "content",
     "make_folder",
     "modified",
@@ -22,7 +20,6 @@ __all__ = [
     "variables_path",
 ]
 
-MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
 LARGE = Document.of(public_ip_addresses=[public(f"20.1.2.{last}") for last in range(100)])
 
 

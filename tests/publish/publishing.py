@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sidecar.core.annotations import Layout, annotations
 from sidecar.core.document import Document
@@ -11,20 +11,16 @@ from sidecar.core.state import State
 from sidecar.core.writes import Schedule
 from sidecar.publish.frame import Frame
 from sidecar.publish.node import NodePublisher
-from tests.core.examples import FULL, outbound, public
+from tests.core.examples import FULL
 from tests.publish.support import Agent, answer, now
 from tests.support.fake_node import FakeNode
 from tests.support.fake_nodes import FakeNodes
 from tests.support.states import EPOCH, POLICY, later
 
-__all__ = ["ELSEWHERE", "LAYOUT", "MOVED", "NODE", "Publishing", "left_by_an_earlier_run"]
+__all__ = ["LAYOUT", "NODE", "Publishing", "left_by_an_earlier_run"]
 
 NODE = "aks-nodepool1-12345678-vmss000000"
 LAYOUT = Layout()
-MOVED = replace(FULL, outbound_rules=(outbound("52.2.2.2"),))
-"""`FULL`, but for the outbound address."""
-ELSEWHERE = replace(FULL, public_ip_addresses=(public("20.9.9.9"),))
-"""`FULL`, but for the public IP."""
 
 
 @dataclass

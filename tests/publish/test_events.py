@@ -11,8 +11,8 @@ from sidecar.core.events import Herald
 from sidecar.kube import ForbiddenError, KubernetesError, NodeEvent
 from sidecar.publish.events import EventPublisher, event_name
 from sidecar.publish.frame import Frame
-from tests.core.examples import FULL
-from tests.publish.publishing import MOVED, NODE
+from tests.core.examples import FULL, MOVED
+from tests.publish.publishing import NODE
 from tests.publish.support import Agent, answer, count, driven, in_virtual_time, unavailable
 from tests.support.records import logged
 

@@ -16,10 +16,9 @@ from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import NONE
 from sidecar.core.state import Snapshot
 from sidecar.publish import Turn
-from tests.core.examples import FULL, failure, outbound, public
+from tests.core.examples import FULL, MOVED, failure, outbound, public
 from tests.publish.files import (
     LARGE,
-    MOVED,
     content,
     modified,
     names,

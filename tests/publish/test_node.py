@@ -8,8 +8,8 @@ import pytest
 from sidecar.core.annotations import Layout
 from sidecar.core.state import Source
 from sidecar.kube import KubernetesError
-from tests.core.examples import FULL
-from tests.publish.publishing import ELSEWHERE, LAYOUT, MOVED, NODE, Publishing, left_by_an_earlier_run
+from tests.core.examples import ELSEWHERE, FULL, MOVED
+from tests.publish.publishing import LAYOUT, NODE, Publishing, left_by_an_earlier_run
 from tests.publish.support import answer, driven, in_virtual_time, unavailable
 from tests.support.fake_nodes import forbidden, rejected, unavailable as trouble
 from tests.support.records import logged

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from sidecar.kube import KubernetesError, NodeReplacedError
-from tests.core.examples import FULL
-from tests.publish.publishing import ELSEWHERE, LAYOUT, MOVED, NODE, Publishing, left_by_an_earlier_run
+from tests.core.examples import ELSEWHERE, FULL, MOVED
+from tests.publish.publishing import LAYOUT, NODE, Publishing, left_by_an_earlier_run
 from tests.publish.support import answer, count, driven, in_virtual_time, now
 from tests.support.fake_nodes import forbidden, rejected, throttled, unavailable as trouble
 from tests.support.faults import Origin, also_shows, api_failure, fault

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sidecar.core.document import Document
-from tests.core.examples import FULL, inbound
-from tests.publish.publishing import MOVED, NODE, Publishing, left_by_an_earlier_run
+from tests.core.examples import FULL, MOVED, inbound
+from tests.publish.publishing import NODE, Publishing, left_by_an_earlier_run
 from tests.publish.support import answer, driven, in_virtual_time, now, unavailable
 from tests.support.fake_nodes import unavailable as trouble
 
