@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.core.diagnosis import CAUSES, Diagnosis, Findings, diagnose
+from sidecar.core.diagnosis import CAUSES, Diagnosis, diagnose
 from sidecar.core.diagnosis.clocks import seconds_ahead
 from sidecar.core.diagnosis.evidence import (
     AgentAttempt,
@@ -16,27 +16,18 @@ from sidecar.core.diagnosis.evidence import (
     Problem,
     ProblemKind,
     ServiceEvidence,
-    Surroundings,
     Trouble,
     Try,
 )
 from sidecar.core.diagnosis.replies import VENDOR_ERRORS, judge
 from sidecar.core.outcome import Reason, Status
-from tests.support.states import EPOCH, answer, body, pair
-
-WELL_KNOWN = Surroundings(endpoint="http://169.254.169.254", default_endpoint=True, timeout=5.0)
-DOCUMENT = answer(body(public=[pair("20.1.2.3")])).document
-GOOD = Try(at=EPOCH.utc, seconds=0.01, status=200)
+from tests.core.diagnosing import DOCUMENT, GOOD, WELL_KNOWN, findings
+from tests.support.states import EPOCH
 
 
 def failed(**details: Any) -> Try:
     """A try that brought no data."""
     return Try(**{"at": EPOCH.utc, "seconds": 0.01, "reason": Reason.REJECTED, **details})
-
-
-def findings(surroundings: Surroundings = WELL_KNOWN, **found: Any) -> Findings:
-    """What was found, at a moment that stands still."""
-    return Findings(now=EPOCH.utc, surroundings=surroundings, **found)
 
 
 def tried(*tries: Try) -> ServiceEvidence:

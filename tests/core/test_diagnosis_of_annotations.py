@@ -2,11 +2,10 @@
 
 import pytest
 
-from sidecar.core.diagnosis import Findings, diagnose
-from sidecar.core.diagnosis.evidence import AgentEvidence, ClusterEvidence, Surroundings
-from tests.support.states import EPOCH
+from sidecar.core.diagnosis import diagnose
+from sidecar.core.diagnosis.evidence import AgentEvidence, ClusterEvidence
+from tests.core.diagnosing import findings
 
-SURROUNDINGS = Surroundings(endpoint="http://169.254.169.254", default_endpoint=True, timeout=5.0)
 BEHIND = {
     'azure_lb_metadata_publishes_total{publisher="node",result="failed"}': 1.0,
     'azure_lb_metadata_publish_lag_seconds{publisher="node"}': 1000.0,
@@ -27,6 +26,6 @@ def test_hostile_annotation(key: str, cause: str, told: str) -> None:
         node_name="aks-1", prefix="azure-lb-metadata.io", annotations={key: "\x1b]0;moon\x07\x9b[2J"}
     )
 
-    diagnoses = diagnose(Findings(now=EPOCH.utc, surroundings=SURROUNDINGS, agent=agent, cluster=cluster))
+    diagnoses = diagnose(findings(agent=agent, cluster=cluster))
 
     assert (told,) in [diagnosis.evidence for diagnosis in diagnoses if diagnosis.cause.name == cause]

@@ -2,13 +2,10 @@
 
 import pytest
 
-from sidecar.core.diagnosis import Findings, diagnose
-from sidecar.core.diagnosis.evidence import ServiceEvidence, Surroundings, Try
+from sidecar.core.diagnosis import diagnose
+from sidecar.core.diagnosis.evidence import ServiceEvidence
 from sidecar.core.parsing import DroppedEntry
-from tests.support.states import EPOCH, answer, body, pair
-
-DOCUMENT = answer(body(public=[pair("20.1.2.3")])).document
-SURROUNDINGS = Surroundings(endpoint="http://169.254.169.254", default_endpoint=True, timeout=5.0)
+from tests.core.diagnosing import DOCUMENT, GOOD, findings
 
 
 @pytest.mark.parametrize(
@@ -37,11 +34,9 @@ SURROUNDINGS = Surroundings(endpoint="http://169.254.169.254", default_endpoint=
 )
 def test_left_out(dropped: list[DroppedEntry], told: str) -> None:
     """All entries are counted, and the sentence says what is wrong with the first one."""
-    good = Try(at=EPOCH.utc, seconds=0.01, status=200)
-    service = ServiceEvidence(tries=(good,), document=DOCUMENT, dropped=dropped)
+    service = ServiceEvidence(tries=(GOOD,), document=DOCUMENT, dropped=dropped)
     diagnoses = {
-        diagnosis.cause.name: diagnosis.evidence
-        for diagnosis in diagnose(Findings(now=EPOCH.utc, surroundings=SURROUNDINGS, service=service))
+        diagnosis.cause.name: diagnosis.evidence for diagnosis in diagnose(findings(service=service))
     }
 
     assert diagnoses["unusable-entries"] == (told,)
