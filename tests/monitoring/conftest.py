@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError
-from tests.chart import helm
+from tests.chart.conftest import found
 from tests.monitoring import prometheus
 from tests.support.requirements import leave_out
 
@@ -15,7 +14,4 @@ def programs(request: pytest.FixtureRequest) -> None:
         return
     if reason := prometheus.missing():
         leave_out(f"{reason}; enable with: {prometheus.ENABLE_COMMAND}")
-    try:
-        helm.program("helm")
-    except BinariesMissingError as error:
-        leave_out(f"{error}; enable with: {CLUSTER_ENABLE_COMMAND}")
+    found("helm")
