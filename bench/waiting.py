@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 from bench.processes import answered, cpu_seconds, resident_mib
-from bench.servers import Server, agent_of_many_rules, put_document, recorded, request_of
+from bench.servers import Agent, Server, agent_of_many_rules, put_document, recorded, request_of
 
 _WAITED = "/v1/loadbalancer"
 _CHANGES = 3
@@ -79,22 +79,20 @@ async def _idle(pid: int, seconds: float) -> float:
 class Setup:
     """What is measured, and how."""
 
-    pid: int
-    """Of the agent."""
-    control: int
-    """The port that the simulated service is told things on."""
+    agent: Agent
     count: int
     seconds: float
 
     async def measure(self, name: str, clients: Clients) -> None:
         """Let clients wait, change the data a few times, and print a row."""
-        resident = resident_mib(self.pid)
-        quiet = await _idle(self.pid, self.seconds)
+        pid = self.agent.server.pid
+        resident = resident_mib(pid)
+        quiet = await _idle(pid, self.seconds)
         await clients.connect(self.count)
         if clients.path != _WAITED:
             await clients.told()
-        busy = await _idle(self.pid, self.seconds)
-        grown = resident_mib(self.pid) - resident
+        busy = await _idle(pid, self.seconds)
+        grown = resident_mib(pid) - resident
         spreads = [await self._change(clients, 240 - number) for number in range(_CHANGES)]
         await clients.close()
         spread = statistics.median(spreads) * 1e3
@@ -102,12 +100,12 @@ class Setup:
 
     async def _change(self, clients: Clients, rules: int) -> float:
         """Seconds from the first client that is told of a change to the last."""
-        await asyncio.to_thread(put_document, self.control, f"name: many-rules\nrules: {rules}")
+        await asyncio.to_thread(put_document, self.agent.control, f"name: many-rules\nrules: {rules}")
         told = await clients.told()
         if clients.path == _WAITED:
             clients.headers = _waiting(clients.server)
             await clients.ask()
-        await _settled(self.pid)
+        await _settled(self.agent.server.pid)
         return max(told) - min(told)
 
 
@@ -124,7 +122,7 @@ async def _run(count: int, seconds: float) -> None:
         print(f"{'':<14}{'CPU ms/s none':>14}{'with them':>14}{'MiB more':>12}{'first to last told ms':>22}")
         polling = Clients(server, headers=_waiting(server))
         streaming = Clients(server, path="/v1/events", end=b"}}\n\n")
-        setup = Setup(server.pid, agent.control, count, seconds)
+        setup = Setup(agent, count, seconds)
         await setup.measure("long poll", polling)
         await setup.measure("events", streaming)
 
