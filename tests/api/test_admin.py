@@ -12,6 +12,8 @@ from sidecar.core.outcome import Attempt
 from sidecar.metrics import Metrics
 from tests.api.support import served
 
+of_each_path = pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/attempts"])
+
 
 def admin(
     *, overdue: list[str] | None = None, unready: str = "", attempts: Sequence[Attempt] = ()
@@ -115,7 +117,7 @@ async def test_no_attempts() -> None:
         assert (await get("/attempts")).json == []
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/attempts"])
+@of_each_path
 async def test_head(path: str) -> None:
     """HEAD brings the headers of GET without the body."""
     async with served(admin()) as get:
@@ -131,7 +133,7 @@ async def test_unknown_path() -> None:
         assert (await get("/v1/public-ip")).status == 404
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/attempts"])
+@of_each_path
 async def test_methods(path: str) -> None:
     """Verbs other than GET and HEAD are 405, which names these two."""
     async with served(admin()) as get:
