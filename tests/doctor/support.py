@@ -3,14 +3,17 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.cluster import Cluster, Identity
 from tests.support.commands import run_here
 from tests.support.fleet import document
+from tests.support.waiting import until
 
-__all__ = ["KNOWN", "Doctor", "Report", "run_doctor"]
+__all__ = ["KNOWN", "Doctor", "Report", "reader_of", "run_doctor"]
 
 KNOWN = document(public=["20.1.2.3"], inbound=[("20.20.20.20", 443)], outbound=["52.1.1.1"])
 """What the metadata service says where nothing is amiss."""
@@ -65,3 +68,11 @@ async def run_doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> Rep
     capsys.readouterr()  # what ended before it, such as an agent, has printed its log
     ended = await run_here(capsys, "doctor", "--json", *arguments)
     return Report(ended.code, json.loads(ended.out), ended.err)
+
+
+async def reader_of(cluster: Cluster, node: str, *, directory: Path) -> Identity:
+    """Somebody on `node` who may read Nodes and nothing else, known to the authorizer."""
+    rules = ({"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},)
+    reader = await cluster.create_identity(node, directory=directory, rules=rules)
+    await until(lambda: cluster.may(reader, verb="get", resource="nodes", name=node))
+    return reader

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.chart.policy import PREFIX, agent_held
-from tests.doctor.support import KNOWN, Doctor
+from tests.doctor.support import KNOWN, Doctor, reader_of
 from tests.support.cluster import Cluster, Identity, NodeMetadata
 from tests.support.fleet import published
-from tests.support.waiting import until
 
 pytestmark = pytest.mark.apiserver
 
@@ -64,9 +63,7 @@ class TestAsAgent:
         self, cluster: Cluster, node: NodeMetadata, doctor: Doctor, tmp_path: Path
     ) -> None:
         """The right to read alone is not enough."""
-        rules = ({"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},)
-        reader = await cluster.create_identity(node.name, directory=tmp_path / "reader", rules=rules)
-        await until(lambda: cluster.may(reader, verb="get", resource="nodes", name=reader.node))
+        reader = await reader_of(cluster, node.name, directory=tmp_path / "reader")
 
         report = await doctor(*as_agent(reader))
 

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.core.annotations import Layout
 from tests.chart.policy import PREFIX
-from tests.doctor.support import KNOWN, Doctor
+from tests.doctor.support import KNOWN, Doctor, reader_of
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import RBAC, Cluster
 from tests.support.fleet import Fleet, ago, document, published
@@ -173,9 +173,7 @@ class TestAsOperator:
     ) -> None:
         """An operator who may read Nodes only learns what they say, and what could not be looked at."""
         name = await fleet.add("guarded", published(KNOWN))
-        rules = ({"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},)
-        reader = await cluster.create_identity(name, directory=tmp_path / "reader", rules=rules)
-        await until(lambda: cluster.may(reader, verb="get", resource="nodes", name=reader.node))
+        reader = await reader_of(cluster, name, directory=tmp_path / "reader")
 
         report = await doctor("--node", name, "--kubeconfig", str(reader.kubeconfig))
 
