@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from sidecar.simulator import Serving
+from tests.agent.support import ok, stale
 from tests.doctor.support import Doctor
-from tests.support.agent import AgentProcess, agent_running
+from tests.support.agent import STALE_SOON, AgentProcess, agent_running
 from tests.support.raw_server import raw_server, response
 from tests.support.waiting import until
 
@@ -120,7 +121,7 @@ async def test_a_single_failure(service: Serving, new_agent: NewAgent, doctor: D
     await agent.until_ready()
     service.simulator.set_fault({"name": "unavailable", "times": 1})
     await agent.more_attempts(1, "unavailable")
-    await until(agent.document, lambda reply: reply.state == "ok")
+    await agent.until_document(ok)
 
     (await doctor()).is_healthy()
 
@@ -192,7 +193,7 @@ async def test_stuck(new_agent: NewAgent, host: pytest.MonkeyPatch, doctor: Doct
 async def test_not_ready(new_agent: NewAgent, doctor: Doctor, tmp_path: Path) -> None:
     """An agent that has data and cannot write its file is not ready."""
     agent = await new_agent(file=str(tmp_path / "missing" / "facts.json"))
-    await until(agent.document, lambda reply: reply.status == 200)
+    await agent.until_document(lambda reply: reply.status == 200)
 
     report = await doctor()
 
@@ -223,12 +224,14 @@ async def test_upstream_is_gone(
     async with agent_running(tmp_path, annotations=False, imds_endpoint=service.url) as of_node:
         await of_node.until_ready()
         upstream = of_node.url
-        agent = await new_agent(annotations=None, imds_endpoint=None, upstream=upstream, stale_after="400ms")
+        agent = await new_agent(
+            annotations=None, imds_endpoint=None, upstream=upstream, stale_after=STALE_SOON
+        )
         await agent.until_ready()
         host.setenv("AZURE_LB_METADATA_UPSTREAM", upstream)
         (await doctor()).is_healthy()
         asked = service.simulator.counters.requests
-    await until(agent.document, lambda reply: reply.state == "stale")
+    await agent.until_document(stale)
 
     report = await doctor()
 

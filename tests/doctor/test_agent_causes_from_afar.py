@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.simulator import Serving
+from tests.agent.support import stale
 from tests.doctor.proxying import NODE, ProxyingServer, proxying_server
 from tests.doctor.support import Doctor, Report
 from tests.support.agent import STALE_SOON, AgentProcess, agent_running
@@ -113,7 +114,7 @@ async def test_reason(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor
     """What its last attempts ended with tells the cause, though the agent does not give its document."""
     agent = await in_pod(annotations=False, kubeconfig=None, stale_after=STALE_SOON)
     service.simulator.set_fault("gone")
-    await until(agent.document, lambda reply: reply.state == "stale")
+    await agent.until_document(stale)
 
     report = await doctor_of_node()
 
@@ -128,7 +129,7 @@ async def test_own_environment(
     agent = await in_pod(annotations=False, kubeconfig=None, stale_after=STALE_SOON)
     service.simulator.set_fault("hang")
     await agent.more_attempts(1, "unreachable")
-    await until(agent.document, lambda reply: reply.state == "stale")
+    await agent.until_document(stale)
     host.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     host.setenv("AZURE_LB_METADATA_UPSTREAM", "http://127.0.0.1:9")
     host.setenv("AZURE_LB_METADATA_IMDS_ENDPONT", "http://127.0.0.1:9")
@@ -145,7 +146,7 @@ async def test_own_endpoint(in_pod: NewAgent, service: Serving, doctor_of_node: 
     agent = await in_pod(annotations=False, kubeconfig=None, stale_after=STALE_SOON)
     await service.close()
     await agent.more_attempts(1, "unreachable")
-    await until(agent.document, lambda reply: reply.state == "stale")
+    await agent.until_document(stale)
 
     report = await doctor_of_node()
 

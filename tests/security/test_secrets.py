@@ -6,7 +6,6 @@ from sidecar.simulator import Serving
 from tests.security.test_output import NODE, until_applied
 from tests.support.agent import AgentProcess, agent_running
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server
-from tests.support.waiting import until
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.c2VjcmV0LW9mLXRoZS1hZ2VudA.c2lnbmF0dXJl"  # noqa: S105 - of no real server
 """In the form of a service account's token."""
@@ -41,7 +40,7 @@ async def annotated(directory: Path, service: Serving, server: FakeApiServer, ku
         file=str(directory / "document"),
     ) as agent:
         await until_applied(server)
-        await until(agent.document, lambda reply: reply.status == 200)
+        await agent.until_document(lambda reply: reply.status == 200)
         return await everything_said(agent)
 
 
