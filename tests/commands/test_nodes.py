@@ -11,6 +11,7 @@ from sidecar import cli
 from tests.support.cluster import Cluster
 from tests.support.commands import run
 from tests.support.fleet import Fleet, document, published
+from tests.support.program import clean_environment
 
 
 def kubeconfig(directory: Path, *contexts: str, port: int = 9) -> Path:
@@ -90,9 +91,8 @@ async def test_progress(cluster: Cluster, fleet: Fleet) -> None:
     person, terminal = os.openpty()
     config, selector = cluster.server.admin_kubeconfig, f"--selector={fleet.selector}"
     words = (sys.executable, "-m", "sidecar", "nodes", f"--kubeconfig={config}", selector)
-    environment = {"PATH": os.defpath, "HOME": str(cluster.server.directory)}
     process = await asyncio.create_subprocess_exec(
-        *words, stdout=asyncio.subprocess.PIPE, stderr=terminal, env=environment
+        *words, stdout=asyncio.subprocess.PIPE, stderr=terminal, env=clean_environment()
     )
     out, _ = await process.communicate()
     os.close(terminal)

@@ -1,7 +1,6 @@
 """The program itself, run to its end: as a process with a kubeconfig, or in this process."""
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from sidecar import cli
-from tests.support.measuring import MEASURING
+from tests.support.program import clean_environment
 
 __all__ = ["Ended", "run", "run_here"]
 
@@ -32,7 +31,7 @@ async def run(command: str, *arguments: str, kubeconfig: Path) -> Ended:
         *(sys.executable, "-m", "sidecar", command, f"--kubeconfig={kubeconfig}", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.defpath, "HOME": str(kubeconfig.parent), **MEASURING},
+        env=clean_environment({"HOME": str(kubeconfig.parent)}),
     )
     out, err = await process.communicate()
     return Ended(process.returncode, out.decode(), err.decode())

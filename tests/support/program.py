@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.measuring import MEASURING
 from tests.support.waiting import DEADLINE_S, until
 
 __all__ = [
@@ -62,7 +61,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "AZURE_LB_METADATA_IMDS_ENDPOINT": NOWHERE,
         # As in the chart: no authorities of the public, whose loading makes every start slower.
         "SSL_CERT_FILE": os.devnull,
-        **MEASURING,
+        # What `make coverage` sets.
+        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
     }
     return {**base, **(extra or {})}
 

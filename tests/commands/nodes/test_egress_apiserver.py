@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tests.commands.nodes.support import SHARED, Run
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import Identity
 from tests.support.fleet import Fleet, ago, document, published
+from tests.support.program import clean_environment
 
 pytestmark = pytest.mark.apiserver
 
@@ -89,7 +89,7 @@ async def test_egress_watched(api_server: ApiServer, fleet: Fleet, identity: Ide
         *("--egress", "--watch", "--interval=100ms", f"--selector={fleet.selector}"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.defpath, "HOME": str(identity.directory)},
+        env=clean_environment(),
     )
     assert process.stdout is not None
     assert process.stderr is not None
