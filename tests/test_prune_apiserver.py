@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,7 @@ async def client(identity: Identity) -> AsyncIterator[OperatorClient]:
 @pytest.fixture
 def prune(identity: Identity) -> Prune:
     """The program itself, as that identity."""
-
-    async def as_identity(*arguments: str) -> Ended:
-        return await run("prune", *arguments, kubeconfig=identity.kubeconfig)
-
-    return as_identity
+    return partial(run, "prune", kubeconfig=identity.kubeconfig)
 
 
 def ours(**annotations: str) -> dict[str, str]:

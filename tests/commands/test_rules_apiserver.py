@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,7 @@ async def identity(cluster: Cluster, node: NodeMetadata, tmp_path: Path) -> Iden
 @pytest.fixture
 def rules(identity: Identity, fleet: Fleet) -> Rules:
     """The command as that identity, for the nodes of the test."""
-
-    async def of_the_test(*arguments: str) -> Ended:
-        return await run("rules", f"--selector={fleet.selector}", *arguments, kubeconfig=identity.kubeconfig)
-
-    return of_the_test
+    return partial(run, "rules", f"--selector={fleet.selector}", kubeconfig=identity.kubeconfig)
 
 
 async def test_one_of_250_rules_on_one_of_five_nodes(fleet: Fleet, rules: Rules) -> None:

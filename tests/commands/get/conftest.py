@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,7 @@ from sidecar.core.state import Snapshot
 from sidecar.simulator import Serving
 from tests.api.support import NODE, api_running
 from tests.commands.get.support import BODY, Get, NewAgent, Tell
-from tests.support.commands import Ended, run_here
+from tests.support.commands import run_here
 from tests.support.states import answer, snapshot_after
 
 
@@ -28,11 +29,7 @@ def host(service: Serving, free_port: int, monkeypatch: pytest.MonkeyPatch) -> p
 def get(host: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Get:
     """The command ``get`` on that host."""
     del host
-
-    async def run(*arguments: str) -> Ended:
-        return await run_here(capsys, "get", *arguments)
-
-    return run
+    return partial(run_here, capsys, "get")
 
 
 @pytest.fixture

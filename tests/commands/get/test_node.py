@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.outcome import Reason, Status
 from tests.commands.get.support import BODY, Get
-from tests.support.commands import Ended
 from tests.support.fake_apiserver import FakeApiServer, fake_api_server
 from tests.support.fleet import published
 from tests.support.states import answer
@@ -31,11 +31,7 @@ async def server() -> AsyncIterator[FakeApiServer]:
 def get_node(get: Get, server: FakeApiServer, tmp_path: Path) -> Get:
     """The command ``get`` of that Node; what else it is given comes last, and so counts."""
     kubeconfig = server.kubeconfig(tmp_path / "config")
-
-    async def run(*arguments: str) -> Ended:
-        return await get(f"--node={NODE}", f"--kubeconfig={kubeconfig}", *arguments)
-
-    return run
+    return partial(get, f"--node={NODE}", f"--kubeconfig={kubeconfig}")
 
 
 async def said(get_node: Get) -> Any:

@@ -1,12 +1,13 @@
 """`nodes` with the rights that its documentation names and no more."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.commands.nodes.support import DAEMON_SETS, NODES, PODS, Run
 from tests.support.cluster import Cluster, Identity, NodeMetadata
-from tests.support.commands import Ended, run
+from tests.support.commands import run
 from tests.support.fleet import Fleet
 
 
@@ -20,8 +21,4 @@ async def identity(cluster: Cluster, node: NodeMetadata, tmp_path: Path) -> Iden
 @pytest.fixture
 def nodes(identity: Identity, fleet: Fleet) -> Run:
     """The command as that identity, for the nodes of the test."""
-
-    async def of_the_test(*arguments: str) -> Ended:
-        return await run("nodes", f"--selector={fleet.selector}", *arguments, kubeconfig=identity.kubeconfig)
-
-    return of_the_test
+    return partial(run, "nodes", f"--selector={fleet.selector}", kubeconfig=identity.kubeconfig)

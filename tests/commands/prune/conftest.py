@@ -1,12 +1,13 @@
 """A cluster with annotated Nodes, and `prune` on it."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.commands.prune.support import OTHERS, OURS, STATUS, Prune
-from tests.support.commands import Ended, run_here
+from tests.support.commands import run_here
 from tests.support.fake_cluster import FakeCluster, fake_cluster
 
 
@@ -29,8 +30,4 @@ def kubeconfig(cluster: FakeCluster, tmp_path: Path) -> str:
 @pytest.fixture
 def prune(kubeconfig: str, capsys: pytest.CaptureFixture[str]) -> Prune:
     """The command, on that cluster."""
-
-    async def run(*arguments: str) -> Ended:
-        return await run_here(capsys, "prune", f"--kubeconfig={kubeconfig}", *arguments)
-
-    return run
+    return partial(run_here, capsys, "prune", f"--kubeconfig={kubeconfig}")
