@@ -3,6 +3,7 @@
 Requests are counted where they are made, in tests/publish; times are measured by bench/.
 """
 
+import functools
 import json
 import subprocess
 import sys
@@ -27,13 +28,14 @@ AGENT = {
 ANNOTATING = "sidecar.commands.run, sidecar.kube, sidecar.publish.node, sidecar.publish.events"
 
 
-def loaded_by(modules: str) -> set[str]:
+@functools.cache
+def loaded_by(modules: str) -> frozenset[str]:
     """The modules that a new interpreter has after importing these."""
     program = f"import sys, {modules}; print(*sys.modules)"
     finished = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True, timeout=30
     )
-    return set(finished.stdout.split())
+    return frozenset(finished.stdout.split())
 
 
 @pytest.mark.parametrize(
