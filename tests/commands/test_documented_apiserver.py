@@ -1,6 +1,5 @@
 """The examples of docs/commands.md show what the commands print."""
 
-import os
 import re
 import shlex
 from collections.abc import AsyncIterator
@@ -79,7 +78,6 @@ async def kubeconfig() -> AsyncIterator[Path]:
 async def test_examples(kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command of the page prints what stands below it, but for times."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.fspath(PAGE.parents[1]))
     (tmp_path / "allowed.txt").write_text("20.1.2.3\n52.1.1.0/31\n203.0.113.7\n")
     examples = list(EXAMPLE.finditer(PAGE.read_text()))
     assert len(examples) >= 6
