@@ -22,7 +22,7 @@ from tests.support.states import (
     snapshot_of,
     unreachable,
 )
-from tests.support.waiting import until
+from tests.support.waiting import until_holds
 
 WITHOUT_PUBLIC_IP = answer(body(outbound=[pair("52.1.1.1")]))
 WITH_PUBLIC_IP = answer(body(public=[pair("20.1.2.3")], outbound=[pair("52.1.1.1")]))
@@ -65,11 +65,8 @@ def url_of(api: API) -> str:
 
 async def held(api: API) -> None:
     """Wait until somebody waits at the agent."""
-
-    async def waiting() -> float | None:
-        return api.metrics.registry.get_sample_value("azure_lb_metadata_http_waiting_clients")
-
-    await until(waiting)
+    value = api.metrics.registry.get_sample_value
+    await until_holds(lambda: value("azure_lb_metadata_http_waiting_clients"))
 
 
 class TestHeld:

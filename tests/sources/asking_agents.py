@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from sidecar.core.outcome import Outcome
 from tests.api.support import API, NODE, api_running
 from tests.support.states import answer, body, pair, snapshot_after
-from tests.support.waiting import until
+from tests.support.waiting import until_holds
 
 __all__ = ["CHANGED", "DATA", "FIRST", "GOOD", "SECOND", "good_body", "header", "held", "url_of"]
 
@@ -31,11 +31,11 @@ async def held(api: API, request: Awaitable[Outcome]) -> asyncio.Task[Outcome]:
     """A request once the agent holds it."""
     task = asyncio.ensure_future(request)
 
-    async def waiting() -> float | None:
+    def waiting() -> float | None:
         assert not task.done(), task
         return api.metrics.registry.get_sample_value("azure_lb_metadata_http_waiting_clients")
 
-    await until(waiting)
+    await until_holds(waiting)
     return task
 
 
