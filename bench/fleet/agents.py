@@ -111,6 +111,8 @@ class Agent:
     annotate: Literal["full", "summary"] = "full"
     aged: bool = False
     """Whether it is somewhere within its intervals, as one that started long ago."""
+    phase: float = field(default_factory=random.random)
+    """Where in each poll interval it polls, from 0 to 1."""
     _latest: Latest[Snapshot] = field(init=False)
     _nodes: _Counting | None = None
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -153,6 +155,10 @@ class Agent:
     def seen_at(self) -> float:
         """Since when."""
         return self._nodes.seen_at if self._nodes is not None else 0.0
+
+    async def next_poll(self, interval: float) -> None:
+        """Wait until it asks the metadata service again, which it does once in each interval."""
+        await asyncio.sleep((self.phase * interval - _time()) % interval)
 
     def see(self, outcome: Outcome) -> None:
         """The metadata service was asked."""

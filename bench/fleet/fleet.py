@@ -17,9 +17,9 @@ from sidecar.core.outcome import Answer, Failure, Outcome, Reason
 from sidecar.metrics import Metrics
 from tests.support.fleet import document
 
-__all__ = ["POLL_INTERVAL", "Fleet", "World", "point_to"]
+__all__ = ["Fleet", "World", "point_to"]
 
-POLL_INTERVAL = 10.0
+_POLL_INTERVAL = 10.0
 """Seconds within which every agent notices a change: the default of ``--poll-interval``."""
 
 _REFRESH = 240.0
@@ -57,6 +57,8 @@ class Fleet:
     """The agents of all Nodes."""
 
     identities: Sequence[Identity]
+    background: asyncio.TaskGroup
+    """Where agents are told what the metadata service says."""
     world: World = World()
     pace: Pace = field(default_factory=Pace)
     calls: list[Call] = field(default_factory=list)
@@ -64,6 +66,8 @@ class Fleet:
     agents: list[Agent] = field(default_factory=list)
     _metrics: Metrics = field(default_factory=Metrics)
     _telling: set[asyncio.Task[None]] = field(default_factory=set)
+    _unaware: set[int] = field(default_factory=set)
+    """Numbers of those that have not polled since the last change."""
 
     async def start(
         self, pace: Pace, *, over: float, annotate: Literal["full", "summary"] = "full", aged: bool = False
@@ -84,6 +88,7 @@ class Fleet:
         for task in self._telling:
             task.cancel()
         self._telling.clear()
+        self._unaware.clear()
 
         async def stop(index: int) -> None:
             await self.agents[index].stop()
@@ -104,11 +109,12 @@ class Fleet:
             self._in_background(self._refresh(new))
 
     def change(self, **news: object) -> None:
-        """The metadata service says something else; every agent notices within its poll interval."""
+        """The metadata service says something else; every agent notices at its next poll."""
         before, self.world = self.world, replace(self.world, **news)  # type: ignore[arg-type]
         for agent in self.agents:
-            delay = random.random() * self.pace.seconds(POLL_INTERVAL)  # noqa: S311 - no secret
-            self._in_background(self._notice(agent, delay, before))
+            if agent.identity.number not in self._unaware:
+                self._unaware.add(agent.identity.number)
+                self._in_background(self._notice(agent, before))
 
     async def right(self, *, within: float, stale: bool = False) -> list[float]:
         """Wait until every Node says what it should, or so many seconds at most.
@@ -126,8 +132,9 @@ class Fleet:
             await asyncio.sleep(0.2)
         return sorted(agent.seen_at for agent in self.agents if done(agent))
 
-    async def _notice(self, agent: Agent, delay: float, before: World) -> None:
-        await asyncio.sleep(delay)
+    async def _notice(self, agent: Agent, before: World) -> None:
+        await agent.next_poll(self.pace.seconds(_POLL_INTERVAL))
+        self._unaware.discard(agent.identity.number)
         if before.reachable and not self.world.reachable:
             # The answers without news that were left out: its data are as old as its last poll.
             agent.see(before.outcome(agent.identity.number))
@@ -147,7 +154,7 @@ class Fleet:
             await asyncio.sleep(delay)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+        task = self.background.create_task(work)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 

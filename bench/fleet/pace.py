@@ -8,9 +8,12 @@ from sidecar.core.state import Policy
 from sidecar.core.writes import Schedule
 from sidecar.settings import Settings
 
-__all__ = ["Pace"]
+__all__ = ["Pace", "recommended"]
 
 _DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
+
+_NODES_OF_THE_DEFAULTS = 1000
+"""Up to so many the default write splay is right: docs/performance.md, "Defaults and why"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +63,8 @@ class Pace:
             heartbeat_interval=self.default("heartbeat_interval"),
             patience=patience,
         )
+
+
+def recommended(nodes: int) -> Pace:
+    """The write splay that so many nodes should have: no more writes a second than 1,000 have."""
+    return Pace(write_splay=Pace().write_splay * max(1.0, nodes / _NODES_OF_THE_DEFAULTS))

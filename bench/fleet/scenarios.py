@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from bench.fleet.meters import Cost, Meter, Quantiles, beside
 from bench.fleet.pace import Pace
 from tests.support.apiserver import ApiServer
 
-__all__ = ["SCENARIOS", "STATUS_INTERVAL", "Stage"]
+__all__ = ["CHANGES", "SCENARIOS", "STATUS_INTERVAL", "Stage"]
 
 STATUS_INTERVAL = 300.0
 """Seconds between two posts of a kubelet's node status (nodeStatusReportFrequency)."""
@@ -23,6 +23,10 @@ _STARTS_PER_SECOND = 40.0
 
 _FRESH_PER_SECOND = 60.0
 """Of agents between two scenarios, when nothing is measured."""
+
+_IMDS_PACE, _FLAP_PACE, _API_PACE, _QUIET_PACE = 15.0, 30.0, 5.0, 12.0
+"""How much faster time passes in an outage of the metadata service, while it comes and goes, in an outage of
+the API server (which comes back to all agents at once), and in a quiet hour; with up to 1,000 nodes."""
 
 _QUIET_SECONDS = 40.0
 _FLAP = 360.0
@@ -40,12 +44,6 @@ class Stage:
     meter: Meter
     outputs: Path
     report: Callable[[Cost], None]
-    imds_pace: Pace
-    """Of an outage of the metadata service on all nodes."""
-    flap_pace: Pace
-    """Of a metadata service that comes and goes."""
-    api_pace: Pace
-    """Of an outage of the API server; it comes back to all agents at once, so the slower the better."""
     real: Pace
     """As in a cluster."""
     services: int = 10
@@ -55,10 +53,9 @@ class Stage:
         """How many there are."""
         return len(self.fleet.identities)
 
-    @property
-    def quiet_pace(self) -> Pace:
-        """Of the quiet hour: as fast as the machine can do it without being busy."""
-        return Pace(min(12.0, 12_000 / self.nodes))
+    def faster(self, factor: float) -> Pace:
+        """Time that passes so much faster; with more than 1,000 nodes less, so that rates do not grow."""
+        return Pace(factor * min(1.0, 1000 / self.nodes), self.real.write_splay)
 
     @property
     def starting(self) -> float:
@@ -151,7 +148,8 @@ async def twenty_services(stage: Stage) -> None:
         began = _time()
         stage.fleet.change(services=stage.fleet.world.services + 1)
         await stage.until_right(cost, began, within=stage.change_deadline)
-    stage.fleet.change(services=stage.services)
+    await stage.fleet.stop()
+    stage.fleet.world = replace(stage.fleet.world, services=stage.services)
 
 
 async def egress(stage: Stage) -> None:
@@ -162,7 +160,7 @@ async def egress(stage: Stage) -> None:
 
 async def unreachable(stage: Stage) -> None:
     """The metadata service does not answer any node, until every Node says so; then it is back."""
-    pace = stage.imds_pace
+    pace = stage.faster(_IMDS_PACE)
     await _ready(stage, pace)
     await stage.change_status("IMDS unreachable on all nodes", pace, reachable=False)
     await stage.change_status("IMDS back on all nodes", pace, reachable=True)
@@ -170,7 +168,7 @@ async def unreachable(stage: Stage) -> None:
 
 async def flapping(stage: Stage) -> None:
     """The metadata service is away for 6 minutes of every 12, for an hour."""
-    pace = stage.flap_pace
+    pace = stage.faster(_FLAP_PACE)
     await stage.fresh(pace)
     async with stage.measured("IMDS flapping every 6 minutes, 1 h", pace):
         for _ in range(5):
@@ -182,7 +180,7 @@ async def flapping(stage: Stage) -> None:
 
 async def outage(stage: Stage) -> None:
     """The API server is away for 5 minutes, and every agent has something to write."""
-    pace = stage.api_pace
+    pace = stage.faster(_API_PACE)
     await _ready(stage, pace)
     async with stage.measured("API server away for 5 min", pace):
         await asyncio.to_thread(stage.server.kill)
@@ -196,13 +194,13 @@ async def outage(stage: Stage) -> None:
 async def quiet_without(stage: Stage) -> None:
     """A part of an hour without change, and without any agent."""
     with _more_kubelets(stage):
-        async with stage.measured(f"quiet, {IDLE}", stage.quiet_pace):
+        async with stage.measured(f"quiet, {IDLE}", stage.faster(_QUIET_PACE)):
             await asyncio.sleep(_QUIET_SECONDS)
 
 
 async def quiet(stage: Stage) -> None:
     """The same with agents that started long ago, in both forms of annotations."""
-    pace = stage.quiet_pace
+    pace = stage.faster(_QUIET_PACE)
     forms: tuple[Literal["full", "summary"], ...] = ("summary", "full")
     with _more_kubelets(stage):
         for form in forms:
@@ -214,7 +212,7 @@ async def quiet(stage: Stage) -> None:
 
 def _more_kubelets(stage: Stage) -> AbstractContextManager[None]:
     """Kubelets that, with those that are always there, post as much faster as time runs."""
-    rate = stage.nodes / STATUS_INTERVAL * (stage.quiet_pace.factor - 1)
+    rate = stage.nodes / STATUS_INTERVAL * (stage.faster(_QUIET_PACE).factor - 1)
     return beside(
         "kubelets", stage.server, nodes=stage.nodes, rate=rate, outputs=stage.outputs, name="kubelets-more"
     )
@@ -238,11 +236,14 @@ SCENARIOS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "quiet-without": quiet_without,
     "roll-out": roll_out,
     "one-service": one_service,
-    "twenty-services": twenty_services,
     "egress": egress,
+    "twenty-services": twenty_services,
     "restart": restart,
     "unreachable": unreachable,
     "flapping": flapping,
     "outage": outage,
     "quiet": quiet,
 }
+
+CHANGES = ("one-service", "egress", "twenty-services")
+"""Those whose rate of writes is decided by the write splay."""
