@@ -22,7 +22,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes bench-image manifests chart-docs pictures
 .PHONY: binaries-release release-check release-dry-run lint-workflows matrix
-.PHONY: bench-annotation bench-idle bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
+.PHONY: bench-annotation bench-idle bench-requests bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -166,6 +166,9 @@ bench-fleet: venv-dev ## Measure a fleet of agents on a real API server (NODES=1
 
 bench-annotation: venv-dev ## Measure from a change at the service to the annotations (needs make binaries)
 	$(BIN)/python -m bench.annotation_latency
+
+bench-requests: venv-dev ## Count an agent's requests to the API server in each situation, in virtual time
+	$(BIN)/python -m bench.requests
 
 bench-startup: venv-dev ## Measure exec to first answer and first annotation (needs make binaries)
 	$(BIN)/python -m bench.startup

@@ -8,11 +8,15 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from itertools import accumulate
 
 from bench.agents import Bench, bench
 from bench.processes import answered, environment, resident_mib
 
 _IMPORTED = "import sys, {modules}; print(flush=True); sys.stdin.read()"
+
+_LIBRARIES = ("asyncio", "aiohttp.web", "pydantic", "pydantic_settings", "prometheus_client")
+"""What every agent imports of others, one on top of the other."""
 
 
 async def _agents(setup: Bench, seconds: float) -> list[float]:
@@ -44,7 +48,9 @@ async def main() -> None:
     seconds = float(os.environ.get("SECONDS", "10"))
     print(f"250 rules, one poll a second, after {seconds:g} s, VmRSS in MiB")
     print(f"{'':<22}{'agent':>8}{'imports':>10}")
-    print(f"{'a bare interpreter':<22}{_imports('os'):>8.1f}")
+    print(f"{'a bare interpreter':<22}{'':>8}{_imports('os'):>10.1f}")
+    for name, modules in zip(_LIBRARIES, accumulate(_LIBRARIES, "{}, {}".format), strict=True):
+        print(f"{f'with {name}':<22}{'':>8}{_imports(modules):>10.1f}", flush=True)
     async with bench() as setup:
         for mode, agent in zip(setup.modes, await _agents(setup, seconds), strict=True):
             print(f"{mode.name:<22}{agent:>8.1f}{_imports(mode.modules):>10.1f}", flush=True)

@@ -31,6 +31,7 @@ class Publishing:
     layout: Layout = LAYOUT
     random: Callable[[], float] = lambda: 0.5
     patience: float = 0.5
+    heartbeat_interval: float = 3600
     agent: Agent = field(init=False)
     frame: Frame = field(init=False)
 
@@ -42,7 +43,7 @@ class Publishing:
             policy=POLICY,
             write_splay=30,
             resync_interval=900,
-            heartbeat_interval=3600,
+            heartbeat_interval=self.heartbeat_interval,
             patience=self.patience,
         )
         self.frame = self.agent.frame(

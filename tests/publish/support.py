@@ -30,6 +30,9 @@ __all__ = [
     "unavailable",
 ]
 
+_RESOLUTION = 1e-6
+"""Seconds to which the virtual time of a loop is rounded."""
+
 in_virtual_time = pytest.mark.looptime(start=EPOCH.mono)
 """The test begins at `EPOCH`, and hours of it pass at once."""
 
@@ -40,8 +43,12 @@ def now() -> float:
 
 
 def loop_clock() -> Instant:
-    """The loop's time, and a wall clock that goes with it."""
-    return later(now())
+    """The loop's time, and a wall clock that goes with it.
+
+    A little later than the loop says, by what that rounds to: a timer is due when it fires, as it is where
+    time goes on by itself.
+    """
+    return later(now() + _RESOLUTION)
 
 
 def answer(document: Document) -> Answer:

@@ -6,20 +6,25 @@ and not for the average one. Costs of a request are measured by ``make bench-fle
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 import pytest
 
-from sidecar.core.document import Document
-from tests.core.examples import FULL, MOVED, inbound
-from tests.publish.publishing import NODE, Publishing, left_by_an_earlier_run
-from tests.publish.support import answer, driven, in_virtual_time, now, unavailable
-from tests.support.fake_nodes import unavailable as trouble
+from tests.core.examples import FULL
+from tests.publish.requests import (
+    HOUR,
+    Requests,
+    api_server_away,
+    flapping,
+    one_change,
+    quiet_hour,
+    restart,
+    roll_out,
+    service_unreachable,
+    twenty_changes,
+)
+from tests.publish.support import driven, in_virtual_time
 
 pytestmark = in_virtual_time
-
-MINUTE, HOUR = 60.0, 3600.0
-FLAP = 6 * MINUTE
 
 AGENTS = [lambda: 0.0, lambda: 0.5, lambda: 1.0, random.Random(1).random]
 """Random numbers of the most and the least eager agent, of one in between, and of one as they are."""
@@ -32,85 +37,32 @@ def chance(request: pytest.FixtureRequest) -> Callable[[], float]:
     return drawn
 
 
-@dataclass
-class Requests:
-    """An agent, its Node, and how many requests it has sent since it was last asked."""
-
-    chance: Callable[[], float]
-    patience: float = 0.5
-    publishing: Publishing = field(init=False)
-    counted: int = 0
-
-    def __post_init__(self) -> None:
-        """Start on a Node that nobody has annotated."""
-        self.publishing = Publishing(random=self.chance, patience=self.patience)
-        self.publishing.nodes.add(NODE)
-
-    def since(self) -> tuple[int, int]:
-        """All requests and the writes among them since the last call, failed ones too."""
-        calls = self.publishing.nodes.calls[self.counted :]
-        self.counted += len(calls)
-        return len(calls), sum(call.method == "apply" for call in calls)
-
-    async def settled(self) -> None:
-        """Wait until the first write is long past and the requests of the start are counted."""
-        await self.answers(FULL, 2 * MINUTE)
-        self.since()
-
-    async def answers(self, document: Document, seconds: float) -> None:
-        """Let the metadata service say this for so long."""
-        await self.publishing.answered(document, until=now() + seconds)
-
-    async def fails(self, seconds: float) -> None:
-        """Let the metadata service be unreachable for so long."""
-        until = now() + seconds
-        while now() < until:
-            self.publishing.agent.see(unavailable())
-            await self.publishing.wait(now() + 10)
-
-
-def with_services(count: int) -> Document:
-    """`FULL`, with so many Services more."""
-    rules = [inbound(f"20.20.21.{number}") for number in range(count)]
-    return replace(FULL, inbound_rules=(*FULL.inbound_rules, *rules))
-
-
 async def test_roll_out(chance: Callable[[], float]) -> None:
     """A first start is one reading and one write."""
     requests = Requests(chance)
-    async with driven(requests.publishing.frame):
-        await requests.answers(FULL, 10 * MINUTE)
-    assert requests.since() == (2, 1)
+    await roll_out(requests)
+    assert requests.counts["first roll-out"] == (2, 1)
 
 
 async def test_restart(chance: Callable[[], float]) -> None:
     """A restart is one reading, and no write, when the answer is what stands on the Node."""
     requests = Requests(chance)
-    requests.publishing.nodes.add(NODE, left_by_an_earlier_run())
-    async with driven(requests.publishing.frame):
-        await requests.answers(FULL, 10 * MINUTE)
-    assert requests.since() == (1, 0)
+    await restart(requests)
+    assert requests.counts["restart"] == (1, 0)
 
 
 async def test_one_change(chance: Callable[[], float]) -> None:
     """A change is one write, and nothing has to be read for it."""
     requests = Requests(chance)
-    async with driven(requests.publishing.frame):
-        await requests.settled()
-        await requests.answers(MOVED, 10 * MINUTE)
-    assert requests.since() == (1, 1)
+    await one_change(requests)
+    assert requests.counts["one change"] == (1, 1)
 
 
 async def test_twenty_changes_in_a_minute(chance: Callable[[], float]) -> None:
     """Twenty changes in a minute are at most a write for each half minute, and the last one stands."""
     requests = Requests(chance)
-    async with driven(requests.publishing.frame):
-        await requests.settled()
-        for number in range(1, 21):
-            requests.publishing.agent.see(answer(with_services(number)))
-            await requests.publishing.wait(now() + 3)
-        await requests.answers(with_services(20), 5 * MINUTE)
-    sent, writes = requests.since()
+    await twenty_changes(requests)
+    sent, writes = requests.counts["20 changes in a minute"]
     assert sent == writes
     assert 1 <= writes <= 4
     assert "20.20.21.19:443" in requests.publishing.node.annotations["azure-lb-metadata.io/inbound"]
@@ -119,13 +71,9 @@ async def test_twenty_changes_in_a_minute(chance: Callable[[], float]) -> None:
 async def test_service_unreachable_and_back(chance: Callable[[], float]) -> None:
     """A long outage of the metadata service is a write when it shows and one when it is over."""
     requests = Requests(chance)
-    async with driven(requests.publishing.frame):
-        await requests.settled()
-        await requests.fails(13 * MINUTE)
-        assert requests.since() == (1, 1)
-        # Ten minutes are the damping of the status, and not more than one resync comes between.
-        await requests.answers(FULL, 12 * MINUTE)
-    sent, writes = requests.since()
+    await service_unreachable(requests)
+    assert requests.counts["IMDS unreachable"] == (1, 1)
+    sent, writes = requests.counts["IMDS back"]
     assert writes == 1
     assert sent <= 2
 
@@ -136,12 +84,8 @@ async def test_flapping(chance: Callable[[], float]) -> None:
     The agent is the least patient of all: most others would not say that it is stale at all.
     """
     requests = Requests(chance, patience=0)
-    async with driven(requests.publishing.frame):
-        await requests.settled()
-        for _ in range(5):
-            await requests.fails(FLAP)
-            await requests.answers(FULL, FLAP)
-    sent, writes = requests.since()
+    await flapping(requests)
+    sent, writes = requests.counts["IMDS flapping every 6 minutes, 1 h"]
     assert 2 <= writes <= 6
     assert sent - writes <= 5
 
@@ -152,26 +96,19 @@ async def test_outage_of_the_api_server(chance: Callable[[], float]) -> None:
     The one with the shortest waits of all repeats at once, which no agent with random numbers does.
     """
     requests = Requests(lambda: max(0.1, chance()))
-    async with driven(requests.publishing.frame):
-        await requests.settled()
-        requests.publishing.nodes.outage = trouble()
-        await requests.answers(MOVED, 5 * MINUTE)
-        during, _ = requests.since()
-        requests.publishing.nodes.outage = None
-        await requests.answers(MOVED, 6 * MINUTE)
-    assert during <= 15
-    assert requests.since() == (1, 1)
+    await api_server_away(requests)
+    assert requests.counts["API server away for 5 min"].sent <= 15
+    assert requests.counts["API server back"] == (1, 1)
 
 
-async def test_quiet_hour() -> None:
-    """An hour without change is at most 5 requests, of which 1 writes."""
-    requests = Requests(lambda: 0.5)
-    async with driven(requests.publishing.frame):
-        await requests.settled()
-        await requests.answers(FULL, HOUR)
-    sent, writes = requests.since()
-    assert writes == 1
-    assert sent <= 5
+@pytest.mark.parametrize(("heartbeat", "writes"), [(HOUR, 1), (0, 0)], ids=["on", "off"])
+async def test_quiet_hour(heartbeat: float, writes: int) -> None:
+    """An hour without change is at most 5 requests, of which the heartbeat is the only one that writes."""
+    requests = Requests(lambda: 0.5, heartbeat_interval=heartbeat)
+    await quiet_hour(requests)
+    count = requests.counts["an hour without change"]
+    assert count.writes == writes
+    assert count.sent <= 4 + writes
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -180,7 +117,8 @@ async def test_quiet_day(seed: int) -> None:
     requests = Requests(random.Random(seed).random)
     async with driven(requests.publishing.frame):
         await requests.settled()
-        await requests.publishing.answered(FULL, until=now() + 24 * HOUR, every=2 * MINUTE)
-    sent, writes = requests.since()
+        await requests.answers(FULL, 24 * HOUR, every=120)
+    requests.note("a day")
+    sent, writes = requests.counts["a day"]
     assert writes <= 24 + 1
     assert sent <= 5 * 24
