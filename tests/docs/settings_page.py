@@ -102,8 +102,7 @@ def _table(fields: Sequence[str]) -> str:
 def _row(name: str) -> str:
     field = Settings.model_fields[name]
     names = f"`{flag(name)}`<br>`{variable(name)}`"
-    described = " ".join(f"{field.description}".split()).replace("|", "\\|")
-    meaning = " ".join([described, *_bounds(field)])
+    meaning = " ".join([f"{field.description}".replace("|", "\\|"), *_bounds(field)])
     return f"| {names} | {_default(name, field)} | {_chart_value(name)} | {meaning} |"
 
 
