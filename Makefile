@@ -22,7 +22,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes bench-image manifests chart-docs pictures
 .PHONY: binaries-release release-check release-dry-run lint-workflows matrix
-.PHONY: bench-annotation bench-idle bench-requests bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
+.PHONY: performance-docs bench-annotation bench-idle bench-requests bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -120,6 +120,9 @@ settings-docs: venv-dev ## Write docs/settings.md from the settings
 
 schema-docs: venv-dev ## Write docs/schema/ from the models of the HTTP API
 	$(BIN)/python -m tests.docs.schema
+
+performance-docs: venv-dev ## Write tables and picture of docs/performance.md from what bench-fleet recorded
+	$(BIN)/python -m bench.fleet.page
 
 doctor-docs: venv-dev ## Write docs/doctor.md from the table of causes
 	$(BIN)/python -m tests.doctor

@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from bench.fleet import page, plot, report
+from bench.fleet import page, report
 from bench.fleet.fleet import Fleet, point_to
 from bench.fleet.meters import Cost, Meter, beside
-from bench.fleet.others import CLIENT, WATCHERS
+from bench.fleet.others import CLIENT
 from bench.fleet.pace import Pace, recommended
 from bench.fleet.population import populate
 from bench.fleet.scenarios import CHANGES, SCENARIOS, STATUS_INTERVAL, Stage
@@ -110,13 +110,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with api_server_running() as server, tempfile.TemporaryDirectory() as directory:
         costs = asyncio.run(_run(server, options, Path(directory)))
     records = {cost.scenario: cost.record() for cost in costs}
-    for line in report.extrapolated(records, watchers=WATCHERS, nodes=5000, to_watchers=100):
+    for line in report.watched(records):
         print(line)
     print(report.machine())
     if options.record:
-        runs = report.recorded()
-        plot.draw(runs)
-        page.write(runs)
+        page.main()
 
 
 if __name__ == "__main__":

@@ -3,13 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bench.fleet.others import WATCHERS
+
 __all__ = [
     "HOUR",
     "IDLE",
+    "LARGE_NODES",
+    "LARGE_WATCHERS",
     "Records",
+    "idle_cpu",
+    "idle_cpu_in_an_hour",
     "kubelet_cpu_in_an_hour",
     "our_cpu",
     "our_cpu_in_an_hour",
+    "watched_if_large",
     "watched_in_an_hour",
 ]
 
@@ -22,6 +29,9 @@ IDLE = "without agents"
 HOUR = 3600.0
 """Seconds."""
 
+LARGE_NODES, LARGE_WATCHERS = 5000, 100
+"""What bytes to watchers are extrapolated to."""
+
 _POSTS_IN_AN_HOUR = 12
 
 
@@ -29,8 +39,12 @@ def our_cpu(records: Records, scenario: str) -> float | None:
     """Seconds of the API server's processor time above those without agents."""
     if not {scenario, IDLE} <= records.keys():
         return None
-    cost = records[scenario]
-    return float(cost["apiserver_cpu"] - _rate(records[IDLE]) * cost["seconds"])
+    return float(records[scenario]["apiserver_cpu"] - idle_cpu(records, scenario))
+
+
+def idle_cpu(records: Records, scenario: str) -> float:
+    """Seconds of the API server's processor time in as long without agents."""
+    return _rate(records[IDLE]) * float(records[scenario]["seconds"])
 
 
 def our_cpu_in_an_hour(records: Records, form: str) -> float | None:
@@ -40,6 +54,12 @@ def our_cpu_in_an_hour(records: Records, form: str) -> float | None:
         return None
     more = _rate(records[with_agents]) - _rate(records[without])
     return float(more / records[with_agents]["pace"] * HOUR)
+
+
+def idle_cpu_in_an_hour(records: Records) -> float:
+    """The same of an hour without agents."""
+    record = records[f"quiet, {IDLE}"]
+    return float(_rate(record) / record["pace"] * HOUR)
 
 
 def kubelet_cpu_in_an_hour(records: Records) -> float | None:
@@ -61,6 +81,15 @@ def watched_in_an_hour(records: Records, form: str) -> float | None:
         return None
     record = records[scenario]
     return float(record["watched"] / (record["seconds"] * record["pace"]) * HOUR)
+
+
+def watched_if_large(records: Records, form: str) -> float | None:
+    """The same of a large cluster with many watchers: in proportion to both, extrapolated."""
+    hour = watched_in_an_hour(records, form)
+    if hour is None:
+        return None
+    nodes = int(records[f"quiet, {form}"]["nodes"])
+    return hour * LARGE_NODES / nodes * LARGE_WATCHERS / WATCHERS
 
 
 def _rate(record: Mapping[str, Any]) -> float:

@@ -1,18 +1,33 @@
-"""The tables of ``docs/performance.md``, written from the recorded figures."""
+"""The tables and the picture of ``docs/performance.md``, written from the recorded figures.
+
+``make performance-docs``.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.fleet.costs import HOUR, IDLE, Records, our_cpu, our_cpu_in_an_hour, watched_in_an_hour
+from bench.fleet import plot, report
+from bench.fleet.costs import (
+    HOUR,
+    IDLE,
+    LARGE_NODES,
+    LARGE_WATCHERS,
+    Records,
+    idle_cpu,
+    idle_cpu_in_an_hour,
+    our_cpu,
+    our_cpu_in_an_hour,
+    watched_if_large,
+    watched_in_an_hour,
+)
 from bench.fleet.others import WATCHERS
 
-__all__ = ["PAGE", "write"]
+__all__ = ["PAGE", "filled", "main"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 
 _BEGIN, _END = "<!-- {}: written by make bench-fleet RECORD=1 -->", "<!-- end of {} -->"
-_LARGE_NODES, _LARGE_WATCHERS = 5000, 100
 
 _ORDER = (
     "first roll-out",
@@ -28,16 +43,15 @@ _ORDER = (
 )
 _HEAD = (
     (
-        "| scenario | nodes | time | reads | writes | failed | most in 1 s | API server CPU, s "
-        "| others' p99, ms (without us) | nodes right: half, all |"
+        "| scenario | nodes | time | reads | writes | failed | most in 1 s "
+        "| API server CPU, s (without us) | others' p99, ms (without us) | nodes right: half, all |"
     ),
     "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
 )
 
 
-def write(runs: Mapping[int, Records]) -> None:
-    """Replace the tables in the page."""
-    text = PAGE.read_text()
+def filled(text: str, runs: Mapping[int, Records]) -> str:
+    """The page with its tables replaced."""
     for name, lines in (
         ("scenarios", _scenarios(runs)),
         ("watchers", _watchers(runs)),
@@ -48,7 +62,7 @@ def write(runs: Mapping[int, Records]) -> None:
         _, found, tail = rest.partition(end)
         assert found, f"{PAGE} has no place for {name}"
         text = f"{head}{begin}\n{chr(10).join(lines)}\n{end}{tail}"
-    PAGE.write_text(text)
+    return text
 
 
 def _scenarios(runs: Mapping[int, Records]) -> Iterator[str]:
@@ -84,7 +98,7 @@ def _scenario(nodes: int, records: Records, scenario: str) -> str:
         f"{record['writes']:,}",
         f"{record['failed']:,}",
         str(record["peak"]),
-        f"{cpu:.1f}" if record["apiserver_cpu"] else "-",
+        f"{cpu:.1f} ({idle_cpu(records, scenario):.1f})" if record["apiserver_cpu"] else "-",
         _felt(record, records[IDLE]),
         _right(record),
     )
@@ -114,27 +128,39 @@ def _right(record: Mapping[str, Any]) -> str:
 
 
 def _quiet(runs: Mapping[int, Records]) -> Iterator[str]:
-    yield "| an hour without change | nodes | reads | writes | API server CPU, s | status posts of kubelets |"
+    cpu = "API server CPU, s (without us)"
+    yield f"| an hour without change | nodes | reads | writes | {cpu} | status posts of kubelets |"
     yield "|---|--:|--:|--:|--:|--:|"
     for nodes, records in sorted(runs.items()):
         for form in ("full", "summary"):
             record = records.get(f"quiet, {form}")
-            cpu = our_cpu_in_an_hour(records, form)
-            if record is None or cpu is None:
+            ours = our_cpu_in_an_hour(records, form)
+            if record is None or ours is None:
                 continue
             hours = record["seconds"] * record["pace"] / HOUR
             counts = (f"{record[name] / hours:,.0f}" for name in ("reads", "writes"))
             posts = record["kubelet_posts"] / hours
-            yield f"| `{form}` | {nodes:,} | {' | '.join(counts)} | {cpu:,.0f} | {posts:,.0f} |"
+            used = f"{ours:,.0f} ({idle_cpu_in_an_hour(records):,.0f})"
+            yield f"| `{form}` | {nodes:,} | {' | '.join(counts)} | {used} | {posts:,.0f} |"
 
 
 def _watchers(runs: Mapping[int, Records]) -> Iterable[str]:
-    large = f"{_LARGE_WATCHERS} watchers, {_LARGE_NODES:,} nodes, extrapolated"
+    large = f"{LARGE_WATCHERS} watchers, {LARGE_NODES:,} nodes, extrapolated"
     yield f"| to watchers in a quiet hour | {WATCHERS} watchers, 1,000 nodes | {large} |"
     yield "|---|--:|--:|"
     records = runs.get(1000, {})
     for form in (IDLE, "summary", "full"):
-        hour = watched_in_an_hour(records, form)
-        if hour is not None:
-            larger = hour * _LARGE_NODES / 1000 * _LARGE_WATCHERS / WATCHERS
+        hour, larger = watched_in_an_hour(records, form), watched_if_large(records, form)
+        if hour is not None and larger is not None:
             yield f"| {form} | {hour / 1e9:.2f} GB | {larger / 1e9:.0f} GB |"
+
+
+def main() -> None:
+    """Write the page and the picture."""
+    runs = report.recorded()
+    plot.PICTURE.write_text(plot.picture(runs))
+    PAGE.write_text(filled(PAGE.read_text(), runs))
+
+
+if __name__ == "__main__":
+    main()

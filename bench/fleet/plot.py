@@ -16,7 +16,7 @@ from bench.fleet.costs import (
     watched_in_an_hour,
 )
 
-__all__ = ["draw"]
+__all__ = ["PICTURE", "picture"]
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "fleet.svg"
 _ON_PAPER = 50_000
@@ -52,8 +52,8 @@ class _Panel:
     lines: Sequence[_Line]
 
 
-def draw(runs: Mapping[int, Records]) -> None:
-    """Write the picture of the recorded runs."""
+def picture(runs: Mapping[int, Records]) -> str:
+    """The picture of the recorded runs, as SVG."""
     processor = (
         _line("an hour of kubelets' posts", runs, kubelet_cpu_in_an_hour),
         _line("a quiet hour", runs, lambda records: our_cpu_in_an_hour(records, "full")),
@@ -71,8 +71,7 @@ def draw(runs: Mapping[int, Records]) -> None:
         _Panel("API server, CPU seconds", "s", processor),
         _Panel("To 10 watchers in a quiet hour, GB", "GB", watched),
     )
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text(_picture(panels))
+    return _picture(panels)
 
 
 def _line(name: str, runs: Mapping[int, Records], value: Callable[[Records], float | None]) -> _Line:

@@ -9,10 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.fleet.costs import IDLE, Records, watched_in_an_hour
+from bench.fleet.costs import (
+    IDLE,
+    LARGE_NODES,
+    LARGE_WATCHERS,
+    Records,
+    watched_if_large,
+    watched_in_an_hour,
+)
 from bench.fleet.meters import Cost
+from bench.fleet.others import WATCHERS
 
-__all__ = ["RESULTS", "extrapolated", "heading", "machine", "record", "recorded", "row"]
+__all__ = ["RESULTS", "heading", "machine", "record", "recorded", "row", "watched"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -72,17 +80,16 @@ def row(cost: Cost) -> str:
     return text + (f"  ({never} nodes not right in time)" if never else "")
 
 
-def extrapolated(records: Records, *, watchers: int, nodes: int, to_watchers: int) -> Iterable[str]:
+def watched(records: Records) -> Iterable[str]:
     """Bytes in a quiet hour to all watchers, as measured and for more nodes and watchers."""
     for form in (IDLE, "summary", "full"):
-        hour = watched_in_an_hour(records, form)
-        if hour is None:
+        hour, large = watched_in_an_hour(records, form), watched_if_large(records, form)
+        if hour is None or large is None:
             continue
         measured = records[f"quiet, {form}"]["nodes"]
-        larger = hour * nodes / measured * to_watchers / watchers
         yield (
-            f"{form:<16}{hour / 1e9:8.2f} GB/h at {measured} nodes, {watchers} watchers"
-            f"{larger / 1e9:10.1f} GB/h at {nodes} nodes, {to_watchers} watchers (extrapolated)"
+            f"{form:<16}{hour / 1e9:8.2f} GB/h at {measured} nodes, {WATCHERS} watchers"
+            f"{large / 1e9:10.1f} GB/h at {LARGE_NODES} nodes, {LARGE_WATCHERS} watchers (extrapolated)"
         )
 
 
