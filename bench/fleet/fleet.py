@@ -1,6 +1,7 @@
 """All agents: started, stopped, and told what the metadata service says."""
 
 import asyncio
+import functools
 import os
 import random
 from collections.abc import Coroutine, Sequence
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bench.fleet.agents import Agent, Call, Settled
 from bench.fleet.pace import Pace
-from bench.fleet.population import Identity, address_of
+from bench.fleet.population import Identity
 from bench.nodes import each
 from sidecar.core.document import Document
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason
@@ -28,28 +29,30 @@ _REFRESH = 240.0
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the metadata service says to all nodes, but for their private addresses."""
+    """What the metadata service says; the same to all nodes, so that it is worked out once."""
 
     services: int = 10
     """Each has its own frontend, and rules for ports 80 and 443."""
     egress: str = "52.1.1.1"
     reachable: bool = True
 
-    def outcome(self, number: int) -> Outcome:
-        """What one node is told."""
+    def outcome(self) -> Outcome:
+        """What each node is told."""
         if not self.reachable:
             return Failure(reason=Reason.UNREACHABLE, detail="connection refused")
-        told = self._document(number)
+        told = _document(self)
         return Answer(document=told, body=told.canonical)
 
-    def settled(self, number: int, *, stale: bool = False) -> Settled:
-        """What its Node should say then."""
-        return Settled(self._document(number).revision, "stale" if stale else "ok")
+    def settled(self, *, stale: bool = False) -> Settled:
+        """What each Node should say then."""
+        return Settled(_document(self).revision, "stale" if stale else "ok")
 
-    def _document(self, number: int) -> Document:
-        frontends = [f"20.20.{each}.20" for each in range(self.services)]
-        inbound = [(frontend, port) for frontend in frontends for port in (80, 443)]
-        return document(inbound=inbound, outbound=[self.egress], private=address_of(number))
+
+@functools.cache
+def _document(world: World) -> Document:
+    frontends = [f"20.20.{each}.20" for each in range(world.services)]
+    inbound = [(frontend, port) for frontend in frontends for port in (80, 443)]
+    return document(inbound=inbound, outbound=[world.egress])
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ class Fleet:
             await self._until(began + over * index / len(self.identities))
             agent = Agent(identity, pace, self.calls, self._metrics, annotate=annotate, aged=aged)
             await agent.start()
-            agent.see(self.world.outcome(identity.number))
+            agent.see(self.world.outcome())
             self.agents.append(agent)
             self._in_background(self._refresh(agent))
 
@@ -104,7 +107,7 @@ class Fleet:
             await old.stop()
             new = Agent(old.identity, self.pace, self.calls, self._metrics)
             await new.start()
-            new.see(self.world.outcome(old.identity.number))
+            new.see(self.world.outcome())
             self.agents[index] = new
             self._in_background(self._refresh(new))
 
@@ -123,10 +126,10 @@ class Fleet:
             When each of those that do began to, in order.
         """
         deadline = asyncio.get_running_loop().time() + within
-        wanted = {a.identity.number: self.world.settled(a.identity.number, stale=stale) for a in self.agents}
+        wanted = self.world.settled(stale=stale)
 
         def done(agent: Agent) -> bool:
-            return agent.seen == wanted[agent.identity.number]
+            return agent.seen == wanted
 
         while not all(map(done, self.agents)) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - thousands of them
             await asyncio.sleep(0.2)
@@ -137,15 +140,15 @@ class Fleet:
         self._unaware.discard(agent.identity.number)
         if before.reachable and not self.world.reachable:
             # The answers without news that were left out: its data are as old as its last poll.
-            agent.see(before.outcome(agent.identity.number))
-        agent.see(self.world.outcome(agent.identity.number))
+            agent.see(before.outcome())
+        agent.see(self.world.outcome())
 
     async def _refresh(self, agent: Agent) -> None:
         """Go on telling it the same, so that its data do not grow stale."""
         await asyncio.sleep(random.random() * self.pace.seconds(_REFRESH))  # noqa: S311 - no secret
         while agent.running:
             if self.world.reachable:
-                agent.see(self.world.outcome(agent.identity.number))
+                agent.see(self.world.outcome())
             await asyncio.sleep(self.pace.seconds(_REFRESH))
 
     async def _until(self, at: float) -> None:

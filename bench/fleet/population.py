@@ -16,7 +16,7 @@ from tests.chart.helm import NAMESPACE, RELEASE, render
 from tests.chart.policy import ADMISSION
 from tests.support.cluster import RBAC, ApiError, Cluster
 
-__all__ = ["Identity", "address_of", "populate"]
+__all__ = ["Identity", "populate"]
 
 _ACCOUNT = RELEASE
 _DEADLINE_SECONDS = 30.0
@@ -33,7 +33,7 @@ class Identity:
     """Token and certificate authority as kubelet mounts them."""
 
 
-def address_of(number: int) -> str:
+def _address_of(number: int) -> str:
     """The private address of a Node."""
     return f"10.{240 + number // 65536}.{number // 256 % 256}.{number % 256}"
 
@@ -44,7 +44,7 @@ async def populate(cluster: Cluster, count: int, *, directory: Path) -> list[Ide
     identities: list[Identity] = []
 
     async def work(number: int) -> None:
-        body = full_node(number, address=address_of(number))
+        body = full_node(number, address=_address_of(number))
         node = await cluster.request("POST", "/api/v1/nodes", body=body)
         token = await _token(cluster, node["metadata"])
         identities.append(_mounted(cluster, number, token=token, directory=directory))
