@@ -18,12 +18,12 @@ from sidecar.core.outcome import Answer, Failure, Outcome, Reason
 from sidecar.metrics import Metrics
 from tests.support.fleet import document
 
-__all__ = ["Fleet", "World", "point_to"]
+__all__ = ["REFRESH", "Fleet", "World", "point_to"]
 
 _POLL_INTERVAL = 10.0
 """Seconds within which every agent notices a change: the default of ``--poll-interval``."""
 
-_REFRESH = 240.0
+REFRESH = 60.0
 """Seconds between two answers without news: polls in between would cost the API server nothing."""
 
 
@@ -145,11 +145,11 @@ class Fleet:
 
     async def _refresh(self, agent: Agent) -> None:
         """Go on telling it the same, so that its data do not grow stale."""
-        await asyncio.sleep(random.random() * self.pace.seconds(_REFRESH))  # noqa: S311 - no secret
+        await asyncio.sleep(random.random() * self.pace.seconds(REFRESH))  # noqa: S311 - no secret
         while agent.running:
             if self.world.reachable:
                 agent.see(self.world.outcome())
-            await asyncio.sleep(self.pace.seconds(_REFRESH))
+            await asyncio.sleep(self.pace.seconds(REFRESH))
 
     async def _until(self, at: float) -> None:
         delay = at - asyncio.get_running_loop().time()

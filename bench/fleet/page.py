@@ -69,7 +69,7 @@ def _scenarios(runs: Mapping[int, Records]) -> Iterator[str]:
     yield from _HEAD
     for scenario in _ORDER:
         for nodes, records in sorted(runs.items()):
-            for name in (name for name in records if name.partition(", splay")[0] == scenario):
+            for name in (name for name in sorted(records) if name.partition(", splay")[0] == scenario):
                 yield _scenario(nodes, records, name)
     yield ""
     yield from map(_measured, sorted(runs), (runs[nodes] for nodes in sorted(runs)))
@@ -83,7 +83,7 @@ def _measured(nodes: int, records: Records) -> str:
     days = ", ".join(dict.fromkeys(each["date"] for each in about))
     return (
         f"- {nodes:,} nodes: {days}, {about[0]['processor']}, {about[0]['cores']} cores, load at the start "
-        f"{min(loads):.0f} to {max(loads):.0f}, commits {commits}"
+        f"at most {max(loads):.1f}, commits {commits}"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.fleet.costs import IDLE
-from bench.fleet.fleet import Fleet
+from bench.fleet.fleet import REFRESH, Fleet
 from bench.fleet.meters import Cost, Meter, Quantiles, beside
 from bench.fleet.pace import Pace
 from tests.support.apiserver import ApiServer
@@ -205,7 +205,8 @@ async def quiet(stage: Stage) -> None:
     with _more_kubelets(stage):
         for form in forms:
             await stage.fresh(pace, annotate=form, aged=True)
-            await asyncio.sleep(pace.splay)
+            # A heartbeat has to wait for an answer that is newer than what was written at the start.
+            await asyncio.sleep(pace.seconds(REFRESH))
             async with stage.measured(f"quiet, {form}", pace):
                 await asyncio.sleep(_QUIET_SECONDS)
 
