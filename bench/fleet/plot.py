@@ -23,6 +23,8 @@ _ON_PAPER = 50_000
 
 _WIDTH, _HEIGHT = 480, 330
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 30, 64, 44
+_INSET = 36
+"""Room for the values of the first points."""
 _COLOURS = ("#2563c9", "#c2410c", "#15803d")
 _STYLE = (
     "text{font:10.5px 'DejaVu Sans',sans-serif;fill:#374151}"
@@ -112,8 +114,7 @@ def _picture(panels: Sequence[_Panel]) -> str:
 def _drawn(panel: _Panel) -> Iterator[str]:
     lines = [line for line in panel.lines if line.points]
     values = [value for line in lines for _, value in (*line.points, line.on_paper)]
-    low, high = 10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values)))
-    scale = _Scale(100, _ON_PAPER, low, high)
+    scale = _Scale(100, _ON_PAPER, low=min(values) / 2, high=max(values) * 2)
     yield f'<text class="title" x="{_LEFT}" y="20">{html.escape(panel.title)}</text>'
     yield from scale.grid()
     x = _LEFT
@@ -173,13 +174,13 @@ class _Scale:
         x = math.log(point[0] / self.left) / math.log(self.right / self.left)
         y = math.log(point[1] / self.low) / math.log(self.high / self.low)
         return (
-            _LEFT + 10 + x * (_WIDTH - _LEFT - _RIGHT - 30),
+            _LEFT + _INSET + x * (_WIDTH - _LEFT - _RIGHT - 20 - _INSET),
             _HEIGHT - _BOTTOM - y * (_HEIGHT - _TOP - _BOTTOM),
         )
 
     def grid(self) -> Iterator[str]:
         """Lines and names of the powers of ten, and of the numbers of nodes."""
-        for power in range(round(math.log10(self.low)), round(math.log10(self.high)) + 1):
+        for power in range(math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1):
             _, y = self.at((self.left, 10.0**power))
             yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:,g}</text>'
