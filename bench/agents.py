@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from tests.support.apiserver import api_server_running
 from tests.support.cluster import Cluster, Identity, cluster_of
 
 __all__ = ["Bench", "Mode", "Running", "bench"]
+
+_DEADLINE_SECONDS = 30.0
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Mode:
     """A command that gives the agent what a pod has."""
     done: str
     """What ``/metrics`` contains once it has done its first work."""
+    file: Path | None = None
+    """What it writes; each run begins without it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,18 @@ class Running:
         """Ask for its metrics, until it gives them."""
         return answered(self.metrics_url).decode()
 
+    def until_done(self, mode: Mode) -> None:
+        """Wait until it has done its first work.
+
+        Raises:
+            TimeoutError: it had not within half a minute.
+        """
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while mode.done not in self.metrics():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{mode.name}: {mode.done}")
+            time.sleep(_POLL_SECONDS)
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -53,6 +71,8 @@ class Bench:
     @contextmanager
     def running(self, mode: Mode, *arguments: str) -> Iterator[Running]:
         """An agent with these arguments besides, for the length of the block."""
+        if mode.file is not None:
+            mode.file.unlink(missing_ok=True)
         api, admin = free_port(), free_port()
         listen = ["--listen", f"127.0.0.1:{api}", "--admin-listen", f"127.0.0.1:{admin}"]
         common = ["-m", "sidecar", "run", *mode.arguments, *listen, "--imds-endpoint", self.imds]
@@ -104,6 +124,7 @@ def _sidecar(document: str, *, file: Path) -> Mode:
         arguments=["--upstream", f"{api.scheme}://{api.netloc}", "--file", str(file)],
         within=(),
         done='azure_lb_metadata_publishes_total{publisher="file",result="written"} 1.0',
+        file=file,
     )
 
 

@@ -21,8 +21,7 @@ async def _polls(agent: Running) -> float:
 async def _cost(setup: Bench, mode: Mode, seconds: float) -> tuple[float, float]:
     """Milliseconds of processor time for each poll, and the number of polls."""
     with setup.running(mode, "--poll-interval", "1s") as agent:
-        while mode.done not in await asyncio.to_thread(agent.metrics):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.1)
+        await asyncio.to_thread(agent.until_done, mode)
         # Asking for the metrics costs as well: once before the first figure, and after the last.
         before, used = await _polls(agent), cpu_seconds(agent.pid)
         await asyncio.sleep(seconds)

@@ -22,8 +22,7 @@ def _until_done(setup: Bench, mode: Mode, turn: int) -> tuple[float, float]:
     with setup.running(mode, "--annotation-prefix", f"turn-{turn}.example.com") as agent:
         answered(agent.document)
         first_answer = time.perf_counter() - started
-        while mode.done not in agent.metrics():
-            time.sleep(0.01)
+        agent.until_done(mode)
         return first_answer, time.perf_counter() - started
 
 
