@@ -9,37 +9,18 @@ import logging
 import random
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from looptime import new_event_loop
 
-from tests.publish.requests import (
-    HOUR,
-    Count,
-    Requests,
-    api_server_away,
-    flapping,
-    one_change,
-    quiet_hour,
-    restart,
-    roll_out,
-    service_unreachable,
-    twenty_changes,
-)
+from tests.publish.requests import HOUR, SITUATIONS, Count, Requests, Situation, quiet_hour
 from tests.support.states import EPOCH
 
 _AGENTS = 50
 
-_Situation = Callable[[Requests], Coroutine[None, None, None]]
 
-_SITUATIONS: tuple[_Situation, ...] = (
-    *(roll_out, restart, one_change, twenty_changes),
-    *(service_unreachable, flapping, api_server_away, quiet_hour),
-)
-
-
-async def _agent(situation: _Situation, seed: int, *, heartbeat_interval: float) -> Mapping[str, Count]:
+async def _agent(situation: Situation, seed: int, *, heartbeat_interval: float) -> Mapping[str, Count]:
     """What one agent sends in each part of a situation."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     requests = Requests(chance.random, patience=chance.random(), heartbeat_interval=heartbeat_interval)
@@ -47,7 +28,7 @@ async def _agent(situation: _Situation, seed: int, *, heartbeat_interval: float)
     return requests.counts
 
 
-def _counted(situation: _Situation, *, heartbeat_interval: float = HOUR) -> Mapping[str, Sequence[Count]]:
+def _counted(situation: Situation, *, heartbeat_interval: float = HOUR) -> Mapping[str, Sequence[Count]]:
     """What all agents send in each part of a situation."""
     counts: dict[str, list[Count]] = defaultdict(list)
     for seed in range(_AGENTS):
@@ -74,7 +55,7 @@ def main() -> None:
     print(f"{_AGENTS} agents with the default settings; a quiet agent's start is not counted")
     print(f"{'':<42}{'requests':>14}{'writes':>21}")
     print(" " * 42 + f"{'least':>7}{'mean':>7}{'most':>7}" * 2)
-    for situation in _SITUATIONS:
+    for situation in SITUATIONS:
         print(*_rows(_counted(situation)), sep="\n", flush=True)
     print(*_rows(_counted(quiet_hour, heartbeat_interval=0), suffix=", no heartbeat"), sep="\n")
 

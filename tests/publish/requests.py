@@ -3,7 +3,7 @@
 The settings are the defaults. Bounds are held by ``test_requests.py``; ``make bench-requests`` prints counts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -15,8 +15,10 @@ from tests.support.fake_nodes import unavailable as trouble
 
 __all__ = [
     "HOUR",
+    "SITUATIONS",
     "Count",
     "Requests",
+    "Situation",
     "api_server_away",
     "flapping",
     "one_change",
@@ -163,3 +165,11 @@ def _with_services(count: int) -> Document:
     """`FULL`, with so many Services more."""
     rules = [inbound(f"20.20.21.{number}") for number in range(count)]
     return replace(FULL, inbound_rules=(*FULL.inbound_rules, *rules))
+
+
+Situation = Callable[[Requests], Coroutine[None, None, None]]
+
+SITUATIONS: tuple[Situation, ...] = (
+    *(roll_out, restart, one_change, twenty_changes),
+    *(service_unreachable, flapping, api_server_away, quiet_hour),
+)
