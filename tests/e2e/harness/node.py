@@ -75,6 +75,14 @@ class Node:
         """
         return run(*in_network(self.place.namespace, *command), deadline_s=deadline_s)
 
+    def gets_an_answer(self, url: str) -> bool:
+        """Whether a process of the host is answered there within a second, whatever the answer is."""
+        try:
+            self.run("curl", "--silent", "--output", os.devnull, "--max-time", "1", url)
+        except CommandError:
+            return False
+        return True
+
     @contextlib.contextmanager
     def firewall_rule(self, *rule: str) -> Iterator[None]:
         """Have an iptables rule, like ``FORWARD -d … -j DROP``, first in its chain while in the block."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.e2e.harness.cluster import KubernetesCluster
@@ -30,6 +31,7 @@ COLUMNS = CHART / "files" / "columns.txt"
 NAME = "azure-lb-metadata"
 PREFIX = "azure-lb-metadata.io"
 ANNOTATED_DEADLINE_S = 30.0
+FOUND_DEADLINE_S = 30.0
 
 Values = Mapping[str, Any]
 """Values by their path in values.yaml, like ``{"imds.pollInterval": "1s"}``."""
@@ -121,12 +123,21 @@ class Release:
         )
 
     def roll_out(self) -> None:
-        """Wait until every node that is to have an agent has a ready one of the present kind.
+        """Wait until every node that is to have an agent has a ready one of the present kind, and finds it.
+
+        kube-proxy learns of an agent a moment after it is ready; until then its node refuses connections.
 
         Raises:
             CommandError: it takes more than two minutes.
+            AssertionError: half a minute later a node does not find its agent; the text names both.
         """
         self.kubectl("rollout", "status", f"daemonset/{self.name}", "--timeout=2m")
+        service = self.cluster.get("service", f"--namespace={self.namespace}", self.name)
+        url = f"http://{service['spec']['clusterIP']}/"
+        nodes = {node.name: node for node in self.cluster.nodes}
+        for agent in self.agents():
+            finds = partial(nodes[agent.node].gets_an_answer, url)
+            assert poll_until(finds, deadline_s=FOUND_DEADLINE_S), agent
 
     def uninstall(self) -> None:
         """Uninstall it and wait until it is gone; may be repeated.
@@ -149,19 +160,25 @@ class Release:
 
     def agent(self, node: str) -> Pod:
         """The agent that runs on the node called `node`."""
+        (agent,) = (agent for agent in self.agents() if agent.node == node)
+        return agent
+
+    def agents(self) -> list[Pod]:
+        """The agents that run and are to stay: while one replaces another, both are there."""
         pods = self.cluster.get(
-            "pods",
-            f"--namespace={self.namespace}",
-            f"--field-selector=spec.nodeName={node},status.phase=Running",
+            "pods", f"--namespace={self.namespace}", "--field-selector=status.phase=Running"
         )["items"]
-        names = [
-            pod["metadata"]["name"]
+        return [
+            Pod(
+                name=pod["metadata"]["name"],
+                namespace=self.namespace,
+                node=pod["spec"]["nodeName"],
+                kubectl=self.cluster.kubectl,
+            )
             for pod in pods
             if "deletionTimestamp" not in pod["metadata"]
             and any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences", ()))
         ]
-        (name,) = names
-        return Pod(name=name, namespace=self.namespace, node=node, kubectl=self.cluster.kubectl)
 
     def logs(self) -> str:
         """What the agents of all nodes have written."""
