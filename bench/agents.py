@@ -2,20 +2,18 @@
 
 import asyncio
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.processes import answered, free_port, many_rules, running
+from bench.processes import answered, free_port, many_rules, running, until
 from tests.support.apiserver import api_server_running
 from tests.support.cluster import Cluster, Identity, cluster_of
 
 __all__ = ["Bench", "Mode", "Running", "bench"]
 
-_DEADLINE_SECONDS = 30.0
 _POLL_SECONDS = 0.01
 
 
@@ -54,11 +52,7 @@ class Running:
         Raises:
             TimeoutError: it had not within half a minute.
         """
-        deadline = time.monotonic() + _DEADLINE_SECONDS
-        while mode.done not in self.metrics():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{mode.name}: {mode.done}")
-            time.sleep(_POLL_SECONDS)
+        until(lambda: mode.done in self.metrics(), f"{mode.name}: {mode.done}", interval=_POLL_SECONDS)
 
 
 @dataclass(frozen=True)

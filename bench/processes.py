@@ -6,13 +6,22 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.processes import ReservedPort
+from tests.support.processes import ReservedPort, poll_until
 
-__all__ = ["answered", "cpu_seconds", "environment", "free_port", "many_rules", "resident_mib", "running"]
+__all__ = [
+    "answered",
+    "cpu_seconds",
+    "environment",
+    "free_port",
+    "many_rules",
+    "resident_mib",
+    "running",
+    "until",
+]
 
 _DEADLINE_SECONDS = 30.0
 _POLL_SECONDS = 0.002
@@ -74,6 +83,16 @@ def answered(url: str, *, headers: Mapping[str, str] | None = None) -> bytes:
         except (urllib.error.URLError, OSError):
             time.sleep(_POLL_SECONDS)
     raise TimeoutError(url)
+
+
+def until(ready: Callable[[], bool], wanted: str, *, interval: float = 0.05) -> None:
+    """Ask `ready` each `interval` seconds until it says yes.
+
+    Raises:
+        TimeoutError: it has not within half a minute; the text is what was wanted.
+    """
+    if not poll_until(ready, deadline_s=_DEADLINE_SECONDS, interval_s=interval):
+        raise TimeoutError(wanted)
 
 
 def resident_mib(pid: int) -> float:

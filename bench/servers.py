@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.processes import answered, free_port, many_rules, running
+from bench.processes import answered, free_port, many_rules, running, until
 
 __all__ = [
     "Agent",
@@ -141,11 +141,7 @@ def agent_with_history() -> Iterator[Server]:
         for document in ("all", "many-rules"):
             revision = _revision(agent.server)
             put_document(agent.control, json.dumps(document))
-            deadline = time.monotonic() + 20
-            while _revision(agent.server) == revision:
-                if time.monotonic() > deadline:
-                    raise TimeoutError("the agent does not see the change")
-                time.sleep(0.05)
+            until(partial(_is_newer, agent.server, revision), "the agent does not see the change")
         yield agent.server
 
 
@@ -155,6 +151,10 @@ def put_document(control: int, document: str) -> None:
         f"http://127.0.0.1:{control}/document", data=document.encode(), method="PUT"
     )
     urllib.request.urlopen(request).close()  # noqa: S310 - loopback
+
+
+def _is_newer(server: Server, revision: object) -> bool:
+    return _revision(server) != revision
 
 
 def _revision(server: Server) -> object:

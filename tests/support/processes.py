@@ -20,13 +20,13 @@ class StartError(Exception):
     """A server did not become ready; the text ends with the tail of its log."""
 
 
-def poll_until(ready: Callable[[], bool], *, deadline_s: float) -> bool:
-    """Ask `ready` every 50 ms until it says yes; False when it has not within `deadline_s` seconds."""
+def poll_until(ready: Callable[[], bool], *, deadline_s: float, interval_s: float = POLL_INTERVAL_S) -> bool:
+    """Ask `ready` every 50 ms, or so often, until it says yes; False if not within `deadline_s` seconds."""
     deadline = time.monotonic() + deadline_s
     while not ready():
         if time.monotonic() > deadline:
             return False
-        time.sleep(POLL_INTERVAL_S)
+        time.sleep(interval_s)
     return True
 
 
