@@ -45,7 +45,7 @@ check: venv-dev ## Lint, format check, types, import contracts, dead code, repea
 	$(BIN)/pylint sidecar tests bench examples
 
 # Which packages a mode loads is not counted: the counter loads its own.
-coverage: venv-dev ## Count the branches that unit, API-server and chart suites take (needs make binaries-cluster)
+coverage: venv-dev ## Count the branches that unit, Go, API-server and chart suites take (needs make binaries-cluster)
 	@mkdir -p .build/coverage
 	$(BIN)/python -m pytest --numprocesses=4 --dist=worksteal -q --ignore=tests/test_costs.py \
 		-m "not browser and not e2e and not prometheus" \

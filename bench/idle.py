@@ -1,6 +1,7 @@
-"""Processor time of an agent whose document never changes, per poll and all in.
+"""Processor time of an agent whose document never changes, per poll or second and all in.
 
-``make bench-idle`` (``SECONDS=60``). 250 rules, one poll a second, counted by the agent itself.
+``make bench-idle`` (``SECONDS=60``). 250 rules, one poll a second, counted by the agent
+itself; a sidecar waits at another agent instead.
 """
 
 import asyncio

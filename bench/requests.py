@@ -41,12 +41,11 @@ def _counted(situation: Situation, *, heartbeat_interval: float = HOUR) -> Mappi
 
 def _rows(counts: Mapping[str, Sequence[Count]], *, suffix: str = "") -> Iterator[str]:
     for part, agents in counts.items():
-        if part != "start":
-            figures = "".join(
-                f"{min(column):>7}{statistics.mean(column):>7.1f}{max(column):>7}"
-                for column in zip(*agents, strict=True)
-            )
-            yield f"{part + suffix:<42}{figures}"
+        figures = "".join(
+            f"{min(column):>7}{statistics.mean(column):>7.1f}{max(column):>7}"
+            for column in zip(*agents, strict=True)
+        )
+        yield f"{part + suffix:<42}{figures}"
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ async def main() -> None:
             print(
                 f"{mode.name:<22}{figures[0]:>14.2f}{figures[1]:>12.2f}{figures[2]:>8.2f}{figures[3]:>13.2f}"
             )
-    print("first work: data over HTTP; with annotations, the first annotation written")
+    print("first work: data over HTTP; with annotations, the first one written; of a sidecar, its file")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def binaries_missing(suite: str) -> str | None:
 
 def go_missing() -> str | None:
     """Why no client in Go can be built, or None."""
-    return None if shutil.which("go") and shutil.which("gofmt") else "there is no go on PATH"
+    return None if shutil.which("go") and shutil.which("gofmt") else "go or gofmt is not on PATH"
 
 
 def apiserver_missing() -> str | None:

@@ -14,7 +14,7 @@ from bench.fleet import page, report
 from bench.fleet.fleet import Fleet, point_to
 from bench.fleet.meters import Cost, Meter, beside
 from bench.fleet.others import CLIENT
-from bench.fleet.pace import Pace, recommended
+from bench.fleet.pace import Pace, with_recommended_splay
 from bench.fleet.population import populate
 from bench.fleet.scenarios import CHANGES, SCENARIOS, STATUS_INTERVAL, Stage
 from tests.support.apiserver import ApiServer, api_server_running
@@ -93,7 +93,7 @@ async def _play(stage: Stage, options: argparse.Namespace) -> None:
     chosen = options.scenario or (_SHORT if options.short else list(SCENARIOS))
     for name in chosen:
         await SCENARIOS[name](stage)
-    longer = recommended(stage.nodes)
+    longer = with_recommended_splay(stage.nodes)
     if options.write_splay is None and not longer.usual:
         for name in (name for name in chosen if name in CHANGES):
             await SCENARIOS[name](replace(stage, real=longer))

@@ -6,13 +6,11 @@ from typing import Literal
 from sidecar.core.annotations import Layout
 from sidecar.core.state import Policy
 from sidecar.core.writes import Schedule
-from sidecar.settings import Settings
+from tests.support.defaults import default
 
-__all__ = ["Pace", "recommended"]
+__all__ = ["NODES_OF_THE_DEFAULTS", "Pace", "with_recommended_splay"]
 
-_DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
-
-_NODES_OF_THE_DEFAULTS = 1000
+NODES_OF_THE_DEFAULTS = 1000
 """Up to so many the default write splay is right: docs/performance.md, "Defaults and why"."""
 
 
@@ -24,13 +22,13 @@ class Pace:
     """
 
     factor: float = 1.0
-    write_splay: float = float(_DEFAULTS["write_splay"])
+    write_splay: float = default("write_splay")
     """In seconds of a cluster: the one setting whose other values are tried."""
 
     @property
     def usual(self) -> bool:
         """Whether that is the default."""
-        return bool(self.write_splay == _DEFAULTS["write_splay"])
+        return self.write_splay == default("write_splay")
 
     def seconds(self, in_a_cluster: float) -> float:
         """How long this takes here."""
@@ -38,10 +36,7 @@ class Pace:
 
     def default(self, setting: str) -> float:
         """The default of a setting that is a duration, in seconds as they pass here."""
-        value = _DEFAULTS[setting]
-        if not isinstance(value, int | float):
-            raise TypeError(f"{setting} is no duration")
-        return self.seconds(float(value))
+        return self.seconds(default(setting))
 
     @property
     def splay(self) -> float:
@@ -65,6 +60,6 @@ class Pace:
         )
 
 
-def recommended(nodes: int) -> Pace:
-    """The write splay that so many nodes should have: no more writes a second than 1,000 have."""
-    return Pace(write_splay=Pace().write_splay * max(1.0, nodes / _NODES_OF_THE_DEFAULTS))
+def with_recommended_splay(nodes: int) -> Pace:
+    """As in a cluster of so many nodes, whose write splay makes no more writes a second than 1,000 have."""
+    return Pace(write_splay=Pace().write_splay * max(1.0, nodes / NODES_OF_THE_DEFAULTS))

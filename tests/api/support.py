@@ -54,11 +54,21 @@ class API:
     address: tuple[str, int]
     session: ClientSession
 
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self.address
+        return f"http://{host}:{port}"
+
+    @property
+    def waiting(self) -> float | None:
+        """How many requests it holds; nothing before the first."""
+        return self.metrics.registry.get_sample_value("azure_lb_metadata_http_waiting_clients")
+
     async def get(self, target: str, *, method: str = "GET", **headers: str) -> Reply:
         """Ask; underscores in names of headers stand for hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = f"http://{self.address[0]}:{self.address[1]}{target}"
-        async with self.session.request(method, url, headers=named) as response:
+        async with self.session.request(method, self.url + target, headers=named) as response:
             return await Reply.of(response)
 
     async def metadata(self, target: str, **headers: str) -> Reply:

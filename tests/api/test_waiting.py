@@ -22,11 +22,6 @@ from tests.support.replies import Reply
 from tests.support.waiting import until_holds
 
 
-def waiting(api: API) -> float | None:
-    """How many requests wait."""
-    return api.metrics.registry.get_sample_value("azure_lb_metadata_http_waiting_clients")
-
-
 @asynccontextmanager
 async def waiters(
     api: API, target: str, *, count: int = 1, wait: str = "wait=60", **headers: str
@@ -34,9 +29,9 @@ async def waiters(
     """Clients that wait for another answer than the present one."""
     etag = (await api.get(target, **headers)).headers.get("Etag")
     headers = {"Prefer": wait, **({} if etag is None else {"If-None-Match": etag}), **headers}
-    before = waiting(api) or 0
+    before = api.waiting or 0
     tasks = [asyncio.create_task(api.get(target, **headers)) for _ in range(count)]
-    await until_holds(lambda: waiting(api) == before + count)
+    await until_holds(lambda: api.waiting == before + count)
     try:
         yield tasks
     finally:
@@ -53,7 +48,7 @@ async def test_change() -> None:
 
     assert {(reply.status, reply.text) for reply in replies} == {(200, "20.9.9.9\n")}
     assert replies[0].headers["Preference-Applied"] == "wait=60"
-    assert waiting(api) == 0
+    assert api.waiting == 0
 
 
 async def test_no_change_of_this_representation() -> None:
@@ -95,7 +90,7 @@ async def test_no_change_in_time() -> None:
         reply = await task
 
     assert (reply.status, reply.headers["Preference-Applied"]) == (304, "wait=1")
-    assert waiting(api) == 0
+    assert api.waiting == 0
 
 
 async def test_nothing_to_wait_for() -> None:
@@ -216,8 +211,8 @@ async def test_gone_client() -> None:
                 f"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\nIf-None-Match: {etag}\r\n\r\n"
             )
             writer.write(request.encode())
-            await until_holds(lambda: waiting(api) == 1)
-        await until_holds(lambda: waiting(api) == 0)
+            await until_holds(lambda: api.waiting == 1)
+        await until_holds(lambda: api.waiting == 0)
         assert not api.application._waiting._watched
 
 
@@ -267,7 +262,7 @@ async def test_head() -> None:
         async with connected(api.address) as connection:
             head = f"HEAD /v1/public-ip HTTP/1.0\r\nPrefer: wait=60\r\nIf-None-Match: {etag}\r\n\r\n"
             connection[1].write(head.encode())
-            await until_holds(lambda: waiting(api) == 1)
+            await until_holds(lambda: api.waiting == 1)
             api.latest.set(MOVED)
             reply = await ended(connection)
 

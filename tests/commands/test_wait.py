@@ -58,15 +58,9 @@ async def wait(service: Serving, free_port: int, tmp_path: Path) -> AsyncIterato
         yield start
 
 
-def url_of(api: API) -> str:
-    """Where an API listens."""
-    return "http://{}:{}".format(*api.address)
-
-
 async def held(api: API) -> None:
     """Wait until somebody waits at the agent."""
-    value = api.metrics.registry.get_sample_value
-    await until_holds(lambda: value("azure_lb_metadata_http_waiting_clients"))
+    await until_holds(lambda: api.waiting)
 
 
 class TestHeld:
@@ -93,7 +87,7 @@ class TestHeld:
     async def test_by_the_agent(self, wait: Wait, service: Serving) -> None:
         """The agent holds the request until there is news, and the metadata service is not asked."""
         async with api_running(snapshot_after(WITHOUT_PUBLIC_IP)) as api:
-            program = await wait("--for", "public-ip", f"--upstream={url_of(api)}")
+            program = await wait("--for", "public-ip", f"--upstream={api.url}")
             await held(api)
             api.latest.set(snapshot_after(WITHOUT_PUBLIC_IP, WITH_PUBLIC_IP))
             assert await program.exit_code() == 0
@@ -113,7 +107,7 @@ class TestHeld:
     async def test_agent_starts(self, wait: Wait) -> None:
         """A named agent that has no answer yet is waited for."""
         async with api_running(snapshot_after(unreachable())) as api:
-            program = await wait(f"--upstream={url_of(api)}")
+            program = await wait(f"--upstream={api.url}")
             await held(api)
             api.latest.set(snapshot_after(WITH_PUBLIC_IP))
             assert await program.exit_code() == 0
@@ -136,7 +130,7 @@ STARTING = snapshot_of(State(started=EPOCH))
 async def test_end_of_the_time(wait: Wait, snapshot: Snapshot, condition: str, code: int, words: str) -> None:
     """At the end of the time the exit code and one line say how things stand."""
     async with api_running(snapshot) as api:
-        program = await wait(f"--for={condition}", f"--upstream={url_of(api)}", "--timeout=700ms")
+        program = await wait(f"--for={condition}", f"--upstream={api.url}", "--timeout=700ms")
         assert await program.exit_code() == code
 
     assert program.log.startswith(f"azure-lb-metadata wait: no {condition} within 700ms: ")
@@ -158,7 +152,7 @@ class TestNobody:
     async def test_other_nodes_agent(self, wait: Wait) -> None:
         """Another node's agent is not believed."""
         async with api_running(snapshot_after(WITH_PUBLIC_IP)) as api:
-            program = await wait(f"--upstream={url_of(api)}", "--timeout=500ms", NODE_NAME="other")
+            program = await wait(f"--upstream={api.url}", "--timeout=500ms", NODE_NAME="other")
             assert await program.exit_code() == 4
 
         assert "'other'" in program.log

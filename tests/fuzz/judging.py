@@ -10,11 +10,10 @@ from sidecar.core.annotations import KEYS, Layout, annotations
 from sidecar.core.document import Document
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason
 from sidecar.core.parsing import DroppedEntry, parse_canonical
-from sidecar.core.state import Policy, Snapshot, State
+from sidecar.core.state import Snapshot, State
+from tests.support.states import POLICY
 
 __all__ = ["LISTS", "POLICY", "History", "judge_annotations", "judge_answer", "judge_outcome"]
-
-POLICY = Policy(stale_after=300, absent_after=300)
 
 LAYOUT = Layout(budget=8192)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.core.instant import Instant
-from sidecar.core.state import Policy, Snapshot, State
+from sidecar.core.state import Snapshot, State
 from sidecar.latest import Latest
 from sidecar.metrics import PREFIX, Metrics
-from tests.support.states import EPOCH
+from tests.support.states import EPOCH, POLICY
 
 __all__ = ["GOLDEN", "PAGE", "Described", "described", "golden", "page"]
 
@@ -62,7 +62,7 @@ def described() -> list[Described]:
 
 def _nothing_known() -> Latest[Snapshot]:
     start: Instant = EPOCH
-    return Latest(Snapshot.of(State(started=start), start, Policy(stale_after=300, absent_after=300)))
+    return Latest(Snapshot.of(State(started=start), start, POLICY))
 
 
 def _described(metrics: Metrics) -> Iterator[Described]:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from sidecar.core.annotations import Layout, annotations
 from sidecar.core.document import Document
 from sidecar.core.outcome import Status
-from sidecar.core.state import State
+from sidecar.core.state import Policy, State
 from sidecar.core.writes import Schedule
 from sidecar.publish.frame import Frame
 from sidecar.publish.node import NodePublisher
 from tests.core.examples import FULL
 from tests.publish.support import Agent, answer, now
+from tests.support.defaults import default
 from tests.support.fake_node import FakeNode
 from tests.support.fake_nodes import FakeNodes
-from tests.support.states import EPOCH, POLICY, later
+from tests.support.states import EPOCH, later
 
 __all__ = ["LAYOUT", "NODE", "Publishing", "left_by_an_earlier_run"]
 
@@ -25,13 +26,13 @@ LAYOUT = Layout()
 
 @dataclass
 class Publishing:
-    """An agent that publishes to one Node."""
+    """An agent that publishes to one Node, with the default settings unless others are given."""
 
     nodes: FakeNodes = field(default_factory=FakeNodes)
     layout: Layout = LAYOUT
     random: Callable[[], float] = lambda: 0.5
     patience: float = 0.5
-    heartbeat_interval: float = 3600
+    heartbeat_interval: float = default("heartbeat_interval")
     agent: Agent = field(init=False)
     frame: Frame = field(init=False)
 
@@ -40,9 +41,9 @@ class Publishing:
         self.agent = Agent(self.random)
         schedule = Schedule(
             layout=self.layout,
-            policy=POLICY,
-            write_splay=30,
-            resync_interval=900,
+            policy=Policy(stale_after=default("stale_after"), absent_after=default("absent_after")),
+            write_splay=default("write_splay"),
+            resync_interval=default("resync_interval"),
             heartbeat_interval=self.heartbeat_interval,
             patience=self.patience,
         )

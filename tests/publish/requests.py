@@ -66,13 +66,17 @@ class Requests:
     def note(self, part: str) -> None:
         """Count what was sent since the last call."""
         calls = self.publishing.nodes.calls[self._counted :]
-        self._counted += len(calls)
+        self._forget()
         self.counts[part] = Count(len(calls), sum(call.method == "apply" for call in calls))
 
     async def settled(self) -> None:
-        """Wait until the first write is long past."""
+        """Wait until the first write is long past, which is not counted."""
         await self.answers(FULL, 2 * _MINUTE)
-        self.note("start")
+        self._forget()
+
+    def _forget(self) -> None:
+        """Count from now on."""
+        self._counted = len(self.publishing.nodes.calls)
 
     async def answers(self, document: Document, seconds: float, *, every: float = 10) -> None:
         """Let the metadata service say this for so long."""
@@ -170,6 +174,12 @@ def _with_services(count: int) -> Document:
 Situation = Callable[[Requests], Coroutine[None, None, None]]
 
 SITUATIONS: tuple[Situation, ...] = (
-    *(roll_out, restart, one_change, twenty_changes),
-    *(service_unreachable, flapping, api_server_away, quiet_hour),
+    roll_out,
+    restart,
+    one_change,
+    twenty_changes,
+    service_unreachable,
+    flapping,
+    api_server_away,
+    quiet_hour,
 )

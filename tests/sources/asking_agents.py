@@ -8,7 +8,7 @@ from tests.api.support import API, NODE, api_running
 from tests.support.states import answer, body, pair, snapshot_after
 from tests.support.waiting import until_holds
 
-__all__ = ["CHANGED", "DATA", "FIRST", "GOOD", "SECOND", "good_body", "header", "held", "url_of"]
+__all__ = ["CHANGED", "DATA", "FIRST", "GOOD", "SECOND", "good_body", "header", "held"]
 
 FIRST, SECOND = answer(body(public=[pair("20.1.2.3")])), answer(body(public=[pair("20.1.2.4")]))
 DATA = snapshot_after(FIRST)
@@ -22,18 +22,13 @@ GOOD = (
 )
 
 
-def url_of(api: API) -> str:
-    """Where an API listens."""
-    return "http://{}:{}".format(*api.address)
-
-
 async def held(api: API, request: Awaitable[Outcome]) -> asyncio.Task[Outcome]:
     """A request once the agent holds it."""
     task = asyncio.ensure_future(request)
 
     def waiting() -> float | None:
         assert not task.done(), task
-        return api.metrics.registry.get_sample_value("azure_lb_metadata_http_waiting_clients")
+        return api.waiting
 
     await until_holds(waiting)
     return task

@@ -4,7 +4,7 @@ import pytest
 
 import sidecar
 from tests.api.support import NODE, api_running
-from tests.sources.asking_agents import DATA, GOOD, good_body, header, url_of
+from tests.sources.asking_agents import DATA, GOOD, good_body, header
 from tests.sources.conftest import NewUpstream
 from tests.sources.fetching import answered
 from tests.support.raw_server import raw_server, response
@@ -68,5 +68,5 @@ class TestRequest:
         """A proxy of the environment is not used."""
         async with api_running(DATA) as api, raw_server(lambda _: b"") as proxy:
             monkeypatch.setenv("http_proxy", proxy.url)
-            answered(await new_upstream(url_of(api)).fetch())
+            answered(await new_upstream(api.url).fetch())
         assert proxy.connections == 0

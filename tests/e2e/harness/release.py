@@ -123,13 +123,14 @@ class Release:
         )
 
     def roll_out(self) -> None:
-        """Wait until every node that is to have an agent has a ready one of the present kind, and finds it.
+        """Wait until every node that is to have an agent has a ready one of the present kind.
 
-        kube-proxy learns of an agent a moment after it is ready; until then its node refuses connections.
+        Also until the Service answers there: kube-proxy learns of a first agent a moment after it is ready,
+        and until then its node refuses connections.
 
         Raises:
             CommandError: it takes more than two minutes.
-            AssertionError: half a minute later a node does not find its agent; the text names both.
+            AssertionError: half a minute later the Service does not answer on a node; the text names it.
         """
         self.kubectl("rollout", "status", f"daemonset/{self.name}", "--timeout=2m")
         service = self.cluster.get("service", f"--namespace={self.namespace}", self.name)
