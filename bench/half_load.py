@@ -1,8 +1,8 @@
 """How long ``/v1/loadbalancer`` takes at half load, beside a bare aiohttp handler and nginx.
 
 ``make bench-load``, about five minutes. Half load is half the requests per second that the agent answers
-when it is asked as fast as can be; requests are sent at fixed times, whether or not earlier ones have been
-answered, and each is timed from when it was due. nginx is there for the record, if it is installed
+when it is asked as fast as can be; requests are due at fixed times, and each is timed from when it was due,
+also where its connection still waited for the one before. nginx is there for the record, if it is installed
 (``apt-get install nginx-light``).
 
 All answer the same bytes and take turns of a quarter of a second, in any order, so that a stall of the
@@ -70,6 +70,7 @@ async def _latencies(server: Server, rate: float) -> list[float]:
     async def client(number: int) -> list[float]:
         took = []
         async with connected(server) as connection:
+            await connection.ask(_REQUEST)  # the first one of a connection is not timed
             for index in range(number, int(rate * _TURN_SECONDS), _CONNECTIONS):
                 due = began + index / rate
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))

@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     node_address: Annotated[IPAddress, _written(parse_address)] | None = None
     """The node's own address, whose public IP comes first; HOST_IP if not set."""
     write_splay: Duration = 30.0
-    """Writes wait a random part of this, and are at least so far apart. Over 1,000 nodes: 30 ms a node."""
+    """Longest wait before writes to the API server, least time between; over 1,000 nodes 30 ms a node."""
     resync_interval: Duration = 900.0
     """Time between two readings of the Node, give or take 20 %."""
     heartbeat_interval: DurationOrZero = 3600.0

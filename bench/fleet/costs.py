@@ -1,6 +1,6 @@
 """What agents cost, from the recorded figures: less what goes on without them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench.fleet.others import WATCHERS
@@ -16,8 +16,8 @@ __all__ = [
     "kubelet_cpu_in_an_hour",
     "our_cpu",
     "our_cpu_in_an_hour",
-    "watched_if_large",
     "watched_in_an_hour",
+    "watched_table",
 ]
 
 Records = Mapping[str, Mapping[str, Any]]
@@ -48,7 +48,7 @@ def idle_cpu(records: Records, scenario: str) -> float:
 
 
 def our_cpu_in_an_hour(records: Records, form: str) -> float | None:
-    """The same of a quiet hour, above an hour without agents."""
+    """Seconds of the API server's processor time in a quiet hour, above those without agents."""
     with_agents, without = f"quiet, {form}", f"quiet, {IDLE}"
     if not {with_agents, without} <= records.keys():
         return None
@@ -57,9 +57,8 @@ def our_cpu_in_an_hour(records: Records, form: str) -> float | None:
 
 
 def idle_cpu_in_an_hour(records: Records) -> float:
-    """The same of an hour without agents."""
-    record = records[f"quiet, {IDLE}"]
-    return float(_rate(record) / record["pace"] * HOUR)
+    """Seconds of the API server's processor time in an hour without agents, as it passes in a cluster."""
+    return _rate(records[IDLE]) * HOUR
 
 
 def kubelet_cpu_in_an_hour(records: Records) -> float | None:
@@ -75,21 +74,27 @@ def kubelet_cpu_in_an_hour(records: Records) -> float | None:
 
 
 def watched_in_an_hour(records: Records, form: str) -> float | None:
-    """Bytes to all watchers in a quiet hour."""
+    """Bytes to all watchers in a quiet hour.
+
+    In proportion to the kubelets' status posts, which come at random: twelve for each node.
+    """
     scenario = f"quiet, {form}"
     if scenario not in records:
         return None
     record = records[scenario]
-    return float(record["watched"] / (record["seconds"] * record["pace"]) * HOUR)
+    return float(record["watched"] / record["kubelet_posts"] * record["nodes"] * _POSTS_IN_AN_HOUR)
 
 
-def watched_if_large(records: Records, form: str) -> float | None:
-    """The same of a large cluster with many watchers: in proportion to both, extrapolated."""
-    hour = watched_in_an_hour(records, form)
-    if hour is None:
-        return None
-    nodes = int(records[f"quiet, {form}"]["nodes"])
-    return hour * LARGE_NODES / nodes * LARGE_WATCHERS / WATCHERS
+def watched_table(records: Records) -> Iterator[tuple[str, float, float]]:
+    """Each form, bytes to all watchers in a quiet hour, and those of a large cluster with many watchers.
+
+    The last are extrapolated: in proportion to nodes and watchers.
+    """
+    for form in (IDLE, "summary", "full"):
+        hour = watched_in_an_hour(records, form)
+        if hour is not None:
+            nodes = int(records[f"quiet, {form}"]["nodes"])
+            yield form, hour, hour * LARGE_NODES / nodes * LARGE_WATCHERS / WATCHERS
 
 
 def _rate(record: Mapping[str, Any]) -> float:

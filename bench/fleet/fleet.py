@@ -36,6 +36,11 @@ class World:
     egress: str = "52.1.1.1"
     reachable: bool = True
 
+    @property
+    def another_egress(self) -> str:
+        """An outbound address that it does not tell of."""
+        return "52.2.2.2" if self.egress != "52.2.2.2" else "52.1.1.1"
+
     def outcome(self) -> Outcome:
         """What each node is told."""
         if not self.reachable:
@@ -147,7 +152,7 @@ class Fleet:
         """Go on telling it the same, so that its data do not grow stale."""
         await asyncio.sleep(random.random() * self.pace.seconds(REFRESH))  # noqa: S311 - no secret
         while agent.running:
-            if self.world.reachable:
+            if self.world.reachable and agent.identity.number not in self._unaware:
                 agent.see(self.world.outcome())
             await asyncio.sleep(self.pace.seconds(REFRESH))
 

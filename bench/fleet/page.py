@@ -18,8 +18,7 @@ from bench.fleet.costs import (
     idle_cpu_in_an_hour,
     our_cpu,
     our_cpu_in_an_hour,
-    watched_if_large,
-    watched_in_an_hour,
+    watched_table,
 )
 from bench.fleet.others import WATCHERS
 
@@ -149,10 +148,8 @@ def _watchers(runs: Mapping[int, Records]) -> Iterable[str]:
     yield f"| to watchers in a quiet hour | {WATCHERS} watchers, 1,000 nodes | {large} |"
     yield "|---|--:|--:|"
     records = runs.get(1000, {})
-    for form in (IDLE, "summary", "full"):
-        hour, larger = watched_in_an_hour(records, form), watched_if_large(records, form)
-        if hour is not None and larger is not None:
-            yield f"| {form} | {hour / 1e9:.2f} GB | {larger / 1e9:.0f} GB |"
+    for form, hour, larger in watched_table(records):
+        yield f"| {form} | {hour / 1e9:.2f} GB | {larger / 1e9:.0f} GB |"
 
 
 def main() -> None:

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.fleet.costs import (
-    IDLE,
     LARGE_NODES,
     LARGE_WATCHERS,
     Records,
-    watched_if_large,
-    watched_in_an_hour,
+    watched_table,
 )
 from bench.fleet.meters import Cost
 from bench.fleet.others import WATCHERS
@@ -82,10 +80,7 @@ def row(cost: Cost) -> str:
 
 def watched(records: Records) -> Iterable[str]:
     """Bytes in a quiet hour to all watchers, as measured and for more nodes and watchers."""
-    for form in (IDLE, "summary", "full"):
-        hour, large = watched_in_an_hour(records, form), watched_if_large(records, form)
-        if hour is None or large is None:
-            continue
+    for form, hour, large in watched_table(records):
         measured = records[f"quiet, {form}"]["nodes"]
         yield (
             f"{form:<16}{hour / 1e9:8.2f} GB/h at {measured} nodes, {WATCHERS} watchers"

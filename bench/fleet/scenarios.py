@@ -10,7 +10,7 @@ from typing import Literal
 from bench.fleet.costs import IDLE
 from bench.fleet.fleet import REFRESH, Fleet
 from bench.fleet.meters import Cost, Meter, Quantiles, beside
-from bench.fleet.pace import Pace
+from bench.fleet.pace import NODES_OF_THE_DEFAULTS, Pace
 from tests.support.apiserver import ApiServer
 
 __all__ = ["CHANGES", "SCENARIOS", "STATUS_INTERVAL", "Stage"]
@@ -55,7 +55,7 @@ class Stage:
 
     def faster(self, factor: float) -> Pace:
         """Time that passes so much faster; with more than 1,000 nodes less, so that rates do not grow."""
-        return Pace(factor * min(1.0, 1000 / self.nodes), self.real.write_splay)
+        return Pace(max(1.0, factor * min(1.0, NODES_OF_THE_DEFAULTS / self.nodes)), self.real.write_splay)
 
     @property
     def starting(self) -> float:
@@ -155,7 +155,7 @@ async def twenty_services(stage: Stage) -> None:
 async def egress(stage: Stage) -> None:
     """The outbound address changes on every node."""
     await _ready(stage)
-    await stage.change("egress IP changed", egress="52.2.2.2")
+    await stage.change("egress IP changed", egress=stage.fleet.world.another_egress)
 
 
 async def unreachable(stage: Stage) -> None:
@@ -184,7 +184,7 @@ async def outage(stage: Stage) -> None:
     await _ready(stage, pace)
     async with stage.measured("API server away for 5 min", pace):
         await asyncio.to_thread(stage.server.kill)
-        stage.fleet.change(egress="52.3.3.3")
+        stage.fleet.change(egress=stage.fleet.world.another_egress)
         await asyncio.sleep(pace.seconds(_OUTAGE))
     async with stage.measured("API server back", pace) as cost:
         await asyncio.to_thread(stage.server.start)
@@ -206,7 +206,7 @@ async def quiet(stage: Stage) -> None:
         for form in forms:
             await stage.fresh(pace, annotate=form, aged=True)
             # A heartbeat has to wait for an answer that is newer than what was written at the start.
-            await asyncio.sleep(pace.seconds(REFRESH))
+            await asyncio.sleep(max(pace.splay, pace.seconds(REFRESH)))
             async with stage.measured(f"quiet, {form}", pace):
                 await asyncio.sleep(_QUIET_SECONDS)
 
