@@ -12,8 +12,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 
 # The environment the program runs in has no pip: that of the one beside it fills it.
 RUN python3 -m venv /builder && python3 -m venv --without-pip /app
-COPY requirements/build.txt requirements/runtime.txt requirements/
-RUN /builder/bin/pip install --quiet --require-hashes -r requirements/build.txt \
+COPY requirements/pip.txt requirements/build.txt requirements/runtime.txt requirements/
+RUN /builder/bin/pip install --quiet --require-hashes -r requirements/pip.txt \
+    && /builder/bin/pip install --quiet --require-hashes -r requirements/build.txt \
     && /builder/bin/pip --python /app/bin/python install --quiet --no-compile --only-binary :all: \
         --require-hashes -r requirements/runtime.txt
 

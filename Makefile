@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Extras stay: without them pip before 23.3 refuses a locked package as soon as the index has a newer one.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --no-header --python-version 3.11 --exclude-newer "7 days" $(UPGRADE)
+	--no-emit-find-links --no-strip-extras --no-header --python-version 3.11 --exclude-newer "7 days" $(UPGRADE)
 
 IMAGE ?= azure-lb-metadata:dev
 BASE ?= python:3.13-slim-bookworm
@@ -90,6 +91,7 @@ e2e: venv-dev ## Run the end-to-end tests on such a cluster
 	$(BIN)/python -m tests.suites e2e
 
 requirements: venv-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=--upgrade: newest, a week old at least)
+	$(COMPILE) requirements/pip.in -o requirements/pip.txt
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --group dev requirements/build.in -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
@@ -212,10 +214,12 @@ python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$(PYTHON) is $$($(PYTHON) -V), but 3.11 or newer is needed. Name one: make PYTHON=python3.11" >&2; exit 1; }
 
-$(VENV)/.created: | python
+# The pip that comes with a Python is of any age; what installs everything else is always the same one.
+$(VENV)/.created: requirements/pip.txt | python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo "$(PYTHON) cannot make environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@$(PIP) --require-hashes -r requirements/pip.txt
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.created pyproject.toml requirements/build.txt requirements/runtime.txt

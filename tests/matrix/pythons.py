@@ -51,7 +51,8 @@ def environment(python: Path, version: str) -> Path:
     if not own.exists():
         run(python, "-m", "venv", "--clear", folder, deadline_s=INSTALL_DEADLINE_S)
     pip = (own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    lists = [f"--requirement={CHECKOUT / 'requirements' / name}.txt" for name in ("build", "runtime", "dev")]
-    run(*pip, "--require-hashes", *lists, deadline_s=INSTALL_DEADLINE_S)
+    for names in (("pip",), ("build", "runtime", "dev")):  # first the pip that resolves the rest
+        lists = [f"--requirement={CHECKOUT / 'requirements' / name}.txt" for name in names]
+        run(*pip, "--require-hashes", *lists, deadline_s=INSTALL_DEADLINE_S)
     run(*pip, "--no-deps", "--no-build-isolation", f"--editable={CHECKOUT}", deadline_s=INSTALL_DEADLINE_S)
     return own

@@ -17,7 +17,7 @@ __all__ = ["judged", "main"]
 
 _TOOL = "pip-audit==2.10.1"
 _CHECKOUT = Path(__file__).resolve().parents[2]
-_REQUIREMENTS = ("runtime.txt", "build.txt", "dev.txt")
+_REQUIREMENTS = ("runtime.txt", "pip.txt", "build.txt", "dev.txt")
 
 
 def main() -> int:

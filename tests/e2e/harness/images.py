@@ -193,7 +193,7 @@ class Builder:
 
         They are fetched by the pip of this environment.
         """
-        lists = [CHECKOUT / "requirements" / name for name in ("build.txt", "runtime.txt")]
+        lists = [CHECKOUT / "requirements" / name for name in ("pip.txt", "build.txt", "runtime.txt")]
         version = digest([python.encode(), *(path.read_bytes() for path in lists)])
         folder = self.directory / f"packages-{version}"
         if not folder.exists():
