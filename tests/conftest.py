@@ -1,6 +1,7 @@
 """Fixtures by noun, for every test."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -29,6 +30,8 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # What runs in the background of a script ignores it, and so would every program that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # In debug mode a loop logs each callback that took long, which on a busy machine is any of them.
+    logging.getLogger("asyncio").addFilter(lambda record: record.msg != "Executing %s took %.3f seconds")
 
 
 @pytest.fixture

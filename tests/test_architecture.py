@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE_S
+
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "sidecar").rglob("*.py"))
 CONTRACTS: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
@@ -26,7 +28,12 @@ def loaded_by(statement: str) -> set[str]:
     """The modules that a new interpreter has loaded after a statement and had not before."""
     program = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
     output = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
     )
     return set(output.stdout.split())
 
@@ -49,7 +56,7 @@ def test_knowledge_runs_one_way() -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
 

@@ -12,6 +12,7 @@ import sidecar
 from sidecar import __main__, cli
 from sidecar.cli import COMMANDS, run
 from sidecar.errors import Error, ListenError, NoDataError, UnreachableError, UsageError
+from tests.support.waiting import DEADLINE_S
 
 Outcome = Callable[[list[str]], int]
 
@@ -48,7 +49,7 @@ def process(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
         check=False,
         env=environment,
         text=True,
-        timeout=50,
+        timeout=DEADLINE_S,
     )
 
 
@@ -215,7 +216,7 @@ class TestProcess:
                 stderr=subprocess.PIPE,
                 check=False,
                 env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-                timeout=50,
+                timeout=DEADLINE_S,
             )
 
         assert (ended.returncode, ended.stderr) == (0, b"")

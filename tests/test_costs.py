@@ -15,6 +15,7 @@ import pytest
 from sidecar.core.annotations import Layout, annotations
 from sidecar.simulator.documents import DOCUMENTS, Amounts
 from tests.support.states import answer, snapshot_after
+from tests.support.waiting import DEADLINE_S
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,7 +34,12 @@ def loaded_by(modules: str) -> frozenset[str]:
     """The modules that a new interpreter has after importing these."""
     program = f"import sys, {modules}; print(*sys.modules)"
     finished = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
     )
     return frozenset(finished.stdout.split())
 

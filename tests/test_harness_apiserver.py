@@ -135,5 +135,5 @@ def test_failed_start_shows_the_log(tmp_path: Path, api_server: ApiServer) -> No
     command = [*api_server.program.command, "--no-such-flag"]
     process = ServerProcess(command, directory=tmp_path, log=tmp_path / "log")
     with pytest.raises(StartError, match="unknown flag: --no-such-flag"):
-        process.start(lambda: False, deadline_s=20)
+        process.start(lambda: False, deadline_s=120)
     assert process.pid is None

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from sidecar.stopping import Stopping
+from tests.support.waiting import DEADLINE_S
 
 
 async def test_once_is_a_request() -> None:
@@ -34,7 +35,7 @@ async def test_twice_is_an_order() -> None:
 async def test_signals_ask(number: signal.Signals) -> None:
     """SIGTERM and SIGINT ask, and the second one of either is the order."""
     stopping = Stopping()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         with stopping.on_signals():
             os.kill(os.getpid(), number)
             await stopping.requested.wait()

@@ -15,7 +15,7 @@ from sidecar import __version__
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 INSTALL_DEADLINE_S = 600.0
-COMMAND_DEADLINE_S = 30.0
+COMMAND_DEADLINE_S = 120.0
 COMMAND = "azure-lb-metadata"
 
 

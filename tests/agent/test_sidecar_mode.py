@@ -23,7 +23,7 @@ from tests.support.faults import Origin, Promise, fault
 from tests.support.program import Settings, flags, program_running
 from tests.support.replies import Reply
 from tests.support.states import body, inbound, pair
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
 NODE = "aks-pool1-12345678-vmss000000"
 SIDECARS = 50
@@ -107,7 +107,7 @@ async def test_change_reaches_the_file(service: Serving, agent: AgentProcess, tm
             service.simulator.set_document(document(public=f"20.1.2.{last}"))
             changed = await agent.until_document(mentions(f"20.1.2.{last}"))
             # A request in which nothing changes is held for 60 s, and the next poll is due in 10 minutes.
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE_S):
                 assert await until_file(tmp_path, revision=changed.json["revision"]) == changed.json
         assert len((await sidecar.get("/v1/history")).json) == 5
         assert await sidecar.attempts() <= 7
@@ -286,7 +286,7 @@ async def _sidecar(url: str) -> AsyncIterator[Latest[Snapshot]]:
 
 
 async def _until(latest: Latest[Snapshot], public_ip: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         snapshot = latest.value
         while snapshot.state.document is None or public_ip.encode() not in snapshot.state.document.canonical:
             snapshot = await latest.changed(snapshot)

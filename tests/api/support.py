@@ -19,6 +19,7 @@ from sidecar.latest import Latest
 from sidecar.metrics import Metrics
 from tests.support.replies import Reply
 from tests.support.states import FakeClock
+from tests.support.waiting import DEADLINE_S
 
 __all__ = [
     "API",
@@ -142,7 +143,7 @@ async def exchange(address: tuple[str, int], request: bytes) -> bytes:
     try:
         writer.write(request)
         await writer.drain()
-        return await asyncio.wait_for(reader.read(), timeout=10)
+        return await asyncio.wait_for(reader.read(), timeout=DEADLINE_S)
     finally:
         writer.close()
 
@@ -161,14 +162,14 @@ async def ask(connection: Connection, request: bytes = REQUEST) -> bytes:
     """Ask on an open connection, and read the head and the body of the answer."""
     reader, writer = connection
     writer.write(request)
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout=10)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout=DEADLINE_S)
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return head + await asyncio.wait_for(reader.readexactly(length), timeout=10)
+    return head + await asyncio.wait_for(reader.readexactly(length), timeout=DEADLINE_S)
 
 
 async def ended(connection: Connection) -> bytes:
     """Read until the server closes."""
     try:
-        return await asyncio.wait_for(connection[0].read(), timeout=10)
+        return await asyncio.wait_for(connection[0].read(), timeout=DEADLINE_S)
     except ConnectionResetError:
         return b""

@@ -23,7 +23,7 @@ from tests.api.support import (
     socket_on,
 )
 from tests.support.faults import CLIENTS_ONLY, Origin, also_shows, fault
-from tests.support.waiting import until_holds
+from tests.support.waiting import DEADLINE_S, until_holds
 
 
 @fault(
@@ -201,7 +201,7 @@ async def test_end_with_idle_connections(half: bytes) -> None:
             await ask(connection)
             connection[1].write(half)
             await connection[1].drain()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE_S):
                 await running.aclose()
             assert await ended(connection) == b""
 
@@ -246,7 +246,7 @@ async def test_end_does_not_wait_for_ever() -> None:
         async with connected(("127.0.0.1", int(addresses[0][1]))) as connection:
             connection[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             await asked.wait()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE_S):
                 await running.aclose()
             assert await ended(connection) == b""
 
@@ -268,7 +268,7 @@ async def test_gone_client() -> None:
         async with connected(("127.0.0.1", int(addresses[0][1]))) as connection:
             connection[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             await asked.wait()
-        await asyncio.wait_for(cancelled.wait(), timeout=10)
+        await asyncio.wait_for(cancelled.wait(), timeout=DEADLINE_S)
 
 
 async def _set_soon(event: asyncio.Event) -> None:

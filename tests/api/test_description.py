@@ -19,6 +19,7 @@ from tests.api.support import NODE, api_running
 from tests.api.test_derived import DATA
 from tests.support import states
 from tests.support.replies import Reply
+from tests.support.waiting import DEADLINE_S
 
 DESCRIPTION = describe()
 COMMITTED = resources.files("sidecar.api").joinpath("openapi.json")
@@ -134,6 +135,6 @@ def test_agent_does_not_make_the_document() -> None:
     """The agent serves bytes: what makes them is not imported."""
     program = "import sidecar.agent, sys; print([name for name in sys.modules if 'description' in name])"
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=DEADLINE_S
     )
     assert ended.stdout == "[]\n"

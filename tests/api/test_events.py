@@ -16,7 +16,7 @@ from tests.api.snapshots import DATA, MOVED, STARTING, after, with_rules
 from tests.api.support import API, NODE, api_running, connected, ended, exchange
 from tests.support import states
 from tests.support.faults import CLIENTS_ONLY, Origin, fault
-from tests.support.waiting import until_holds
+from tests.support.waiting import DEADLINE_S, until_holds
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Stream:
 
     async def next(self) -> Event:
         """Wait for the next block."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             return Event.of(await self.response.content.readuntil(b"\n\n"))
 
     async def ended(self) -> bool:
         """Wait for the end."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             return await self.response.content.read() == b""
 
 
@@ -191,7 +191,7 @@ async def test_slow_reader() -> None:
                 while (await reader.next()).rules < 3000 + number:
                     continue
             # Well before the kernel gives such a connection up by itself, after 30 s.
-            await until_holds(lambda: streams(api) == 1, deadline_s=5)
+            await until_holds(lambda: streams(api) == 1)
         client.close()
 
 
@@ -230,7 +230,7 @@ async def test_old_clients() -> None:
     async with api_running(DATA) as api, connected(api.address) as connection:
         connection[1].write(b"GET /v1/events HTTP/1.0\r\n\r\n")
         await asyncio.wait_for(
-            connection[0].readuntil(b"\r\n\r\nretry: 2000\n\nevent: state\nid: "), timeout=10
+            connection[0].readuntil(b"\r\n\r\nretry: 2000\n\nevent: state\nid: "), timeout=DEADLINE_S
         )
         api.application.stop()
         rest = await ended(connection)

@@ -22,6 +22,7 @@ from sidecar.core.state import Snapshot
 from tests.api.snapshots import DUAL_STACK
 from tests.api.support import NODE, api_running
 from tests.support import states
+from tests.support.waiting import DEADLINE_S
 
 CHECKS = [
     status_code_conformance,
@@ -58,7 +59,7 @@ def api_in_thread(snapshot: Snapshot) -> Iterator[str]:
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        assert started.wait(timeout=30)
+        assert started.wait(timeout=DEADLINE_S)
         yield urls[0]
     finally:
         loop.call_soon_threadsafe(stop.set)

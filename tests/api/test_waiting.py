@@ -19,7 +19,7 @@ from tests.api.snapshots import DATA, MOVED, STARTING, after, with_rules
 from tests.api.support import API, api_running, connected, ended, refused
 from tests.support import states
 from tests.support.replies import Reply
-from tests.support.waiting import until_holds
+from tests.support.waiting import DEADLINE_S, until_holds
 
 
 @asynccontextmanager
@@ -63,7 +63,7 @@ async def test_no_change_of_this_representation() -> None:
         for body in bodies[1:]:
             api.latest.set(after(bodies[0], body))
             await asyncio.sleep(0)
-        await asyncio.wait_for(woken, timeout=10)
+        await asyncio.wait_for(woken, timeout=DEADLINE_S)
         assert (still.done(), other.done()) == (False, False)
         api.latest.set(MOVED)
         assert (await still).text == "20.9.9.9\n"

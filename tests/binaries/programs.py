@@ -32,7 +32,7 @@ __all__ = [
 GO_MODULE = Path(__file__).resolve().parent
 ENABLE_COMMAND = "make binaries"
 CLUSTER_ENABLE_COMMAND = "make binaries-cluster"
-VERSION_DEADLINE_S = 30.0
+VERSION_DEADLINE_S = 120.0
 
 
 class BinariesMissingError(Exception):

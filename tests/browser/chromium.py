@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request, async_playwright, expect
+
+from tests.support.waiting import DEADLINE_S
 
 __all__ = [
     "DESKTOP",
@@ -34,6 +36,9 @@ _FLAGS = (
     # No name has an address: nothing but loopback can be asked.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+
+
+expect.set_options(timeout=DEADLINE_S * 1000)
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,10 @@ async def chromium_running() -> AsyncIterator[Browser]:
     """A browser with a profile of its own, which ends with the block."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), headless=True, args=list(_FLAGS)
+            executable_path=shutil.which("chromium"),
+            headless=True,
+            args=list(_FLAGS),
+            timeout=DEADLINE_S * 1000,
         )
         try:
             yield browser
@@ -123,6 +131,7 @@ async def tab_of(browser: Browser, look: Look = DESKTOP, *, scripts: bool = True
         locale="en-GB",
         timezone_id="UTC",
     )
+    context.set_default_timeout(DEADLINE_S * 1000)
     try:
         tab = Tab(await context.new_page(), look)
         tab.watch()

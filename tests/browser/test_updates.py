@@ -105,7 +105,7 @@ async def test_agent_that_goes_and_returns(chromium: Browser) -> None:
         await expect(tab.page.locator("summary")).to_have_text("All 3 inbound rules")
 
         async with served(scene_named("many-rules"), listen=listen):
-            await expect(tab.page.locator("#connection")).to_have_text("Updates by itself.", timeout=20_000)
+            await expect(tab.page.locator("#connection")).to_have_text("Updates by itself.", timeout=120_000)
             await expect(tab.page.locator("summary")).to_have_text("All 250 inbound rules")
 
 

@@ -32,7 +32,6 @@ async def test_short_run(tmp_path: Path) -> None:
     assert report.looks >= 100
 
 
-@pytest.mark.timeout(150)
 @pytest.mark.apiserver
 @pytest.mark.usefixtures("api_server")
 async def test_real_api_server(tmp_path: Path) -> None:
@@ -42,7 +41,6 @@ async def test_real_api_server(tmp_path: Path) -> None:
     assert report.calms >= 2
 
 
-@pytest.mark.timeout(150)
 @pytest.mark.parametrize("what", BROKEN)
 async def test_broken_agent(tmp_path: Path, what: str) -> None:
     """An agent that breaks a promise is found out, and seed and history are told."""

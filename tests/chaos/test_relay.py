@@ -8,6 +8,7 @@ import pytest
 
 from tests.chaos.relay import Relay, relaying
 from tests.support.raw_server import Ending, raw_server, response
+from tests.support.waiting import DEADLINE_S
 
 BODY = b"x" * 200_000
 
@@ -67,4 +68,4 @@ async def test_reset_is_passed_on() -> None:
         aiohttp.ClientSession() as session,
     ):
         with pytest.raises(aiohttp.ClientError):
-            await asyncio.wait_for(body(session, relay), 10)
+            await asyncio.wait_for(body(session, relay), DEADLINE_S)

@@ -31,7 +31,7 @@ __all__ = [
 CHECKOUT = Path(__file__).resolve().parents[2]
 CHART = CHECKOUT / "charts" / "azure-lb-metadata"
 RELEASE = NAMESPACE = "azure-lb-metadata"
-DEADLINE_S = 60
+DEADLINE_S = 180
 
 HELMS = ("helm", "helm3")
 """Helm 4, which the tests use unless they say otherwise, and the oldest Helm 3 that the chart is for."""

@@ -21,7 +21,7 @@ ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 EVERYTHING: tuple[Mapping[str, list[str]], ...] = (
     {"apiGroups": [""], "resources": ["nodes", "nodes/status", "nodes/proxy"], "verbs": ["*"]},
 )
-ENFORCED_WITHIN_S = 20.0
+ENFORCED_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True)

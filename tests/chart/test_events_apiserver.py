@@ -23,7 +23,7 @@ EVERYTHING: tuple[Mapping[str, list[str]], ...] = (
     *AGENT_RULES,
     {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["*"]},
 )
-ALLOWED_WITHIN_S = 10.0
+ALLOWED_WITHIN_S = 120.0
 MORE_OUTBOUND = DocumentSettings(name="all", outbound_ips=2)
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import importlib.util
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from tests.chart.helm import CHART, RELEASE, render
 from tests.chart.policy import ADMISSION
 from tests.chart.release import Release
 from tests.support.cluster import RBAC, Cluster, NodeMetadata
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.chart]
 
@@ -81,36 +83,35 @@ async def script(
     return module
 
 
-async def until_passed(check: Any) -> str:
+async def outcome(script: ModuleType, check: Callable[[], str]) -> tuple[bool, str]:
+    """Whether a check passes, and what it says."""
+    try:
+        return True, await asyncio.to_thread(check)
+    except script.CheckError as error:
+        return False, str(error)
+
+
+async def until_passed(script: ModuleType, check: Callable[[], str]) -> str:
     """Run a check until it passes: rights and policies are enforced a moment after they are written."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                return str(await asyncio.to_thread(check))
-            except AssertionError:
-                await asyncio.sleep(0.1)
+    return (await until(partial(outcome, script, check), lambda outcome: outcome[0]))[1]
 
 
-async def until_failed(check: Any) -> str:
+async def until_failed(script: ModuleType, check: Callable[[], str]) -> str:
     """Run a check until it fails, and give the reason."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                await asyncio.to_thread(check)
-            except AssertionError as error:
-                return str(error)
-            await asyncio.sleep(0.1)
+    return (await until(partial(outcome, script, check), lambda outcome: not outcome[0]))[1]
 
 
 async def test_policy(release: Release, script: ModuleType, node: NodeMetadata) -> None:
     """An agent is refused another Node; without the policy the check fails, and writes nothing."""
     other = await release.cluster.create_node()
     try:
-        assert "own Node only" in await until_passed(script.policy_refuses_others)
+        assert "own Node only" in await until_passed(script, script.policy_refuses_others)
         name = f"{RELEASE}.{release.namespace}"
         binding = f"{ADMISSION}/validatingadmissionpolicybindings/{name}"
         await release.cluster.request("DELETE", binding)
-        assert f"the agent of {node.name} may write to" in await until_failed(script.policy_refuses_others)
+        assert f"the agent of {node.name} may write to" in await until_failed(
+            script, script.policy_refuses_others
+        )
         assert await release.cluster.node(other.name) == other
     finally:
         await release.cluster.delete_node(other.name)
@@ -126,13 +127,13 @@ async def test_policy_of_one_node(
         return [item for item in items(path) if item["metadata"]["name"] in {node.name, "agent"}]
 
     monkeypatch.setattr(script, "items", of_one_node)
-    assert "must stay as they are" in await until_passed(script.policy_refuses_others)
+    assert "must stay as they are" in await until_passed(script, script.policy_refuses_others)
 
 
 async def test_annotations(release: Release, script: ModuleType, node: NodeMetadata) -> None:
     """The check of annotations fails until the Node has some."""
     assert f"{node.name} has no annotation {PREFIX}/status" in await until_failed(
-        script.own_node_is_annotated
+        script, script.own_node_is_annotated
     )
     await release.cluster.annotate(node.name, {f"{PREFIX}/status": "ok"})
     assert await asyncio.to_thread(script.own_node_is_annotated) == f"{PREFIX}/status=ok"

@@ -12,6 +12,7 @@ from tests.chart.forbidden import FORBIDDEN, FOREIGN, UNLISTED
 from tests.chart.policy import BUDGET, EVERYTHING, MANAGER, OLD, PREFIX, Agent, Attempt, agent_held
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import RBAC, ApiError, cluster_of
+from tests.support.waiting import DEADLINE_S
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.chart, pytest.mark.asyncio(loop_scope="module")]
 
@@ -37,7 +38,7 @@ async def fresh(agent: Agent) -> None:
 
 async def eventually(agent: Agent, attempt: Attempt) -> None:
     """Send until the authorizer has learned of a binding, a moment after it was written."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
                 await agent.send(attempt)

@@ -27,7 +27,7 @@ _VOLATILE = (
 )
 """What is another one each time: times, ages, and ETags, which follow from times in bodies."""
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 _ANYTHING = "…"
 """As a line of its own: any lines. Within a line: any text."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.waiting import DEADLINE_S
+
 __all__ = ["CHECKOUT", "DOCS", "PAGES", "Link", "anchors", "links", "prose"]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -20,7 +22,9 @@ _HEADING = re.compile(r"^#{1,6} +(.*?) *#*$", re.MULTILINE)
 def _pages() -> list[Path]:
     """Every page under version control, or about to be, that is shown as it is; not frames of made ones."""
     command = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md")
-    listed = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True, timeout=30)
+    listed = subprocess.run(
+        command, cwd=CHECKOUT, check=True, capture_output=True, text=True, timeout=DEADLINE_S
+    )
     made_from = re.compile(r"tests/(?!assets/)")
     return [CHECKOUT / name for name in sorted(listed.stdout.split()) if not made_from.match(name)]
 

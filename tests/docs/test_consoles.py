@@ -10,8 +10,8 @@ import pytest
 from tests.docs.conftest import Demo
 from tests.docs.consoles import ENDPOINT, environment, examples, matches, said
 from tests.docs.pages import CHECKOUT, DOCS, PAGES
+from tests.support.waiting import DEADLINE_S
 
-pytestmark = pytest.mark.timeout(180)
 """Programs one after the other, each of which takes seconds on a busy machine."""
 
 LOOPBACK = (DOCS / "http-api.md", DOCS / "settings.md")
@@ -42,6 +42,6 @@ def test_shell(page: Path) -> None:
     for indent, block in SHELL.findall(page.read_text()):
         script = textwrap.dedent(block) if indent else block
         finished = subprocess.run(
-            ["sh", "-n"], input=script, check=False, capture_output=True, text=True, timeout=10
+            ["sh", "-n"], input=script, check=False, capture_output=True, text=True, timeout=DEADLINE_S
         )
         assert finished.returncode == 0, f"{script}\n{finished.stderr}"

@@ -14,7 +14,7 @@ from tests.support.apiserver import api_server_running
 from tests.support.cluster import cluster_of
 from tests.support.fleet import published
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.apiserver
 
 PAGES = (CHECKOUT / "README.md", DOCS / "annotations.md")
 

@@ -13,7 +13,7 @@ from tests.e2e.harness.release import NAME, Release
 from tests.support.requirements import leave_out
 
 HERE = Path(__file__).parent
-TEST_TIMEOUT_S = 600
+TEST_TIMEOUT_S = 1800
 """The first test of a session waits for the images and the cluster as well."""
 
 

@@ -16,7 +16,7 @@ from tests.support.processes import poll_until
 
 RESTRICTION = ("FORWARD", "-d", "169.254.169.254/32", "-p", "tcp", "--dport", "80", "-j", "DROP")
 COMMAND_DEADLINE_S = 120.0
-STALE_DEADLINE_S = 60.0
+STALE_DEADLINE_S = 120.0
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.support.processes import poll_until
 
 EXAMPLES = CHECKOUT / "examples"
 NODE = NODES[0]
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 GAME_PORT = 41932
 
 ECHO = """
@@ -158,7 +158,7 @@ def test_egress_allow_list(kubernetes_cluster: KubernetesCluster) -> None:
         place = "--namespace=default"
         kubernetes_cluster.kubectl("create", "job", place, "check", "--from=cronjob/egress-allow-list")
         try:
-            kubernetes_cluster.kubectl("wait", place, "job/check", "--for=condition=Failed", "--timeout=60s")
+            kubernetes_cluster.kubectl("wait", place, "job/check", "--for=condition=Failed", "--timeout=3m")
             said = kubernetes_cluster.kubectl("logs", place, "job/check")
         finally:
             kubernetes_cluster.kubectl("delete", place, "job/check")

@@ -12,7 +12,7 @@ from tests.e2e.harness.simulator import node_document, public_ip
 from tests.support.processes import poll_until
 
 NODE = NODES[0]
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 CHANGES = 2
 
 CLIENT = """\

@@ -18,8 +18,8 @@ from tests.e2e.harness.simulator import public_ip
 from tests.support.processes import poll_until
 
 NAMESPACE = "nodes-command"
-COMMAND_DEADLINE_S = 60.0
-UNREADY_DEADLINE_S = 60.0
+COMMAND_DEADLINE_S = 120.0
+UNREADY_DEADLINE_S = 120.0
 UNKNOWN_DEADLINE_S = 100.0 + NODE_GRACE_S
 """The node controller grants a kubelet some seconds of silence."""
 

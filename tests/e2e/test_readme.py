@@ -14,7 +14,7 @@ from tests.e2e.harness.release import Release
 from tests.e2e.harness.simulator import public_ip
 from tests.support.processes import poll_until
 
-ANNOTATED_DEADLINE_S = 30.0
+ANNOTATED_DEADLINE_S = 120.0
 
 OWN = {
     "REGISTRY.azurecr.io/azure-lb-metadata": PROJECT_REPOSITORY,

@@ -79,8 +79,15 @@ def test_node_cannot_be_created(kubernetes_cluster: KubernetesCluster, token: st
 
 
 def test_helm_test_notices_that_the_policy_is_gone(release: Release) -> None:
-    """``helm test`` passes, and fails once somebody has removed the policy's binding."""
-    assert "Succeeded" in release.helm("test", release.name)
+    """``helm test`` passes in sentences, and fails once somebody has removed the policy's binding."""
+    said = release.helm("test", release.name, "--logs")
+    assert "Succeeded" in said
+    sentences = [line.partition(" (")[0] for line in said.splitlines() if line.startswith("passed: ")]
+    assert sentences == [
+        "passed: the Service answers this pod for its own node",
+        "passed: the node of this pod has been annotated",
+        "passed: an agent is refused what no agent may write",
+    ]
     bindings = "validatingadmissionpolicybindings"
     release.kubectl("delete", bindings, f"--selector=app.kubernetes.io/instance={release.name}")
     try:

@@ -18,7 +18,7 @@ from tests.e2e.harness.system import CommandError
 from tests.support.processes import poll_until
 
 OTHER_ADDRESS = "198.51.100.88"
-CHANGED_DEADLINE_S = 30.0
+CHANGED_DEADLINE_S = 120.0
 FILE = "loadbalancer.json"
 
 
@@ -55,9 +55,7 @@ def placed(cluster: KubernetesCluster, name: str) -> tuple[Pod, NodePlace]:
 
 def wait_ready(cluster: KubernetesCluster, pod: Pod) -> None:
     """Wait until all of the pod's containers are ready."""
-    cluster.kubectl(
-        "wait", "--namespace=default", f"pod/{pod.name}", "--for=condition=Ready", "--timeout=60s"
-    )
+    cluster.kubectl("wait", "--namespace=default", f"pod/{pod.name}", "--for=condition=Ready", "--timeout=3m")
 
 
 def test_application_starts_with_the_data(kubernetes_cluster: KubernetesCluster) -> None:

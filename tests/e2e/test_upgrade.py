@@ -40,12 +40,12 @@ def check_upgrade(kubernetes_cluster: KubernetesCluster, release: Release) -> No
     """A pod that asks all the time is answered through an upgrade that replaces every agent."""
     client = {"command": ["python3", "-c", CLIENT, f"{release.url}/v1/public-ip"]}
     with kubernetes_cluster.run_pod(NODES[0].name, container=client) as pod:
-        assert poll_until(lambda: sent(pod) >= 10, deadline_s=30)
+        assert poll_until(lambda: sent(pod) >= 10, deadline_s=120)
         before = release.agent(NODES[0].name).name
         release.upgrade({"podAnnotations": {"upgrade": uuid.uuid4().hex}})
         assert release.agent(NODES[0].name).name != before
         after = sent(pod)
-        assert poll_until(lambda: sent(pod) >= after + 50, deadline_s=30)
+        assert poll_until(lambda: sent(pod) >= after + 50, deadline_s=120)
         assert "failed" not in pod.logs()
 
 
@@ -76,4 +76,4 @@ def await_polls(kubernetes_cluster: KubernetesCluster, count: int) -> None:
         return {node.name: by_caller[node.address] for node in NODES}
 
     before = polls()
-    assert poll_until(lambda: all(polls()[name] >= before[name] + count for name in before), deadline_s=60)
+    assert poll_until(lambda: all(polls()[name] >= before[name] + count for name in before), deadline_s=120)

@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.program import CHECKOUT
 from tests.support.requirements import leave_out
 from tests.support.states import body, pair
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
 __all__ = [
     "EXAMPLES",
@@ -28,9 +28,6 @@ __all__ = [
 
 EXAMPLES = CHECKOUT / "examples"
 NODE = "aks-pool1-12345678-vmss000000"
-
-DEADLINE_S = 30.0
-"""Of a program that ends by itself."""
 
 
 def document(
@@ -129,10 +126,13 @@ async def running(
 
 
 async def said_by(
-    *command: str, directory: Path, extra: Mapping[str, str] | None = None
+    *command: str,
+    directory: Path,
+    extra: Mapping[str, str] | None = None,
+    deadline_s: float = DEADLINE_S,
 ) -> tuple[int | None, str, str]:
-    """Run a program to its end: its exit code, output and errors."""
+    """Run a program to its end, which comes within `deadline_s` seconds: its exit code, output and errors."""
     async with running(*command, directory=directory, extra=extra) as program:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             await program.process.wait()
         return program.process.returncode, program.output, program.errors

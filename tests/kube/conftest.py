@@ -29,5 +29,5 @@ def metrics() -> Metrics:
 async def client(server: FakeApiServer, metrics: Metrics, tmp_path: Path) -> AsyncIterator[NodeClient]:
     """A client of the fake API server."""
     kubeconfig = server.kubeconfig(tmp_path / "config")
-    async with connect(metrics=metrics, kubeconfig=kubeconfig, timeout=5) as client:
+    async with connect(metrics=metrics, kubeconfig=kubeconfig, timeout=60) as client:
         yield client

@@ -51,7 +51,7 @@ async def client(
     url = urlsplit(api_server.url)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(url.hostname))
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(url.port))
-    async with connect(metrics=Metrics(), service_account=identity.directory, timeout=5) as client:
+    async with connect(metrics=Metrics(), service_account=identity.directory, timeout=60) as client:
         yield client
 
 

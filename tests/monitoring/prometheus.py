@@ -36,7 +36,7 @@ __all__ = [
 
 ENABLE_COMMAND = "apt-get install --yes --no-install-recommends prometheus"
 SCRAPE_INTERVAL_S = 0.25
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 120.0
 
 _INTERVAL = f"{round(SCRAPE_INTERVAL_S * 1000)}ms"
 _CONFIGURATION = {

@@ -9,7 +9,7 @@ from tests.support.processes import ServerProcess
 
 __all__ = ["registry_running"]
 
-READY_DEADLINE_S = 10.0
+READY_DEADLINE_S = 120.0
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from tests.security.hostile import ESCAPES, MARK, unsafe
 from tests.support.agent import AgentProcess, agent_running
 from tests.support.raw_server import raw_server, response
 from tests.support.states import answer, body, pair, snapshot_after
+from tests.support.waiting import DEADLINE_S
 
 DATA = snapshot_after(answer(body(public=[pair("20.1.2.3")])))
 
@@ -133,7 +134,7 @@ async def send_junk(agent: AgentProcess) -> None:
         try:
             writer.write(junk)
             writer.write_eof()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE_S):
                 while await reader.read(65_536):
                     pass
         except ConnectionError:

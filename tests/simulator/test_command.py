@@ -14,6 +14,7 @@ import pytest
 
 from sidecar import cli
 from sidecar.simulator import DOCUMENTS, FAULTS
+from tests.support.waiting import DEADLINE_S
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FREE = ("--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0")
@@ -40,7 +41,7 @@ def _running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, str]
 
 def _get(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"Metadata": "true"})  # noqa: S310 -- http of this test
-    with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310 -- http of this test
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:  # noqa: S310 -- http of this test
         body: bytes = response.read()
     return body
 
@@ -85,7 +86,7 @@ def test_taken_port() -> None:
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=DEADLINE_S,
             check=False,
         )
 

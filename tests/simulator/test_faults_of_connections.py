@@ -11,7 +11,7 @@ from aiohttp import web
 
 from sidecar.simulator import Serving, Simulator, parse_scenario
 from tests.simulator.asking import LOADBALANCER, QUERY, ask
-from tests.support.waiting import until_holds
+from tests.support.waiting import DEADLINE_S, until_holds
 
 
 async def test_truncated(serving: Serving, session: aiohttp.ClientSession) -> None:
@@ -102,7 +102,7 @@ async def test_hanging_requests_end_with_the_service(session: aiohttp.ClientSess
     asking = asyncio.create_task(ask(session, url + LOADBALANCER))
     await simulator.counters.reached(1)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         await runner.cleanup()
 
     with pytest.raises(aiohttp.ClientError):

@@ -10,6 +10,7 @@ from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from sidecar.simulator.limit import RateLimit
 from tests.simulator.asking import LOADBALANCER, ask
 from tests.simulator.conftest import Clock
+from tests.support.waiting import DEADLINE_S
 
 STEPS = """
 document: public-ip
@@ -157,7 +158,7 @@ async def test_steps_are_logged_in_time() -> None:
     logger.setLevel(logging.INFO)
     try:
         simulator = Simulator()
-        async with serve(simulator), asyncio.timeout(20):
+        async with serve(simulator), asyncio.timeout(DEADLINE_S):
             simulator.load(parse_scenario("steps: [{at: 20ms, fault: gone}]"))
             await arrived.wait()
     finally:

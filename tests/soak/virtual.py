@@ -32,6 +32,7 @@ from tests.soak.resources import Resources, check_growth, held
 from tests.support.fake_nodes import FakeNodes, rejected, throttled, unavailable
 from tests.support.fakes import virtual_now
 from tests.support.states import POLICY, body, inbound, pair
+from tests.support.waiting import DEADLINE_S
 
 __all__ = ["Soaked", "soak"]
 
@@ -176,7 +177,7 @@ class _Readers:
         """Wait for changes as a long poll does, and give up half of the time."""
         while True:
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(DEADLINE_S):
                     await self.latest.changed(self.latest.value)
             except TimeoutError:
                 continue

@@ -23,7 +23,7 @@ from tests.support.processes import ReservedPort, ServerProcess
 
 __all__ = ["ApiServer", "api_server_running", "kubeconfig"]
 
-READY_DEADLINE_S = 25.0
+READY_DEADLINE_S = 120.0
 """Twice this is less than the time-out of a test, so that a server that does not come up shows its log."""
 
 ETCD_SOCKET = "client:0"

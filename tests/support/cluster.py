@@ -34,8 +34,8 @@ AGENT_RULES: tuple[Mapping[str, list[str]], ...] = (
     {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "patch"]},
 )
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
-ACCESS_DEADLINE_S = 10.0
-REVOCATION_DEADLINE_S = 30.0
+ACCESS_DEADLINE_S = 120.0
+REVOCATION_DEADLINE_S = 120.0
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 

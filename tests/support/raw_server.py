@@ -8,6 +8,8 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from tests.support.waiting import DEADLINE_S
+
 __all__ = ["Ending", "RawServer", "dropped_connections", "raw_server", "response"]
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -71,7 +73,7 @@ async def raw_server(
         yield log
         for writer in conversations:
             writer.transport.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             await asyncio.gather(*conversations.values())
 
 

@@ -1,6 +1,7 @@
 """What `helm test` runs in the image: the endpoint, the annotations, the policy. Standard library only.
 
-Every line printed is one check; the exit code is 1 when one of them failed.
+Every line printed is one check; the exit code is 1 when one of them failed. The image runs Python without
+docstrings and assertions, so nothing here depends on either.
 """
 # ruff: noqa: INP001 - a file of the chart, no module
 
@@ -16,6 +17,10 @@ from typing import Any
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT_S = 10
+
+
+class CheckError(Exception):
+    """A check has failed; the text says what was found instead."""
 
 
 def ask(
@@ -42,7 +47,7 @@ def items(path: str) -> list[dict[str, Any]]:
     """The objects of a list, with the rights of this pod."""
     status, answer = ask(path, token=(ACCOUNT / "token").read_text())
     if status != 200:
-        raise AssertionError(f"{path} is answered {status}: {answer.get('message')}")
+        raise CheckError(f"{path} is answered {status}: {answer.get('message')}")
     return list(answer["items"])
 
 
@@ -51,7 +56,7 @@ def endpoint_answers() -> str:
     with urllib.request.urlopen(os.environ["ENDPOINT"] + "/v1/loadbalancer", timeout=TIMEOUT_S) as answer:  # noqa: S310 - http
         document = json.load(answer)
     if document["node"] not in {os.environ["NODE_NAME"], None}:
-        raise AssertionError(f"{document['node']} answers a pod on {os.environ['NODE_NAME']}")
+        raise CheckError(f"{document['node']} answers a pod on {os.environ['NODE_NAME']}")
     return f"status {document['status']}"
 
 
@@ -62,7 +67,7 @@ def own_node_is_annotated() -> str:
     annotations = node["metadata"].get("annotations", {})
     key = f"{os.environ['PREFIX']}/status"
     if key not in annotations:
-        raise AssertionError(f"{os.environ['NODE_NAME']} has no annotation {key}")
+        raise CheckError(f"{os.environ['NODE_NAME']} has no annotation {key}")
     return f"{key}={annotations[key]}"
 
 
@@ -72,7 +77,7 @@ def policy_refuses_others() -> str:
     pods = items(f"/api/v1/namespaces/{namespace}/pods?labelSelector={os.environ['AGENT_SELECTOR']}")
     agent = next((pod for pod in pods if pod["spec"].get("nodeName")), None)
     if agent is None:
-        raise AssertionError("there is no agent")
+        raise CheckError("there is no agent")
     own = agent["spec"]["nodeName"]
     bound = {"apiVersion": "v1", "kind": "Pod", "name": agent["metadata"]["name"]}
     status, answer = ask(
@@ -82,7 +87,7 @@ def policy_refuses_others() -> str:
         body={"spec": {"boundObjectRef": bound, "expirationSeconds": 600}},
     )
     if status != 201:
-        raise AssertionError(f"no token of the agent: {status} {answer.get('message')}")
+        raise CheckError(f"no token of the agent: {status} {answer.get('message')}")
     others = [node["metadata"]["name"] for node in items("/api/v1/nodes") if node["metadata"]["name"] != own]
     changes: dict[str, object] = {"annotations": {f"{os.environ['PREFIX']}/helm-test": "written"}}
     if not others:  # a cluster of one node
@@ -96,24 +101,29 @@ def policy_refuses_others() -> str:
     )
     message = str(refusal.get("message"))
     if status != 422 or "ValidatingAdmissionPolicy" not in message:
-        raise AssertionError(f"the agent of {own} may write to {(others or [own])[0]}: {status} {message}")
+        raise CheckError(f"the agent of {own} may write to {(others or [own])[0]}: {status} {message}")
     return message
 
 
 def main() -> int:
     """Run the checks that these values ask for."""
-    checks: list[Callable[[], str]] = [endpoint_answers]
+    checks: dict[str, Callable[[], str]] = {
+        "the Service answers this pod for its own node": endpoint_answers,
+    }
     if "PREFIX" in os.environ:
-        checks.append(own_node_is_annotated)
+        checks["the node of this pod has been annotated"] = own_node_is_annotated
     if "AGENT_ACCOUNT" in os.environ:
-        checks.append(policy_refuses_others)
+        checks["an agent is refused what no agent may write"] = policy_refuses_others
     failed = 0
-    for check in checks:
+    for sentence, check in checks.items():
         try:
-            line = f"passed: {check.__doc__} ({check()})"
-        except (AssertionError, OSError, ValueError, KeyError) as error:
+            line = f"passed: {sentence} ({check()})"
+        except CheckError as error:
             failed += 1
-            line = f"FAILED: {check.__doc__} ({error!r})"
+            line = f"FAILED: {sentence}: {error}"
+        except (OSError, ValueError, KeyError) as error:
+            failed += 1
+            line = f"FAILED: {sentence}: {error!r}"
         sys.stdout.write(line + "\n")
     return min(failed, 1)
 

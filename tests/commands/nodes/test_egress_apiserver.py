@@ -12,6 +12,7 @@ from tests.support.apiserver import ApiServer
 from tests.support.cluster import Identity
 from tests.support.fleet import Fleet, ago, document, published
 from tests.support.program import clean_environment
+from tests.support.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.apiserver
 
@@ -94,7 +95,7 @@ async def test_egress_watched(api_server: ApiServer, fleet: Fleet, identity: Ide
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(50):
+        async with asyncio.timeout(DEADLINE_S):
             assert await process.stdout.readline() == b"+52.1.1.1/32\n"
             async with api_server.stopped():
                 while b"could not be read, its addresses stay" not in await process.stderr.readline():

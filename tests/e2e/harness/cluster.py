@@ -46,7 +46,7 @@ DEBIAN_PACKAGES = {
 }
 """Each package and a program of it; ``.ci/run`` installs them."""
 
-NODES_READY_DEADLINE_S = 120.0
+NODES_READY_DEADLINE_S = 300.0
 
 
 class ClusterBusyError(Exception):

@@ -25,7 +25,7 @@ __all__ = ["NODE_GRACE_S", "ControlPlane"]
 NODE_GRACE_S = 20
 """Seconds without a word of its kubelet after which a node is not Ready."""
 
-READY_DEADLINE_S = 60.0
+READY_DEADLINE_S = 180.0
 SECURE_PORT = 6443
 SERVICE_ADDRESS = "10.0.0.1"
 """The first address of the Service network, which the Service ``kubernetes`` gets."""

@@ -7,7 +7,7 @@ from tests.e2e.harness.system import Daemon
 
 __all__ = ["Door"]
 
-READY_DEADLINE_S = 20.0
+READY_DEADLINE_S = 120.0
 
 
 class Door(Daemon):

@@ -23,7 +23,7 @@ from tests.support.processes import poll_until
 
 __all__ = ["Node", "remove_cgroups"]
 
-READY_DEADLINE_S = 60.0
+READY_DEADLINE_S = 120.0
 CGROUPS = Path("/sys/fs/cgroup")
 PRIVATE_FOLDERS = ("/run", "/var/lib", "/var/log")
 KERNEL_SETTINGS = (

@@ -12,7 +12,7 @@ from tests.e2e.harness.system import CommandError
 
 __all__ = ["Kubectl", "Pod", "manifest", "pod_running"]
 
-READY_DEADLINE_S = 60
+READY_DEADLINE_S = 180
 
 Kubectl = Callable[..., str]
 """Runs kubectl with its arguments, and ``stdin=``, and gives what it says."""

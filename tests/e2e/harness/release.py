@@ -30,8 +30,8 @@ CHART = CHECKOUT / "charts" / "azure-lb-metadata"
 COLUMNS = CHART / "files" / "columns.txt"
 NAME = "azure-lb-metadata"
 PREFIX = "azure-lb-metadata.io"
-ANNOTATED_DEADLINE_S = 30.0
-FOUND_DEADLINE_S = 30.0
+ANNOTATED_DEADLINE_S = 120.0
+FOUND_DEADLINE_S = 120.0
 
 Values = Mapping[str, Any]
 """Values by their path in values.yaml, like ``{"imds.pollInterval": "1s"}``."""
@@ -132,7 +132,7 @@ class Release:
             CommandError: it takes more than two minutes.
             AssertionError: half a minute later the Service does not answer on a node; the text names it.
         """
-        self.kubectl("rollout", "status", f"daemonset/{self.name}", "--timeout=2m")
+        self.kubectl("rollout", "status", f"daemonset/{self.name}", "--timeout=5m")
         service = self.cluster.get("service", f"--namespace={self.namespace}", self.name)
         url = f"http://{service['spec']['clusterIP']}/"
         nodes = {node.name: node for node in self.cluster.nodes}

@@ -19,7 +19,7 @@ from tests.e2e.harness.system import Daemon, in_network
 __all__ = ["Simulator", "node_document", "public_ip"]
 
 CONTROL_PORT = 16981
-READY_DEADLINE_S = 20.0
+READY_DEADLINE_S = 120.0
 REQUEST_TIMEOUT_S = 10.0
 
 
