@@ -12,7 +12,6 @@ import json
 import shutil
 import sys
 import tarfile
-import tempfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from pathlib import Path
 from tests.e2e.harness.images import Builder, cache_directory, debian
 from tests.e2e.harness.system import run
 from tests.matrix.pythons import interpreter
+from tests.support.removal import remove_tree, temporary_folder
 
 _MINOR = "3.13"
 _LIBRARIES = ("libbz2-1.0", "libdb5.3", "libffi8", "libgdbm6", "liblzma5", "libncursesw6", "libreadline8",
@@ -75,7 +75,7 @@ def _add_python(root: Path, prefix: Path) -> None:
     run("chroot", root, "ldconfig")
     run("chroot", root, "/usr/local/bin/python3", "-m", "ensurepip")
     for path in list(local.rglob("__pycache__")):
-        shutil.rmtree(path)
+        remove_tree(path)
 
 
 def _built(folder: Path, prefix: Path) -> Path:
@@ -142,8 +142,8 @@ def main() -> None:
     prefix, *options = run(python, "-c", _ABOUT).replace("'", "").split()
     if prefix == "/usr":
         sys.exit(f"Python {_MINOR} is the system's; one in a folder of its own is needed, such as pyenv's.")
-    with tempfile.TemporaryDirectory(prefix="azure-lb-metadata-image-") as folder:
-        base, ours = _layers(_built(Path(folder), Path(prefix)))
+    with temporary_folder("azure-lb-metadata-image-") as folder:
+        base, ours = _layers(_built(folder, Path(prefix)))
     print(f"{'MB':<34}{'compressed':>12}{'by buildah':>12}{'unpacked':>10}")
     print(_row("base, a stand-in", base), _row("ours", ours), _row("together", base, ours), sep="\n")
     print("\nthe biggest parts of ours, each compressed by itself")

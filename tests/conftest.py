@@ -17,6 +17,8 @@ from tests.support.fleet import Fleet
 from tests.support.processes import ReservedPort
 from tests.support.requirements import leave_out
 
+pytest_plugins = ["tests.support.preparation"]
+
 # Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
 # of a run is not a coroutine; the warning about it fails the next test.
 asyncio.set_event_loop(None)

@@ -32,6 +32,9 @@ __all__ = ["SUITES", "Outcome", "Result", "Suite", "exit_code", "main", "run", "
 CHECKOUT = Path(__file__).resolve().parents[1]
 PYTEST = (sys.executable, "-m", "pytest")
 
+BUSY_PER_PROCESSOR = 4.0
+"""Tried: with this many processes for each processor beside them the suites pass, if late."""
+
 
 def spread(processes: int) -> tuple[str, ...]:
     """The arguments that spread a suite's tests: most of them wait for programs they have started."""
@@ -279,6 +282,22 @@ def exit_code(results: Sequence[Result], *, require_all: bool) -> int:
     return int(not ran or any(result.outcome in bad for result in results))
 
 
+def busyness(load: float, processors: int) -> str | None:
+    """What to say of a machine that is busier than deadlines bear, or None.
+
+    Args:
+        load: processes that ran or wanted to, on average over the last minute; see proc(5), loadavg.
+        processors: how many there are.
+    """
+    if load <= BUSY_PER_PROCESSOR * processors:
+        return None
+    return (
+        f"WARNING: this machine is busy: over the last minute {load:.1f} processes wanted its"
+        f" {processors} processors. The suites will take some {load / processors + 1:.0f} times as long, and"
+        " what waits for a program may give up."
+    )
+
+
 def announce(text: str) -> None:
     """Head what follows."""
     print(f"\n=== {text}", flush=True)
@@ -293,6 +312,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(chosen) - set(names):
         parser.error(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     require_all = os.environ.get("REQUIRE_ALL") == "1"
+    if warning := busyness(os.getloadavg()[0], os.cpu_count() or 1):
+        print(warning, file=sys.stderr, flush=True)
     suites = [suite for suite in SUITES if not chosen or suite.name in chosen]
     results = run_all(suites, require_all=require_all)
     announce("summary")

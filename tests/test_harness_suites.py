@@ -93,3 +93,11 @@ def test_unknown_suite_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         suites.main(["nonsense"])
     names = ", ".join(suite.name for suite in suites.SUITES)
     assert f"there is no suite nonsense; there are {names}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("load", "warned"), [(0.0, False), (8.0, False), (8.1, True), (18.4, True)])
+def test_busy_machine_is_warned_of(load: float, warned: bool) -> None:  # noqa: FBT001 - parametrized
+    """A machine with far more to do than it can is named, with the figure."""
+    warning = suites.busyness(load, 2)
+    assert (warning is not None) == warned
+    assert warning is None or f"{load} processes wanted its 2 processors" in warning

@@ -7,7 +7,6 @@ import io
 import logging
 import random
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.chaos.storm import Chaos, Report
 from tests.chaos.worlds import fake_world, real_world
 from tests.faults.disk import own_disk
 from tests.support.program import PYTHON
+from tests.support.removal import temporary_folder
 
 DEFAULT_S = 60.0
 
@@ -68,8 +68,8 @@ def main() -> None:
     # Agents that are killed leave their questions; that is no error of the service they asked.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     real = arguments.api == "real" or (arguments.api == "auto" and binaries_there())
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        place = prepared(Path(folder), stack)
+    with temporary_folder("azure-lb-metadata-chaos-") as folder, contextlib.ExitStack() as stack:
+        place = prepared(folder, stack)
         print(
             f"seed {arguments.seed}, {'real' if real else 'fake'} API server,"
             f" {'with' if place.own_disk else 'without'} a disk that fills up",

@@ -24,6 +24,7 @@ from tests.release.tools import Tools
 from tests.release.version import CHECKOUT, VersionError, disagreements, parsed
 from tests.support.ending import exit_with
 from tests.support.processes import StartError
+from tests.support.removal import temporary_folder
 from tests.wheel import WheelError
 
 CHANGELOG = CHECKOUT / "CHANGELOG.md"
@@ -62,8 +63,8 @@ def rehearse(*, want_cluster: bool) -> None:
     report = Report(str(version), commit(), "api-server" if reason else "cluster")
     SUMMARY.parent.mkdir(exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="azure-lb-metadata-release-") as folder:
-            tools = Tools(Path(folder).resolve())
+        with temporary_folder("azure-lb-metadata-release-") as folder:
+            tools = Tools(folder)
             with registry_running(tools.programs["registry"], tools.directory) as registry:
                 Rehearsal(tools, version, registry, report).all_steps()
     finally:

@@ -24,6 +24,7 @@ from tests.e2e.harness.pods import Pod, manifest, pod_running
 from tests.e2e.harness.simulator import Simulator
 from tests.e2e.harness.system import end_recorded, in_network, run
 from tests.support.processes import StartError, poll_until
+from tests.support.removal import remove_tree
 
 __all__ = ["ClusterBusyError", "KubernetesCluster", "exclusive", "is_kept", "keep", "missing", "remove"]
 
@@ -202,8 +203,7 @@ def remove() -> None:
     end_recorded()
     network.remove()
     remove_cgroups()
-    if ROOT.exists():
-        shutil.rmtree(ROOT)
+    remove_tree(ROOT)
 
 
 def missing() -> str | None:

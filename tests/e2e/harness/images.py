@@ -7,9 +7,7 @@ the nodes as archives.
 
 import hashlib
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from types import MappingProxyType
 
 from tests.e2e.harness.layout import CHECKOUT
 from tests.e2e.harness.system import run
+from tests.support.removal import ALONE, remove_tree, temporary_folder
 
 __all__ = [
     "CLIENT_IMAGE",
@@ -56,9 +55,9 @@ def cache_directory() -> Path:
 def buildah(storage: Path) -> tuple[str, ...]:
     """The command, with a storage of its own so that the user's images are left alone.
 
-    It is run with `BUILDAH_ENVIRONMENT`.
+    It is run with `BUILDAH_ENVIRONMENT`. What it mounts while it works ends with it.
     """
-    return ("buildah", f"--root={storage}", f"--runroot={storage}/run", "--storage-driver=overlay")
+    return (*ALONE, "buildah", f"--root={storage}", f"--runroot={storage}/run", "--storage-driver=overlay")
 
 
 def build_of_project(reference: str, packages: Path, **arguments: str) -> list[str]:
@@ -95,8 +94,8 @@ def source_files() -> list[Path]:
 def written_whole(path: Path) -> Iterator[Path]:
     """A place to write to, which becomes `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="unfinished-") as folder:
-        place = Path(folder) / path.name
+    with temporary_folder("unfinished-", parent=path.parent) as folder:
+        place = folder / path.name
         yield place
         place.replace(path)
 
@@ -105,15 +104,17 @@ def written_whole(path: Path) -> Iterator[Path]:
 def debian(packages: Iterable[str]) -> Iterator[Path]:
     """A folder with Debian as small as debootstrap makes it and these packages, gone after the block.
 
+    debootstrap mounts /proc and /sys in the folder: in a namespace of its own, for whoever removes it.
+
     Raises:
         CommandError: debootstrap failed; the text has its output.
     """
-    with tempfile.TemporaryDirectory(prefix="azure-lb-metadata-base-") as folder:
-        run("debootstrap", "--variant=minbase", f"--include={','.join(packages)}", RELEASE, folder,
+    with temporary_folder("azure-lb-metadata-base-") as folder:
+        run(*ALONE, "debootstrap", "--variant=minbase", f"--include={','.join(packages)}", RELEASE, folder,
             deadline_s=SLOW_DEADLINE_S)  # fmt: skip  # one command
-        shutil.rmtree(Path(folder, "var/cache/apt"))
-        shutil.rmtree(Path(folder, "var/lib/apt/lists"))
-        yield Path(folder)
+        remove_tree(folder / "var/cache/apt")
+        remove_tree(folder / "var/lib/apt/lists")
+        yield folder
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ __all__ = ["CommandError", "Daemon", "end_recorded", "in_network", "run"]
 
 END_DEADLINE_S = 60.0
 COMMAND_DEADLINE_S = 120.0
+TAIL_LINES = 60
 RECORDS = ROOT / "processes"
 
 
@@ -46,7 +47,8 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"{line}: not done within {deadline_s:g} s") from error
     if done.returncode:
-        raise CommandError(f"{line}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        said = "\n".join(f"{done.stdout}{done.stderr}".splitlines()[-TAIL_LINES:])
+        raise CommandError(f"{line}: exit code {done.returncode}; its last lines:\n{said}")
     return done.stdout
 
 
