@@ -79,7 +79,7 @@ def test_node_cannot_be_created(kubernetes_cluster: KubernetesCluster, token: st
 
 
 def test_helm_test_notices_that_the_policy_is_gone(release: Release) -> None:
-    """``helm test`` passes, and says in sentences what fails once somebody has removed the policy's binding."""
+    """``helm test`` passes, and says what fails once somebody has removed the policy's binding."""
     assert "Succeeded" in release.helm("test", release.name)
     bindings = "validatingadmissionpolicybindings"
     release.kubectl("delete", bindings, f"--selector=app.kubernetes.io/instance={release.name}")
