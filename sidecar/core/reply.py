@@ -8,12 +8,10 @@ import re
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 
-from pydantic_core import from_json
-
 from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason
-from sidecar.core.parsing import MalformedError, parse_response
+from sidecar.core.parsing import MalformedError, error_object, parse_response, without_mark
 
-__all__ = ["KNOWN_VERSIONS", "fallback_version", "interpret", "member", "printable", "reason_of", "shown"]
+__all__ = ["KNOWN_VERSIONS", "fallback_version", "interpret", "printable", "reason_of", "shown"]
 
 KNOWN_VERSIONS = (
     "2020-10-01",
@@ -57,9 +55,10 @@ def interpret(status: int, body: bytes, *, retry_after: float | None = None) -> 
     """Judge a complete response."""
     if status == HTTPStatus.OK:
         return _document(body)
-    if status == HTTPStatus.NOT_FOUND and _NO_METADATA in (_error(body) or "").lower():
+    error = _error(body)
+    if status == HTTPStatus.NOT_FOUND and _NO_METADATA in error.lower():
         return NONE
-    detail = f"HTTP {status}: {_error(body) or shown(body) or 'empty body'}"
+    detail = f"HTTP {status}: {error or shown(body) or 'empty body'}"
     return Failure(reason_of(status), detail=detail, status=status, retry_after=retry_after)
 
 
@@ -87,7 +86,7 @@ def fallback_version(body: bytes, *, refused: Collection[str]) -> str | None:
         The newest listed one that is known here, else the oldest listed; ``None`` if the body lists
         none, or nothing but refused ones.
     """
-    value = member(body, "newest-versions")
+    value = error_object(body).get("newest-versions")
     if not isinstance(value, list):
         return None
     listed = [item for item in value if _is_version(item) and item not in refused]
@@ -99,23 +98,15 @@ def _is_version(value: object) -> bool:
     return isinstance(value, str) and _VERSION.fullmatch(value) is not None
 
 
-def _error(body: bytes) -> str | None:
-    value = member(body, "error")
-    return printable(value) if isinstance(value, str) else None
-
-
-def member(body: bytes, name: str) -> object:
-    """A member of a JSON object; ``None`` where there is none, or no such object."""
-    try:
-        value = from_json(body)
-    except ValueError:
-        return None
-    return value.get(name) if isinstance(value, dict) else None
+def _error(body: bytes) -> str:
+    """What an error says of itself; empty where it is none of the service's shape."""
+    value = error_object(body).get("error")
+    return printable(value) if isinstance(value, str) else ""
 
 
 def shown(body: bytes) -> str:
     """The beginning of a body on one line of printable ASCII."""
-    return printable(body[:_SHOWN_LENGTH].decode("ascii", errors="replace"))
+    return printable(without_mark(body)[:_SHOWN_LENGTH].decode("ascii", errors="replace"))
 
 
 def printable(text: str) -> str:
