@@ -9,6 +9,7 @@ __all__ = [
     "IPNetwork",
     "address_order",
     "endpoint",
+    "is_assignable",
     "is_port",
     "parse_address",
     "sorted_addresses",
@@ -33,6 +34,8 @@ PRIVATE_NETWORKS: tuple[IPNetwork, ...] = tuple(
 )
 """What is not reached from the internet; unlike ``is_private`` without the documentation ranges."""
 
+
+_BROADCAST = IPv4Address("255.255.255.255")
 
 _LONGEST_ADDRESS = 64
 """Characters: an IPv6 address has up to 45, and brackets."""
@@ -60,6 +63,12 @@ def parse_address(value: object) -> IPAddress:
     if address.scope_id is not None or address.ipv4_mapped is not None:
         raise ValueError("neither zones nor IPv4-mapped addresses")
     return address
+
+
+def is_assignable(address: IPAddress) -> bool:
+    """Whether it can be the address of anything: not unspecified, loopback, multicast or broadcast."""
+    no_address = address.is_unspecified or address.is_loopback or address.is_multicast
+    return not no_address and address != _BROADCAST
 
 
 def address_order(address: IPAddress) -> tuple[int, int]:

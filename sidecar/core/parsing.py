@@ -13,8 +13,8 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic_core import from_json
 
-from sidecar.core.addresses import IPAddress, parse_address
-from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
+from sidecar.core.addresses import IPAddress, is_assignable, parse_address
+from sidecar.core.document import ALL_PROTOCOLS, Document, InboundRule, OutboundRule, PublicIPAddress
 from sidecar.errors import Error
 
 __all__ = [
@@ -34,6 +34,7 @@ _Entry = TypeVar("_Entry")
 
 _LONGEST_PROTOCOL = 16
 _PROTOCOL = re.compile(r"[a-z0-9]+")
+_PORTS = ("frontendPort", "backendPort")
 _DIGITS = re.compile(r"[0-9]{1,5}")
 _MOST_VALUES = 250_000
 """Commas and opening brackets of a body that is parsed: more than a hundred times those of 250 rules.
@@ -171,25 +172,34 @@ def _entries(
     *,
     dropped: list[DroppedEntry],
 ) -> list[_Entry]:
-    """Read one list; missing and null are an empty list, wrong entries go to ``dropped``."""
+    """Read one list; missing and null are an empty list, wrong entries go to ``dropped``.
+
+    An entry whose frontend is null or empty is none at all: that is how the service writes that there is
+    no address, in ``/metadata/instance`` too.
+    """
     values = parent.get(name)
     if values is None:
         return []
     if not isinstance(values, list):
         raise MalformedError(f"{name!r} is not a list")
     entries: list[_Entry] = []
-    for value in islice(values, _MOST_ENTRIES):
+    present = [value for value in islice(values, _MOST_ENTRIES) if not _absent(value)]
+    for value in present:
         try:
             entries.append(parse(value if isinstance(value, dict) else _wrong("entry")))
         except _WrongEntryError as error:
             dropped.append(DroppedEntry(list_name=name, cause=str(error), shown=_shown(value)))
-    if values and not entries:
-        raise MalformedError(f"no entry of {name!r} is usable, for example {dropped[-1].shown}")
     rest = len(values) - _MOST_ENTRIES
+    if not entries and (present or rest > 0):
+        raise MalformedError(f"no entry of {name!r} is usable, for example {_shown((present or values)[-1])}")
     if rest > 0:
         shown = _shown(values[_MOST_ENTRIES])
         dropped.append(DroppedEntry(list_name=name, cause="too-many", shown=shown, count=rest))
     return entries
+
+
+def _absent(value: object) -> bool:
+    return isinstance(value, dict) and value.get("frontendIpAddress", ...) in (None, "")
 
 
 def _shown(value: object) -> str:
@@ -217,9 +227,13 @@ def _outbound_rule(entry: dict[str, Any]) -> OutboundRule:
 
 
 def _inbound_rule(entry: dict[str, Any]) -> InboundRule:
+    frontend, protocol = _address(entry, "frontendIpAddress"), _protocol(entry, "protocol")
+    if protocol == ALL_PROTOCOLS:
+        # Without ports it is for all of them, as with ports 0.
+        entry = {**entry, **{port: 0 for port in _PORTS if entry.get(port) in (None, "")}}
     return InboundRule(
-        frontend_ip=_address(entry, "frontendIpAddress"),
-        protocol=_protocol(entry, "protocol"),
+        frontend_ip=frontend,
+        protocol=protocol,
         frontend_port=_port(entry, "frontendPort"),
         backend_port=_port(entry, "backendPort"),
         private_ip=_address(entry, "privateIpAddress"),
@@ -232,9 +246,10 @@ def _wrong(member: str) -> NoReturn:
 
 def _address(entry: dict[str, Any], member: str) -> IPAddress:
     try:
-        return parse_address(entry.get(member))
+        address = parse_address(entry.get(member))
     except ValueError:
         _wrong(member)
+    return address if is_assignable(address) else _wrong(member)
 
 
 def _protocol(entry: dict[str, Any], member: str) -> str:

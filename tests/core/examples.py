@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from sidecar.core.addresses import IPAddress
+from sidecar.core.addresses import IPAddress, is_assignable
 from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Answer, Failure, Reason
@@ -105,7 +105,7 @@ def _with(entry: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, Any
 
 
 def _usable(address: IPAddress) -> bool:
-    return address.version == 4 or address.ipv4_mapped is None
+    return is_assignable(address) and (address.version == 4 or address.ipv4_mapped is None)
 
 
 addresses: st.SearchStrategy[IPAddress] = st.one_of(
