@@ -16,7 +16,7 @@ from sidecar.core.changes import HISTORY_LENGTH, Change
 from sidecar.core.document import Document
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Answer, Attempt, Failure, Outcome, Reason, Status, UpstreamAnswer
-from sidecar.core.withdrawal import WITHDRAWAL_ANSWERS, Absence, withhold
+from sidecar.core.withdrawal import WITHDRAWAL_ANSWERS, Absence, unconfirmed, withhold
 
 __all__ = [
     "Found",
@@ -180,6 +180,7 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
     state = replace(state, attempts=attempts)
     if isinstance(outcome, Failure):
         return replace(state, failure=outcome, failures=state.failures + 1)
+    previous = None if state.answer is None else state.answer.document
     state = replace(state, answer=outcome, answered=now, failure=None, failures=0)
     if isinstance(outcome, UpstreamAnswer):
         return _copied(state, outcome, now, policy)
@@ -192,7 +193,8 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
         now=now,
         absent_after=policy.absent_after,
     )
-    document = replace(outcome.document, **withheld)
+    partial = unconfirmed(state.document, outcome.document, previous=previous)
+    document = replace(outcome.document, **withheld, **partial)
     changed = _changed(state, document, at=now.utc)
     return replace(changed, source=Source.IMDS, observed=now, absences=absences)
 
@@ -274,7 +276,8 @@ def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
     )
     if state.answer is None or state.answered is None:
         return restored
-    taken_up = observe(restored, state.answer, state.answered, policy)
+    # One answer, which is no second one to itself.
+    taken_up = observe(replace(restored, answer=None), state.answer, state.answered, policy)
     return replace(
         taken_up,
         attempts=state.attempts,

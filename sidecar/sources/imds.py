@@ -6,6 +6,8 @@ MicrosoftDocs/azure-compute-docs instance-metadata-service.md (headers, no proxy
 
 import logging
 
+import aiohttp
+
 from sidecar.clock import Clock
 from sidecar.core.backoff import parse_retry_after
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason
@@ -67,9 +69,7 @@ class IMDSSource(reading.Client):
 
     async def _attempt(self) -> tuple[Outcome, bytes | None]:
         """One request: its outcome, and the body if that refuses the api-version."""
-        url = f"{self._endpoint}{PATH}?api-version={self._api_version}&format=json"
-        async with self._session.get(url, allow_redirects=False) as response:
-            body = await reading.read(response)
+        response, body = await self._get(f"{PATH}?api-version={self._api_version}&format=json")
         if response.status == 200 and self._last is not None and body == self._last.body:
             # The same bytes mean the same document: nothing is parsed again.
             return self._last, None
@@ -81,6 +81,10 @@ class IMDSSource(reading.Client):
         outcome = interpret(response.status, body, retry_after=retry_after)
         return outcome, body if refuses_version(response.status, body) else None
 
+    async def _get(self, target: str) -> tuple[aiohttp.ClientResponse, bytes]:
+        async with self._session.get(f"{self._endpoint}{target}", allow_redirects=False) as response:
+            return response, await reading.read(response)
+
     async def _fallback(self, refusal: bytes) -> str | None:
         """The version to use from now on; none is tried again that was refused before."""
         refused = {*self._refused_versions, self._api_version}
@@ -88,10 +92,7 @@ class IMDSSource(reading.Client):
             return fallback_version(refusal, refused=refused)
         if self._versions is None:
             try:
-                async with self._session.get(
-                    f"{self._endpoint}{VERSIONS_PATH}", allow_redirects=False
-                ) as response:
-                    body = await reading.read(response)
+                response, body = await self._get(VERSIONS_PATH)
             except reading.ERRORS:
                 return None  # the refusal is what counts; with the next one it is asked again
             if response.status != 200 or reading.compressed(response):
