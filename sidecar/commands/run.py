@@ -13,6 +13,7 @@ from sidecar.config import Loaded, load, misspelt_variables, shown
 from sidecar.errors import Error, ExitCode
 from sidecar.logs import configure, log
 from sidecar.runtime import LoopErrors
+from sidecar.stopping import run
 
 __all__ = ["main"]
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     sys.excepthook = _log_failure
     for name, nearest in misspelt_variables(os.environ).items():
         log(_logger, logging.WARNING, "unknown-variable", variable=name, nearest=nearest)
-    asyncio.run(_run(loaded))
+    run(_run(loaded))
     return ExitCode.DONE
 
 
