@@ -34,6 +34,7 @@ from sidecar.kube.errors import (
     ServerError,
     ThrottledError,
     UnauthorizedError,
+    UnreadConfigError,
 )
 from sidecar.kube.events import EventClient, NodeEvent
 
@@ -54,5 +55,6 @@ __all__ = [
     "ServerError",
     "ThrottledError",
     "UnauthorizedError",
+    "UnreadConfigError",
     "connect",
 ]

@@ -128,6 +128,10 @@ class KubeConfigError(UsageError):
     """It cannot be told from the settings and surroundings how to reach an API server."""
 
 
+class UnreadConfigError(KubeConfigError):
+    """It could not be read just now: the volume did not answer in time, or no thread could be had."""
+
+
 def error_from_answer(
     status: int, *, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> KubernetesError:
