@@ -2,8 +2,8 @@
 
 The service account is read here, as kubelet mounts it
 (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/), without the Kubernetes
-library: its import costs 13 MiB and as much start-up time as everything else. A kubeconfig is left to
-the library, in ``kubeconfig``, which is imported when there is one.
+library: its import costs 13 MiB and as much start-up time as everything else. A kubeconfig is read
+in ``kubeconfig``, which is imported when there is one, since it needs YAML.
 """
 
 import os
@@ -67,7 +67,7 @@ async def load_access(rules: LoadingRules) -> Access:
         if in_pod and await rules.files.call((rules.service_account / "token").exists):
             return await rules.files.call(_service_account, rules)
         paths = await rules.files.call(_kubeconfig_paths, rules, in_pod)
-        from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports the library
+        from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports yaml
 
         return await kubeconfig.load(paths, rules.context)
     except BlockedError as error:
@@ -85,7 +85,7 @@ async def context_names(rules: LoadingRules) -> list[str]:
     """
     try:
         paths = await rules.files.call(_kubeconfig_paths, rules)
-        from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports the library
+        from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports yaml
 
         return await kubeconfig.contexts(paths)
     except OSError as error:
@@ -107,8 +107,6 @@ def _service_account(rules: LoadingRules) -> Access:
         read_token(token_file)
     except CredentialsError as error:
         raise unusable(error.args[0]) from error
-    except OSError as error:
-        raise unusable(f"{authority}: {describe(error)}") from error
     host = f"[{host}]" if ":" in host else host
     return Access(server=f"https://{host}:{port}", tls=tls, token_file=token_file, files=rules.files)
 
@@ -118,7 +116,9 @@ def _kubeconfig_paths(rules: LoadingRules, in_pod: bool = False) -> str:  # noqa
     named = rules.kubeconfig or rules.environ.get("KUBECONFIG")
     home = rules.environ.get("HOME")
     paths = named or (f"{home}/.kube/config" if home else "")
-    if any(Path(path).expanduser().is_file() for path in paths.split(":") if path):
+    # `Path.expanduser` raises where there is no home. Not `is_file`: the shell's `<(…)` is a pipe.
+    expanded = [os.path.expanduser(path) for path in paths.split(":") if path]  # noqa: PTH111
+    if any(Path(path).exists() for path in expanded):
         return paths
     if named:
         raise KubeConfigError(f"there is no kubeconfig {named}", advice=CONFIGURATION_ADVICE)

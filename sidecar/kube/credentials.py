@@ -1,6 +1,7 @@
 """What a connection to one API server is made with: address, token and TLS."""
 
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,10 @@ class Access:
     """URL of an HTTP proxy that the configuration names; one of the environment is never used."""
     files: Blocking = field(default_factory=lambda: Blocking(FILE_TIMEOUT), repr=False, compare=False)
     """Reads the files of credentials."""
+    compression: bool = True
+    """Whether answers may be compressed."""
+    impersonation: Sequence[tuple[str, str]] = ()
+    """Headers of each request that ask for somebody else's rights; a name may come several times."""
 
     async def authorization(self) -> str | None:
         """The header ``Authorization`` as it is to be now.
@@ -94,18 +99,29 @@ def tls_context(
     earlier Pythons accept (kubernetes-client/python issue 2394); all else is verified as before.
 
     Raises:
-        OSError: a file is missing, unreadable or no certificate.
+        KubeConfigError: a file is missing, unreadable, no certificate, or a key with a passphrase.
     """
-    context = ssl.create_default_context(cafile=authority_file, cadata=authority)
+    source = authority_file or "certificate-authority-data"
+    try:
+        context = ssl.create_default_context(cafile=authority_file, cadata=authority)
+        if certificate_file:
+            source = certificate_file
+            context.load_cert_chain(certificate_file, keyfile=key_file, password=_passphrase)
+    except (OSError, ValueError) as error:
+        raise unusable(f"{source}: {describe(error)}") from error
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if certificate_file:
-        context.load_cert_chain(certificate_file, keyfile=key_file)
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
+def _passphrase() -> str:
+    """OpenSSL itself would ask at the terminal, of an agent too."""
+    raise ValueError("its key has a passphrase")
+
+
 def unusable(why: str) -> KubeConfigError:
-    """The error of a configuration that is there and cannot be used."""
+    """The error of a configuration that is there and cannot be used; a path may have any character."""
+    why = "".join(each if each.isprintable() else " " for each in why)
     return KubeConfigError(f"the Kubernetes configuration is unusable: {why}", advice=CONFIGURATION_ADVICE)
