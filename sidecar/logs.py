@@ -16,6 +16,9 @@ __all__ = ["EVENTS", "FIELDS", "Event", "LogFormat", "Recurring", "configure", "
 
 LogFormat = Literal["json", "text"]
 
+# What is logged goes nowhere until somebody sets logging up: a command's output is its own.
+logging.getLogger("sidecar").addHandler(logging.NullHandler())
+
 _FIELDS = "fields"
 """The attribute of a log record that holds the named fields."""
 
