@@ -11,8 +11,8 @@ from sidecar.agent import Agent
 from sidecar.commands.arguments import Parser
 from sidecar.config import Loaded, load, misspelt_variables, shown
 from sidecar.errors import Error, ExitCode
-from sidecar.logs import configure, log
-from sidecar.runtime import LoopErrors
+from sidecar.logs import configure, flushed, log
+from sidecar.runtime import LoopErrors, Runtime
 from sidecar.stopping import run
 
 __all__ = ["main"]
@@ -38,11 +38,22 @@ def main(arguments: Sequence[str]) -> int:
         _print_settings(loaded)
         return ExitCode.DONE
     settings = loaded.settings
-    configure(log_format=settings.log_format, level=settings.log_level)
+    runtime = Runtime()
+    configure(
+        log_format=settings.log_format,
+        level=settings.log_level,
+        on_dropped=runtime.metrics.dropped_log_lines.inc,
+    )
     sys.excepthook = _log_failure
     for name, nearest in misspelt_variables(os.environ).items():
         log(_logger, logging.WARNING, "unknown-variable", variable=name, nearest=nearest)
-    run(_run(loaded))
+    try:
+        run(_run(loaded, runtime))
+    except Error as error:
+        if not flushed():
+            # Nobody reads standard error: to say there what went wrong would never end.
+            os._exit(error.exit_code)
+        raise
     return ExitCode.DONE
 
 
@@ -51,9 +62,9 @@ def _log_failure(kind: type[BaseException], error: BaseException, traceback: Tra
     _logger.critical("failed", exc_info=(kind, error, traceback))
 
 
-async def _run(loaded: Loaded) -> None:
+async def _run(loaded: Loaded, runtime: Runtime) -> None:
     asyncio.get_running_loop().set_exception_handler(LoopErrors())
-    agent = Agent(loaded.settings)
+    agent = Agent(loaded.settings, runtime=runtime)
     with agent.stopping.on_signals():
         if loaded.arguments.once:
             await _run_once(agent)
