@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -12,12 +12,29 @@ from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-__all__ = ["EVENTS", "FIELDS", "Event", "LogFormat", "Recurring", "configure", "log", "power_of_two"]
+from sidecar.writing import LineWriter
+
+__all__ = [
+    "EVENTS",
+    "FIELDS",
+    "Event",
+    "LogFormat",
+    "Recurring",
+    "configure",
+    "flushed",
+    "log",
+    "power_of_two",
+]
+
+_logger = logging.getLogger(__name__)
 
 LogFormat = Literal["json", "text"]
 
 # What is logged goes nowhere until somebody sets logging up: a command's output is its own.
 logging.getLogger("sidecar").addHandler(logging.NullHandler())
+
+_LAST_SECONDS = 2.0
+"""How long the end of the process waits for log lines to be written."""
 
 _FIELDS = "fields"
 """The attribute of a log record that holds the named fields."""
@@ -168,6 +185,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             "A defect of the agent that nothing handled; at most once a minute of a kind.",
             "error traceback suppressed",
         ),
+        "lines-dropped": _event(
+            "warning", "Log lines that could not be written were dropped; now they can.", "count"
+        ),
         "failed": _event("critical", "A defect of the agent ends it.", "traceback"),
     }
 )
@@ -206,22 +226,73 @@ def log(logger: logging.Logger, level: int, event: str, /, **fields: object) -> 
         logger.log(level, event, extra={_FIELDS: present}, stacklevel=2)
 
 
-def configure(*, log_format: LogFormat | None, level: str, stream: TextIO | None = None) -> None:
+def configure(
+    *,
+    log_format: LogFormat | None,
+    level: str,
+    stream: TextIO | None = None,
+    on_dropped: Callable[[], object] = lambda: None,
+) -> None:
     """Send all logging of the process to ``stream``.
 
     Args:
         log_format: ``json``, ``text``, or ``None`` for text on a terminal and JSON elsewhere.
         level: Name of a level of :mod:`logging`, in any case.
-        stream: Where the lines go; ``None`` is standard error.
+        stream: Where the lines go; ``None`` is standard error, to which nobody ever waits to write: a line
+            that it does not take is dropped, counted, and told of once it takes some again.
+        on_dropped: Told of each line that is dropped.
     """
-    stream = stream or sys.stderr
-    as_text = log_format == "text" or (log_format is None and stream.isatty())
-    handler = logging.StreamHandler(stream)
+    as_text = log_format == "text" or (log_format is None and _is_terminal(stream or sys.stderr))
+    handler = _standard_error(on_dropped) if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(_TextFormatter() if as_text else _JSONFormatter())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # A client library's retries and connections are noise here.
     for name in ("aiohttp", "asyncio", "kubernetes", "urllib3"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def flushed() -> bool:
+    """Wait for what was logged so far to be written, but not for long; returns whether it is."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Unwaiting)]
+    return all(handler.flushed() for handler in handlers)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def _standard_error(on_dropped: Callable[[], object]) -> logging.Handler:
+    try:
+        descriptor = sys.stderr.fileno()
+    except AttributeError:  # it is closed, and its number may be that of something else by now
+        return logging.NullHandler()
+    except OSError:  # nothing that the system knows of: nobody can block it
+        return logging.StreamHandler(sys.stderr)
+    return _Unwaiting(LineWriter(descriptor, on_dropped=on_dropped, on_recovered=_tell_of_dropped_lines))
+
+
+class _Unwaiting(logging.Handler):
+    """Has lines written, and does not wait for it."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have one record written."""
+        self._writer.write(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+
+    def flushed(self) -> bool:
+        """Wait a little; returns whether all is written."""
+        return self._writer.flush(_LAST_SECONDS)
+
+    def flush(self) -> None:
+        """Wait a little for what is not written yet: the last thing that :mod:`logging` asks for."""
+        self.flushed()
+
+
+def _tell_of_dropped_lines(count: int) -> None:
+    log(_logger, logging.WARNING, "lines-dropped", count=count)
 
 
 class _JSONFormatter(JsonFormatter):

@@ -63,6 +63,11 @@ class Metrics:
         self._declare_reading()
         self._declare_publishing()
         self._declare_serving()
+        self.dropped_log_lines = self._make(
+            Counter,
+            "log_dropped_lines",
+            "Log lines dropped since standard error did not take them.",
+        )
 
     def _declare_reading(self) -> None:
         make = self._make

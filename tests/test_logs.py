@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from sidecar.core.outcome import Reason
-from sidecar.logs import LogFormat, Recurring, configure, log
+from sidecar.logs import LogFormat, Recurring, configure, flushed, log
 
 logger = logging.getLogger("tests.logs")
 NOISY = ("aiohttp", "asyncio", "kubernetes", "urllib3")
@@ -138,6 +139,24 @@ def test_standard_error_is_the_default(capsys: pytest.CaptureFixture[str]) -> No
     log(logger, logging.INFO, "some-event")
     captured = capsys.readouterr()
     assert (captured.out, captured.err.endswith(" info some-event\n")) == ("", True)
+
+
+def test_descriptor_of_standard_error_is_written_to(capfd: pytest.CaptureFixture[str]) -> None:
+    """Lines reach the descriptor in their order, without anybody having waited for them."""
+    configure(log_format="text", level="info")
+    for count in range(100):
+        log(logger, logging.INFO, "some-event", count=count)
+    assert flushed()
+    printed = [line.rpartition("=")[2] for line in capfd.readouterr().err.splitlines()]
+    assert printed == [str(count) for count in range(100)]
+
+
+def test_closed_standard_error_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without standard error nothing is logged, and nothing is raised."""
+    monkeypatch.setattr(sys, "stderr", None)
+    configure(log_format=None, level="info")
+    log(logger, logging.INFO, "some-event")
+    assert flushed()
 
 
 def test_configuring_again_replaces_the_output() -> None:

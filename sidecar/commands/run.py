@@ -12,8 +12,8 @@ from sidecar.commands.arguments import Parser
 from sidecar.config import Loaded, load, misspelt_variables, shown
 from sidecar.descriptors import clients_within, raise_limit
 from sidecar.errors import Error, ExitCode
-from sidecar.logs import configure, log
-from sidecar.runtime import LoopErrors
+from sidecar.logs import configure, flushed, log
+from sidecar.runtime import LoopErrors, Runtime
 from sidecar.settings import Settings
 from sidecar.stopping import run
 
@@ -40,7 +40,12 @@ def main(arguments: Sequence[str]) -> int:
         _print_settings(loaded)
         return ExitCode.DONE
     settings = loaded.settings
-    configure(log_format=settings.log_format, level=settings.log_level)
+    runtime = Runtime()
+    configure(
+        log_format=settings.log_format,
+        level=settings.log_level,
+        on_dropped=runtime.metrics.dropped_log_lines.inc,
+    )
     sys.excepthook = _log_failure
     for name, nearest in misspelt_variables(os.environ).items():
         log(_logger, logging.WARNING, "unknown-variable", variable=name, nearest=nearest)
@@ -56,7 +61,13 @@ def main(arguments: Sequence[str]) -> int:
             files=limit,
         )
         settings = settings.model_copy(update={"max_clients": places})
-    run(_run(settings, once=loaded.arguments.once))
+    try:
+        run(_run(settings, runtime, once=loaded.arguments.once))
+    except Error as error:
+        if not flushed():
+            # Nobody reads standard error: to say there what went wrong would never end.
+            os._exit(error.exit_code)
+        raise
     return ExitCode.DONE
 
 
@@ -65,9 +76,9 @@ def _log_failure(kind: type[BaseException], error: BaseException, traceback: Tra
     _logger.critical("failed", exc_info=(kind, error, traceback))
 
 
-async def _run(settings: Settings, *, once: bool) -> None:
+async def _run(settings: Settings, runtime: Runtime, *, once: bool) -> None:
     asyncio.get_running_loop().set_exception_handler(LoopErrors())
-    agent = Agent(settings)
+    agent = Agent(settings, runtime=runtime)
     with agent.stopping.on_signals():
         if once:
             await _run_once(agent)
