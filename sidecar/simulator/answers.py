@@ -50,16 +50,15 @@ VERSION_REJECTED = (
 NO_METADATA_HEADER_BODY = b'{ "error": "Bad request: . Required metadata header not specified" }'
 """Captured on an AKS node in 2025-02; the spaces and the lone dot are real."""
 
-XML_BODY = (
-    b'<?xml version="1.0" encoding="utf-8"?>'
-    b'<Error xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
-    b'xmlns:xsd="http://www.w3.org/2001/XMLSchema">'
-    b"<Code>BadRequest</Code>"
-    b"<Message>The request is not valid for this service.</Message>"
-    b"<Details>The simulator made this text up; only type and length were captured.</Details>"
-    b"</Error>"
-)
-"""323 bytes: the captured answers to HEAD had this length; the text is a guess."""
+XML_BODY = """\
+<?xml version="1.0" encoding="utf-8"?>
+<Error xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">
+    <Code>InvalidHttpVerb</Code>
+    <Message>The HTTP verb specified was not recognized by the server.</Message>
+    <Details>'<Method>' is not a supported verb.</Details>
+</Error>"""
+"""What the service's front end says to verbs that it does not know: captured for PUT, 322 bytes
+(jtblin/kube2iam issue 353); with HEAD in its place it has the 323 bytes of captured answers to HEAD."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +95,10 @@ def error(status: int, message: str, **members: JsonValue) -> Answer:
     return Answer(status=status, body=encode({"error": message, **members}))
 
 
-def xml_error() -> Answer:
-    """The 400 in XML that an AKS node got for HEAD requests."""
-    return Answer(status=400, body=XML_BODY, content_type=XML_TYPE, server=IIS_SERVER)
+def xml_error(method: str = "HEAD") -> Answer:
+    """The 400 in XML that an AKS node got for HEAD and PUT requests."""
+    body = fill(XML_BODY, Method=method).encode()
+    return Answer(status=400, body=body, content_type=XML_TYPE, server=IIS_SERVER)
 
 
 def fill(template: str, **names: str) -> str:

@@ -17,12 +17,17 @@ from sidecar.simulator.versions import LOADBALANCER_SINCE
 INSTANCE = "/metadata/instance"
 VERSIONS = "/metadata/versions"
 
+_KNOWN = (LOADBALANCER, INSTANCE, VERSIONS)
+"""Paths that there are, and all below them."""
+
 
 def right_answer(simulation: Simulation, call: Call) -> Answer:
     """What the service answers where no fault strikes."""
-    if call.method == "HEAD":
-        # Captured on an AKS node, for / and /metadata/... alike.
-        return answers.xml_error()
+    known = any(call.path == path or call.path.startswith(f"{path}/") for path in _KNOWN)
+    if call.method == "HEAD" or (call.method == "PUT" and not known):
+        # Captured on AKS nodes: HEAD for / and /metadata/... alike, PUT for a path of another cloud. Other
+        # verbs than GET are 405 by the page of the load balancer endpoint.
+        return answers.xml_error(call.method)
     if call.path != VERSIONS or call.header("X-Forwarded-For") is not None:
         refusal = _refused_headers(call)
         if refusal is not None:
@@ -45,8 +50,7 @@ def _refused_headers(call: Call) -> Answer | None:
 
 
 def _answer_of_path(simulation: Simulation, call: Call) -> Answer:
-    known = (LOADBALANCER, INSTANCE, VERSIONS)
-    if not any(call.path == path or call.path.startswith(f"{path}/") for path in known):
+    if not any(call.path == path or call.path.startswith(f"{path}/") for path in _KNOWN):
         return error(404, "Not found")
     names = {"UrlPath": call.path, "Method": call.method}
     if call.method != "GET":

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.fuzz.errors import fuzz_agents, fuzz_errors
 from tests.fuzz.running import BrokenPromiseError, Figures, fuzz
 from tests.fuzz.seeds import LARGE, SMALL
 
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.fuzz", description="Fuzz the document parser and the state.")
     parser.add_argument("--small", type=int, default=20_000, help="answers made from small documents")
     parser.add_argument("--large", type=int, default=200, help="answers made from documents of 250 rules")
+    parser.add_argument("--errors", type=int, default=5_000, help="errors of every status")
+    parser.add_argument("--agents", type=int, default=5_000, help="answers of a sidecar's node agent")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first-run", type=int, default=0, help="skip the runs before this one")
     given = parser.parse_args(arguments)
@@ -36,6 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for name, seeds, answers in (("small", SMALL, given.small), ("large", LARGE, given.large)):
             _fuzz(name, seeds, answers, seed=given.seed, first_run=given.first_run)
+        for name, judged in (
+            ("errors", fuzz_errors(given.errors, seed=given.seed)),
+            ("answers of node agents", fuzz_agents(given.agents, seed=given.seed)),
+        ):
+            started = time.monotonic()
+            count = sum(1 for _ in judged)
+            print(f"{count} {name}; no promise broken; {time.monotonic() - started:.0f} s", flush=True)
     except BrokenPromiseError as error:
         print(f"{error}\n{error.__cause__!r}", file=sys.stderr)
         return 1

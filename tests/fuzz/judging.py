@@ -65,6 +65,16 @@ def judge_answer(body: bytes, answer: Answer) -> None:
         assert entry.cause in _CAUSES
         assert _printable(entry.shown, _LONGEST_SHOWN), entry.shown
     _judge_canonical(answer.document)
+    _judge_addresses(answer.document)
+
+
+def _judge_addresses(document: Document) -> None:
+    """No address is one that nothing can have."""
+    pairs = (entry for ours in LISTS.values() for entry in getattr(document, ours))
+    addresses = {address for entry in pairs for address in (entry.frontend_ip, entry.private_ip)}
+    assert not any(
+        address.is_unspecified or address.is_loopback or address.is_multicast for address in addresses
+    )
 
 
 def _absent(entry: object) -> bool:

@@ -21,6 +21,7 @@ _TOKENS = (
         b'"[::1"',
         b'"01.2.3.4"',
         b'"1.2.3.4/32"',
+        *(b'"0.0.0.0"', b'"::"', b'"127.0.0.1"', b'"224.0.0.1"', b'"255.255.255.255"', b'"All"', b'""'),
         b'"' + b"a" * 99 + b'"',
     ),
     *(b'"inboundRules":null,', b'"inboundRules":[],', b'"outboundRules":{},', b'"publicIpAddresses":[0],'),

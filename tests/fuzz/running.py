@@ -13,7 +13,7 @@ from sidecar.core.state import Snapshot, State, observe
 from tests.fuzz.cost import calls_allowed, calls_counted, memory_allowed, memory_measured
 from tests.fuzz.judging import POLICY, History, judge_annotations, judge_outcome
 from tests.fuzz.mutation import mutated
-from tests.fuzz.seeds import ERRORS
+from tests.fuzz.seeds import SERVICE_ERRORS
 
 __all__ = ["RUN_LENGTH", "BrokenPromiseError", "Figures", "fuzz", "fuzz_run", "judge_body"]
 
@@ -97,7 +97,7 @@ def fuzz_run(seeds: Sequence[bytes], figures: Figures, *, name: str, length: int
 
 def _next(chance: random.Random, seeds: Sequence[bytes]) -> tuple[int, bytes]:
     if chance.random() < 0.1:
-        return chance.choice(_STATUSES), mutated(chance, ERRORS)
+        return chance.choice(_STATUSES), mutated(chance, SERVICE_ERRORS)
     return 200, mutated(chance, seeds)
 
 

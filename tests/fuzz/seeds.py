@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-__all__ = ["CORPUS_FOLDER", "ERRORS", "LARGE", "SMALL", "corpus"]
+__all__ = ["CORPUS_FOLDER", "ERRORS", "LARGE", "LARGE_ERRORS", "SERVICE_ERRORS", "SMALL", "corpus"]
 
 _TESTS = Path(__file__).resolve().parents[1]
 
@@ -13,7 +13,7 @@ CORPUS_FOLDER = _TESTS / "fuzz" / "corpus"
 _RULES = 250
 """As many as a load balancer has by default (MicrosoftDocs/azure-docs azure-subscription-service-limits)."""
 
-_EVERYTHING = {
+_EVERYTHING: dict[str, list[dict[str, object]]] = {
     "publicIpAddresses": [{"frontendIpAddress": "20.1.2.3", "privateIpAddress": "10.240.0.4"}],
     "inboundRules": [
         {
@@ -27,7 +27,9 @@ _EVERYTHING = {
     "outboundRules": [{"frontendIpAddress": "52.1.1.1", "privateIpAddress": "10.240.0.4"}],
 }
 
-ERRORS = (
+_OTHER = {"frontendIpAddress": "52.2.2.2", "privateIpAddress": "10.240.0.4"}
+
+SERVICE_ERRORS = (
     b'{"error":"No load balancer metadata is found. Please check if your VM is using any non-basic SKU."}',
     b'{"error":"/metadata/loadbalancer is not currently available"}',
     b'{"error":"Bad request. api-version is invalid","newest-versions":["2025-04-07","2024-07-17"]}',
@@ -35,7 +37,32 @@ ERRORS = (
     b"<html><body>502 Bad Gateway</body></html>",
     b"",
 )
-"""Bodies that come with other statuses than 200."""
+"""Bodies that come with other statuses than 200, as the metadata service has them."""
+
+ERRORS = (
+    *SERVICE_ERRORS,
+    b'{ "error": "Not found. Invalid version requested" }',
+    b'{"error":"Bad request. api-version was not specified in the request."}',
+    b'{"apiVersions":["2017-03-01","2020-09-01","2021-02-01","2023-07-01","2099-01-01"]}',
+    b'{"error":"invalid_request","error_description":"Identity not found"}',
+    b'{"error_description":"unknown"}',
+    b"Request blocked by AAD Pod Identity NMI",
+    b"pod list is empty",
+    b"no healthy upstream",
+    b"upstream connect error or disconnect/reset before headers. reset reason: connection failure",
+    b'{"kind":"Status","apiVersion":"v1","status":"Failure","message":"nodes is forbidden","code":403}',
+    b'{"type":"about:blank","title":"Not Found","status":404,"detail":"There is none.","code":"none"}',
+    b'{"error":"Internal service unavailable. Please retry later"}',
+    b'<?xml version="1.0"?>\n<Error>\n    <Code>InvalidHttpVerb</Code>\n</Error>',
+)
+"""The same, and those of others who answer in its place, or of others that are asked."""
+
+LARGE_ERRORS = tuple(
+    begin + entry * (1024 * 1024 // len(entry)) + end
+    for begin, end in ((b"[", b"0]"), (b'{"error":[', b"0]}"), (b'{"error":"', b'"}'))
+    for entry in (b'{"":{}},', b"[[]],", b"{},", b"0,", b"\\u0000")
+)
+"""Errors of a megabyte, which nobody may take for more than their beginning."""
 
 
 def _encoded(document: object) -> bytes:
@@ -67,6 +94,11 @@ SMALL = (
     _encoded(_EVERYTHING),
     _encoded({**_EVERYTHING, "inboundRules": []}),
     _encoded({"publicIpAddresses": [], "inboundRules": [], "outboundRules": []}),
+    _encoded(
+        {**_EVERYTHING, "publicIpAddresses": [{"frontendIpAddress": "", "privateIpAddress": "10.0.0.4"}]}
+    ),
+    _encoded({**_EVERYTHING, "outboundRules": [*_EVERYTHING["outboundRules"], _OTHER]}),
+    _encoded({**_EVERYTHING, "inboundRules": [{**_OTHER, "protocol": "All"}]}),
     *corpus(),
 )
 """Answers of a few entries."""

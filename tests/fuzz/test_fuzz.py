@@ -15,9 +15,10 @@ from tests.core.examples import FULL, answer, at
 from tests.fuzz import running
 from tests.fuzz.__main__ import main
 from tests.fuzz.cost import calls_counted, memory_measured
+from tests.fuzz.errors import fuzz_agents, fuzz_errors, judge_error
 from tests.fuzz.judging import History, judge_outcome
 from tests.fuzz.running import BrokenPromiseError, Figures, fuzz, fuzz_run, judge_body
-from tests.fuzz.seeds import CORPUS_FOLDER, ERRORS, LARGE, SMALL
+from tests.fuzz.seeds import CORPUS_FOLDER, ERRORS, LARGE, LARGE_ERRORS, SMALL
 
 KEPT = sorted(path.name for path in CORPUS_FOLDER.iterdir())
 
@@ -63,11 +64,30 @@ def test_run_is_repeated_by_its_name() -> None:
 
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     """The command says date, commit, seed and figures."""
-    assert main(["--small", "30", "--large", "1", "--seed", "5"]) == 0
+    assert main([*["--small", "30", "--large", "1", "--errors", "20", "--agents", "20", "--seed", "5"]]) == 0
     output = capsys.readouterr().out
     assert "seed 5" in output
     assert "small: 30 answers" in output
     assert "large: 1 answers" in output
+    assert "20 errors; no promise broken" in output
+    assert "20 answers of node agents; no promise broken" in output
+
+
+@pytest.mark.parametrize("status", [201, 302, 400, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("body", [*ERRORS, *LARGE_ERRORS], ids=lambda body: f"{len(body)} {body[:12]!r}")
+def test_every_error(status: int, body: bytes) -> None:
+    """What errors are mutated from keeps every promise itself, to whoever reads it."""
+    judge_error(status, body)
+
+
+def test_mutated_errors() -> None:
+    """Mutated errors of every status keep the promises of all who read them."""
+    assert list(fuzz_errors(300, seed=0))[-1] == 300
+
+
+def test_mutated_agents() -> None:
+    """A sidecar believes nothing impossible of a node agent."""
+    assert list(fuzz_agents(500, seed=0))[-1] == 500
 
 
 def test_broken_promise_is_reported(

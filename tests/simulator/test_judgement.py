@@ -130,6 +130,22 @@ async def test_unknown_path(serving: Serving, session: aiohttp.ClientSession) ->
     assert (answered.status, answered.error) == (404, "Not found")
 
 
+async def test_put_elsewhere(serving: Serving, session: aiohttp.ClientSession) -> None:
+    """A PUT to another cloud's path gets the front end's words, byte for byte as they were captured."""
+    answered = await ask(session, f"{serving.url}/latest/api/token", method="PUT")
+
+    assert (answered.status, answered.headers["Server"]) == (400, "Microsoft-IIS/10.0")
+    assert len(answered.body) == 322
+    lines = answered.body.decode().split("\n")
+    assert lines[0] == '<?xml version="1.0" encoding="utf-8"?>'
+    assert lines[2:] == [
+        "    <Code>InvalidHttpVerb</Code>",
+        "    <Message>The HTTP verb specified was not recognized by the server.</Message>",
+        "    <Details>'PUT' is not a supported verb.</Details>",
+        "</Error>",
+    ]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_other_methods(serving: Serving, session: aiohttp.ClientSession, method: str) -> None:
     """Only GET is allowed."""
