@@ -19,8 +19,15 @@ from sidecar.settings import ENVIRONMENT_PREFIX, FALLBACK_VARIABLES, Settings, f
 
 __all__ = ["Loaded", "load", "load_variables", "misspelt_variables", "shown"]
 
-_INJECTED = re.compile(f"{ENVIRONMENT_PREFIX}(PORT|SERVICE)($|_)")
-"""Kubernetes injects these for a Service named like us; they are never settings."""
+_INJECTED = re.compile(
+    f"{ENVIRONMENT_PREFIX}(PORT|SERVICE)($|_)"
+    f"|{ENVIRONMENT_PREFIX}[A-Z0-9_]+_"
+    "(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
+)
+"""Kubernetes injects these for a Service named like us, or whose name begins so; they are never settings.
+
+https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+"""
 
 _METAVARS = {
     **dict.fromkeys(("upstream", "imds_endpoint"), "URL"),

@@ -112,17 +112,25 @@ class Poller:
                 reason=after.reason,
             )
         self._report_document(before.state, state)
+        self._count_changes(before.state, state)
+
+    def _count_changes(self, before: State, after: State) -> None:
+        """Count changes where they are remembered: then it makes no difference what was known first."""
+        if after.changes is before.changes:
+            return
+        known = {*before.changes, *(() if after.found is None else after.found.changes)}
+        for change in after.changes:
+            if change not in known:
+                self._metrics.revision_changes.inc()
+                for kind in change.kinds:
+                    self._metrics.changes.labels(kind=kind).inc()
 
     def _report_document(self, before: State, after: State) -> None:
         if after.document is None or after.document == before.document:
             return
         items: tuple[str, ...] = ()
         if before.document is not None:
-            self._metrics.revision_changes.inc()
-            change = changes.between(before.document, after.document, at=self._clock().utc)
-            for kind in change.kinds:
-                self._metrics.changes.labels(kind=kind).inc()
-            items = change.items
+            items = changes.between(before.document, after.document, at=self._clock().utc).items
         log(
             _logger,
             logging.INFO,

@@ -89,6 +89,12 @@ def _default_poll_interval(data: dict[str, Any]) -> float:
     return 60.0 if data.get("upstream") == "imds" and not data.get("annotations") else 10.0
 
 
+def _first_address(text: str) -> IPAddress:
+    """An address, or of several the first: the downward API's `status.hostIPs` begins with the main one."""
+    addresses = [parse_address(part.strip()) for part in text.split(",")]
+    return addresses[0]
+
+
 Duration = Annotated[float, _written(parse_duration), Field(gt=0)]
 DurationOrZero = Annotated[float, _written(_duration_or_zero), Field(ge=0)]
 Listen = Annotated[ListenAddress | None, NoDecode, _written(parse_listen)]
@@ -158,8 +164,8 @@ class Settings(BaseSettings):
     """Earlier values of --annotation-prefix, separated by commas: their keys are removed at the start."""
     annotation_budget: Annotated[int, Field(ge=2048, le=262_144)] = 8192
     """Most bytes of keys and values that all annotations may have together."""
-    node_address: Annotated[IPAddress, _written(parse_address)] | None = None
-    """The node's own address, whose public IP comes first; HOST_IP if not set."""
+    node_address: Annotated[IPAddress, _written(_first_address)] | None = None
+    """The node's own address (of several the first), whose public IP comes first; HOST_IP if not set."""
     write_splay: Duration = 30.0
     """Longest wait before writes to the API server, least time between; over 1,000 nodes 30 ms a node."""
     resync_interval: Duration = 900.0

@@ -103,6 +103,8 @@ class Ledger:
     """Whether ``told`` is what an earlier run published."""
     due: Mapping[EventReason, float] = field(default_factory=dict)
     """Monotonic time from which each Event that waits may be sent."""
+    behind: bool = False
+    """Whether an Event waits that is not put off on purpose, to keep it apart from the last of its reason."""
     sent: Mapping[EventReason, Sent] = field(default_factory=dict)
 
 
@@ -122,8 +124,9 @@ class Herald:
         ledger = _followed(ledger, state)
         reports = {report.reason: report for report in self._reports(ledger, state, now)}
         due = {reason: ledger.due.get(reason, now.mono + fraction * self.splay) for reason in reports}
-        ledger = replace(ledger, due=due)
-        times = {reason: max(due[reason], _not_before(ledger, report)) for reason, report in reports.items()}
+        not_before = {reason: _not_before(ledger, report) for reason, report in reports.items()}
+        ledger = replace(ledger, due=due, behind=any(at <= now.mono for at in not_before.values()))
+        times = {reason: max(due[reason], not_before[reason]) for reason in reports}
         ready = [reports[reason] for reason, at in times.items() if at <= now.mono]
         if ready:
             return ledger, ready[0]

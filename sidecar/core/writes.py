@@ -34,6 +34,8 @@ class Ledger:
     """The last write that changed nothing but status and reason."""
     due_at: float | None = None
     """When the change that waits now is to be written."""
+    behind: bool = False
+    """Whether a change waits that is not put off on purpose, as one of the status alone is."""
     resync_at: float = 0.0
     heartbeat_at: float = 0.0
 
@@ -121,7 +123,7 @@ class Schedule:
         """The next action towards ``values`` (of :meth:`desired`), and the ledger to go on with."""
         if ledger.live is None or now >= ledger.resync_at:
             return ledger, Read()
-        settled = replace(ledger, due_at=None)
+        settled = replace(ledger, due_at=None, behind=False)
         if values is None:
             return settled, Wait(ledger.resync_at)
         changed = _changed(ledger, values)
@@ -131,7 +133,8 @@ class Schedule:
             ledger, due_at = settled, ledger.heartbeat_at
         else:
             due_at = self._due_at(ledger, values, now=now, fraction=fraction)
-            ledger = replace(ledger, due_at=due_at)
+            put_off = now < self._status_not_before(ledger, changed)
+            ledger = replace(ledger, due_at=due_at, behind=not put_off)
         at = max(due_at, self._not_before(ledger, changed))
         if now < at:
             return ledger, Wait(min(at, ledger.resync_at))
@@ -158,9 +161,12 @@ class Schedule:
     def _not_before(self, ledger: Ledger, changed: set[str]) -> float:
         """Never two writes within one splay, and changes of the status alone are damped."""
         not_before = float("-inf") if ledger.wrote_at is None else ledger.wrote_at + self.write_splay
+        return max(not_before, self._status_not_before(ledger, changed))
+
+    def _status_not_before(self, ledger: Ledger, changed: set[str]) -> float:
         if self._status_only(changed) and ledger.status_wrote_at is not None:
-            not_before = max(not_before, ledger.status_wrote_at + 2 * self.policy.stale_after)
-        return not_before
+            return ledger.status_wrote_at + 2 * self.policy.stale_after
+        return float("-inf")
 
     def _status_only(self, changed: set[str]) -> bool:
         status = {self.layout.key("status"), self.layout.key("reason")}

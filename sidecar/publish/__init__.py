@@ -30,7 +30,7 @@ class Turn:
     next_at: float | None
     """Monotonic time of the next turn if the state does not change before; ``None``: only then."""
     settled: bool = True
-    """Whether the world matches the state now, and nothing waits to be written."""
+    """Whether the world matches the state now, but for what is put off on purpose."""
 
 
 class Publisher(Protocol):

@@ -68,7 +68,7 @@ class EventPublisher:
                     self._ledger, snapshot.state, now=self._clock(), fraction=self._random()
                 )
                 if isinstance(action, Pause):
-                    return Turn(wrote=wrote, next_at=action.until, settled=not self._ledger.due)
+                    return Turn(wrote=wrote, next_at=action.until, settled=not self._ledger.behind)
                 await self._send(action)
                 wrote = True
         except KubernetesError as error:

@@ -40,6 +40,8 @@ class Frame:
         """Let the publisher turn whenever the state changes or it asked to."""
         while True:
             snapshot = self._latest.value
+            # Also where no turn was due before: one that hangs would never be missed.
+            self._runtime.liveness.expect(self._publisher.name, at=self._clock().mono)
             try:
                 turn = await self.turn(snapshot)
             except PublishError as error:

@@ -104,7 +104,7 @@ class NodePublisher:
                     await self._leave()
                 match self._next_action(snapshot):
                     case Wait(until):
-                        return Turn(wrote=wrote, next_at=until, settled=self._ledger.due_at is None)
+                        return Turn(wrote=wrote, next_at=until, settled=not self._ledger.behind)
                     case Write() | Remove() as change:
                         await self._change(change)
                         wrote = True

@@ -58,6 +58,19 @@ class TestCommonVariables:
         assert (loaded.settings.node_name, loaded.settings.node_address) == (None, None)
         assert loaded.origins["node_name"] == "default"
 
+    def test_addresses_of_both_families(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of several addresses, as `status.hostIPs` gives them, the first is the node's own."""
+        monkeypatch.setenv("NODE_NAME", "aks-node")
+        monkeypatch.setenv("HOST_IP", "10.224.0.4,fd00::4")
+        assert read().settings.node_address == ip_address("10.224.0.4")
+
+        monkeypatch.setenv("HOST_IP", "fd00::4, 10.224.0.4")
+        assert read().settings.node_address == ip_address("fd00::4")
+
+        for wrong in ("10.224.0.4,", "10.224.0.4,node-a"):
+            monkeypatch.setenv("HOST_IP", wrong)
+            assert refusal().startswith("--node-address (AZURE_LB_METADATA_NODE_ADDRESS or HOST_IP): ")
+
     def test_bad_value(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of a bad value the line names the common variable too."""
         monkeypatch.setenv("NODE_NAME", "Node_A")
@@ -87,8 +100,35 @@ class TestUnknownVariables:
         assert misspelt_variables(injected) == {}
 
     @pytest.mark.parametrize(
+        "suffix",
+        [
+            "SERVICE_HOST",
+            "SERVICE_PORT",
+            "SERVICE_PORT_HTTP",
+            "PORT",
+            "PORT_80_TCP",
+            "PORT_80_TCP_PROTO",
+            "PORT_80_TCP_PORT",
+            "PORT_80_TCP_ADDR",
+            "PORT_53_UDP_ADDR",
+        ],
+    )
+    @pytest.mark.parametrize("service", ["SIMULATOR", "METRICS", "FILE", "NODE_NAME", "A_SECOND_ONE"])
+    def test_injected_for_a_service_whose_name_begins_like_us(
+        self, monkeypatch: pytest.MonkeyPatch, service: str, suffix: str
+    ) -> None:
+        """Nor does what it injects for a Service whose name begins with ours."""
+        before, name = read(*DIRECT).settings, f"AZURE_LB_METADATA_{service}_{suffix}"
+        monkeypatch.setenv(name, "tcp://10.0.0.1:80")
+
+        assert read(*DIRECT).settings == before
+        assert misspelt_variables({name: "tcp://10.0.0.1:80"}) == {}
+
+    @pytest.mark.parametrize(
         ("name", "nearest"),
         [
+            ("AZURE_LB_METADATA_FILE_PORT_80", "AZURE_LB_METADATA_"),
+            ("AZURE_LB_METADATA_LISTEN_SERVICE", "AZURE_LB_METADATA_LISTEN"),
             ("AZURE_LB_METADATA_POLL_INTERVALL", "AZURE_LB_METADATA_POLL_INTERVAL"),
             ("AZURE_LB_METADATA_IMDS_TIME_OUT", "AZURE_LB_METADATA_IMDS_TIMEOUT"),
             ("AZURE_LB_METADATA_NODENAME", "AZURE_LB_METADATA_NODE_NAME"),

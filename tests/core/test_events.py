@@ -89,6 +89,32 @@ def test_changed_outbound_ips(telling: Telling) -> None:
     assert telling.sent == [(115, EventReason.OUTBOUND_IPS_CHANGED, note, 1)]
 
 
+def test_only_the_splay_is_being_behind(telling: Telling) -> None:
+    """An Event that waits for the splay is late; one that is kept apart from the last of its kind is not."""
+    telling.see(answer(MOVED))
+    telling.look()
+    assert telling.ledger.behind
+    telling.until(200)
+    assert not telling.ledger.behind
+    telling.see(answer(FULL))
+    telling.look()
+    assert not telling.ledger.behind, "within 10 minutes of the last one"
+    telling.until(1000)
+    assert len(telling.sent) == 2
+
+
+def test_lasting_fault_is_not_being_behind(telling: Telling) -> None:
+    """A fault that was told of, and is told of again every half hour, leaves nothing undone."""
+    telling.see(failure(Reason.UNAVAILABLE))
+    telling.until(1100)
+    for seconds in range(1100, 20_000, 100):
+        telling.until(seconds)
+        assert telling.reasons[-1] is EventReason.UNAVAILABLE
+        waits = [at for at in telling.ledger.due.values() if at > telling.now.mono]
+        assert telling.ledger.behind <= bool(waits), "but for the splay"
+    assert len(telling.sent) > 5
+
+
 def test_changed_public_ips(telling: Telling) -> None:
     """Other public IPs are told of; a changed rule is not."""
     telling.see(answer(replace(ELSEWHERE, inbound_rules=(inbound("20.20.20.20", port=80),))))

@@ -9,7 +9,7 @@ from sidecar.core.annotations import Layout
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import NONE, Reason
 from sidecar.core.state import State, take_up
-from sidecar.core.writes import Read, Wait, Write
+from sidecar.core.writes import Ledger, Read, Wait, Write
 from tests.core.examples import ELSEWHERE, FULL, MOVED, answer, at, failure
 from tests.core.observing import state_after
 from tests.core.writing import SCHEDULE, Writer, key
@@ -36,6 +36,28 @@ def restarted(node: FakeNode, seconds: float, layout: Layout = SCHEDULE.layout) 
 def status(writer: Writer) -> tuple[str | None, str | None]:
     """The status and the reason on the Node."""
     return writer.value("status"), writer.value("reason")
+
+
+# Behind
+
+
+def test_status_that_is_put_off_is_not_being_behind() -> None:
+    """A status alone that waits for its time is not late; any other change that waits is."""
+    live = {key("status"): "ok", key("public-ip"): "20.1.2.3"}
+    ledger = Ledger(live=live, wrote_at=0, status_wrote_at=0, resync_at=10_000, heartbeat_at=10_000)
+    stale = {**live, key("status"): "stale"}
+    for now in (100, 599):
+        ledger, action = SCHEDULE.decide(ledger, stale, now=now, fraction=0.5)
+        assert (action, ledger.behind) == (Wait(600), False)
+    changed, action = SCHEDULE.decide(
+        ledger, {**stale, key("inbound-ips"): "20.20.20.20"}, now=10, fraction=0.5
+    )
+    assert isinstance(action, Wait)
+    assert changed.behind
+    _, action = SCHEDULE.decide(ledger, stale, now=600, fraction=0.5)
+    assert action == Write(stale)
+    ledger, _ = SCHEDULE.decide(changed, live, now=20, fraction=0.5)
+    assert not ledger.behind
 
 
 # Stale

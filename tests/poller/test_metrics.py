@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.core.changes import KINDS
 from sidecar.core.outcome import NONE, Reason
-from tests.core.examples import answer, document, outbound
+from tests.core.examples import MOVED, answer, document, outbound
 from tests.poller.polling import EMPTY_LISTS, OK, THROTTLED, UNAVAILABLE, found, new_polling
 from tests.support.fakes import Hang
 
@@ -54,3 +54,20 @@ class TestMetrics:
         assert polling.count("revision_changes_total") == 2
         kinds = {kind: polling.count("changes_total", kind=kind) for kind in KINDS}
         assert kinds == {"public": 0, "inbound": 0, "outbound": 2, "rules": 0}
+
+    @pytest.mark.parametrize("found_first", [True, False])
+    @pytest.mark.parametrize("answers", [1, 3])
+    async def test_order_of_take_up_and_answer(self, *, found_first: bool, answers: int) -> None:
+        """What changed since the earlier run counts once, whichever of the two is known first."""
+        polling = new_polling(answer(MOVED))
+        if found_first:
+            polling.poller.take_up(found(age=100.0))
+        for _ in range(answers):
+            await polling.poller.turn()
+        if not found_first:
+            polling.poller.take_up(found(age=100.0))
+        await polling.poller.turn()
+
+        assert polling.count("revision_changes_total") == 1
+        kinds = {kind: polling.count("changes_total", kind=kind) for kind in KINDS}
+        assert kinds == {"public": 0, "inbound": 0, "outbound": 1, "rules": 0}
