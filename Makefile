@@ -23,7 +23,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes bench-image manifests chart-docs pictures
 .PHONY: binaries-release release-check release-dry-run lint-workflows matrix
-.PHONY: performance-docs bench-annotation bench-idle bench-requests bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
+.PHONY: performance-docs house bench-annotation bench-idle bench-requests bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -43,7 +43,7 @@ check: venv-dev ## Lint, format check, types, import contracts, dead code, repea
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
-	$(BIN)/pylint sidecar tests bench examples
+	$(BIN)/pylint sidecar tests tools bench examples
 
 # Which packages a mode loads is not counted: the counter loads its own.
 coverage: venv-dev ## Count the branches that unit, Go, API-server and chart suites take (needs make binaries-cluster)
@@ -95,6 +95,9 @@ requirements: venv-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --group dev requirements/build.in -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+
+house: venv-dev ## Measure the shape of the code: files, functions, names, and what is to be reached
+	@$(BIN)/python -m tools.house
 
 fuzz: venv-dev ## Mutated answers to parser and state (N=20000 of small documents, LARGE=200 of 250 rules, SEED=1)
 	$(BIN)/python -m tests.fuzz --small $(or $(N),20000) --large $(or $(LARGE),200) --seed $(or $(SEED),1)
