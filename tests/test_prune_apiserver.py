@@ -13,6 +13,8 @@ from sidecar.kube import NodeNotFoundError, NodeReplacedError
 from sidecar.kube.operator import DaemonSet, OperatorClient, connect_operator
 from tests.support.cluster import ApiError, Cluster, Identity, NodeMetadata
 from tests.support.commands import Ended, run
+from tests.support.faults import Origin, Promise, fault
+from tests.support.fleet import Fleet
 
 pytestmark = pytest.mark.apiserver
 
@@ -20,7 +22,7 @@ PREFIX = "azure-lb-metadata.io"
 MANAGER = "azure-lb-metadata"
 RULES = (
     {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "patch"]},
-    {"apiGroups": ["apps"], "resources": ["daemonsets"], "verbs": ["get"]},
+    {"apiGroups": ["apps"], "resources": ["daemonsets"], "verbs": ["get", "list"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
 )
 """What the command's help says it needs."""
@@ -214,11 +216,51 @@ async def test_key_gone(cluster: Cluster, client: OperatorClient, node: NodeMeta
 
 
 async def test_missing_rights(cluster: Cluster, identity: Identity, prune: Prune) -> None:
-    """Without the right to list Nodes the command says who needs it."""
+    """Without the right to list DaemonSets or Nodes the command says who needs it."""
     await cluster.deny(identity)
-    ended = await prune()
-    assert ended.code == 1
-    assert f"{identity.service_account} list nodes" in ended.err
+    for arguments, resource in (([], "daemonsets"), (["--ignore-daemonsets"], "nodes")):
+        ended = await prune(*arguments)
+        assert ended.code == 1
+        assert f"{identity.service_account} list {resource}" in ended.err
+
+
+@fault(
+    Origin.API_SERVER,
+    "One of two releases with one prefix is uninstalled",
+    Promise(
+        served="Not affected.",
+        annotated=(
+            "Nodes to which the other's DaemonSet still writes keep their annotations; all others lose them."
+        ),
+        logged="The Job names the Nodes that it leaves, and the DaemonSet.",
+        recovery="Nothing to recover from.",
+    ),
+)
+async def test_nodes_of_another_release(cluster: Cluster, node: NodeMetadata, prune: Prune) -> None:
+    """Nodes to which another DaemonSet's agents write under the prefix are left alone, and named."""
+    fleet = Fleet(cluster)
+    await fleet.prepare()
+    windows = await fleet.add(
+        "windows", ours(status="ok"), labels={"kubernetes.io/os": "windows"}, agent=False
+    )
+    await apply(cluster, node.name, ours(status="ok"))
+    before = await cluster.node(node.name)
+    try:
+        ended = await prune()
+        assert ended.code == 0, ended.err
+        where = f"DaemonSet {fleet.namespace}/agents"
+        assert f"{node.name}: left, agents of {where} write under this prefix there" in ended.out
+        assert f"{windows}: removed 1 key: status" in ended.out
+        assert await cluster.node(node.name) == before
+        named = await prune(node.name)
+        assert named.code == 1
+        assert f"{where} write under {PREFIX} there: end them first" in named.err
+        assert await cluster.node(node.name) == before
+        assert (await prune("--annotation-prefix=lb.example.com", node.name)).code == 0
+        assert (await prune(node.name, "--ignore-daemonsets")).code == 0
+        assert f"{PREFIX}/status" not in (await cluster.node(node.name)).annotations
+    finally:
+        await fleet.remove()
 
 
 async def test_active_daemon_set(

@@ -4,6 +4,7 @@ import asyncio
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sidecar.commands import progress
 from sidecar.commands.arguments import (
@@ -28,9 +29,10 @@ __all__ = ["main"]
 _DESCRIPTION = """\
 Remove all annotations under the prefix from all Nodes, or from those named.
 
-Agents that still run with this prefix write them again: end those first. It may be interrupted and
-repeated at any time. Nodes are read by their metadata alone, 500 at a time, and only those that have
-such keys are written, each by its UID. What fails for a reason that may pass is tried 5 times.
+Nodes to which agents of a DaemonSet still write under the prefix are left alone, since those would write
+again: end them first, or give --ignore-daemonsets. It may be interrupted and repeated at any time. Nodes
+are read by their metadata alone, 500 at a time, and only those that have such keys are written, each by
+its UID. What fails for a reason that may pass is tried 5 times.
 """
 
 _EPILOG = """\
@@ -41,7 +43,8 @@ after an uninstallation (--wait-for-daemonset):
 
 rights:
   nodes       get, list, patch  in the cluster (list not with NODE)
-  daemonsets  get               in NAMESPACE, with --wait-for-daemonset
+  daemonsets  list              in the cluster (not with --ignore-daemonsets)
+              get               in NAMESPACE, with --wait-for-daemonset
   pods        list              in NAMESPACE, with --wait-for-daemonset
 
 exit codes:
@@ -78,6 +81,11 @@ def _parser() -> Parser:
     add_prefix_argument(parser, purpose="whose keys to remove")
     parser.add_argument(
         "--owned-only", action="store_true", help="only keys that the agents' field manager alone owns"
+    )
+    parser.add_argument(
+        "--ignore-daemonsets",
+        action="store_true",
+        help="also Nodes to which agents of a DaemonSet write under the prefix",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed, write nothing")
     add_kubeconfig_argument(parser)
@@ -142,6 +150,8 @@ async def _work(parsed: Namespace, client: OperatorClient, *, scope: Scope, repo
         if not await departed(client, which, pod_selector=parsed.pod_selector, timeout=timeout):
             report.on_skip(f"DaemonSet {which} exists and is not being deleted: nothing is removed")
             return
+    if not parsed.ignore_daemonsets:
+        scope = replace(scope, daemon_sets=await client.agent_daemon_sets())
     nodes: Sequence[Target | str] = list(dict.fromkeys(parsed.nodes))
     if not nodes:
         nodes = await targets(client, scope, read=report.on_read)

@@ -108,6 +108,8 @@ def _line(outcome: Outcome) -> str:
             return f"{outcome.node}: would remove {_keys(outcome)}"
         case Result.CLEAN:
             return f"{outcome.node}: has no keys to remove"
+        case Result.IN_USE:
+            return f"{outcome.node}: left, agents of DaemonSet {outcome.error} write under this prefix there"
         case _:
             return f"{outcome.node}: {outcome.result}"
 

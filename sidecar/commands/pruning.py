@@ -1,10 +1,11 @@
 """Removing annotations from many Nodes: what is to go, and one Node after the other until it is gone."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sidecar.core.agents import AgentDaemonSet, user_of
 from sidecar.core.annotations import field_manager
 from sidecar.errors import Error
 from sidecar.kube import (
@@ -35,6 +36,8 @@ class Result(StrEnum):
     """It was named and has no such keys."""
     GONE = "gone"
     """It was deleted meanwhile."""
+    IN_USE = "in-use"
+    """Other agents write under the prefix there."""
     FAILED = "failed"
     NOT_TRIED = "not-tried"
     """The API server had refused or failed too many before it."""
@@ -49,7 +52,7 @@ class Outcome:
     keys: tuple[str, ...] = ()
     """What was removed, or would be."""
     error: str = ""
-    """Why it failed."""
+    """Why it failed; the DaemonSet that uses it."""
     hopeless: bool = False
     """Whether the failure is likely to meet every other Node as well."""
 
@@ -61,6 +64,12 @@ class Scope:
     prefix: str
     owned_only: bool = False
     """Only those that the prefix's own field manager applied and nobody else owns."""
+    daemon_sets: Sequence[AgentDaemonSet] = ()
+    """Of agents that run; Nodes to which they write under the prefix are left alone."""
+
+    def user(self, node: ObjectMetadata) -> AgentDaemonSet | None:
+        """Whose agents write under the prefix to a Node."""
+        return user_of(node.labels, self.daemon_sets, prefix=self.prefix)
 
     @property
     def manager(self) -> str:
@@ -82,6 +91,8 @@ class Target:
     name: str
     uid: str
     keys: tuple[str, ...]
+    user: AgentDaemonSet | None = None
+    """Whose agents would write them again."""
 
 
 async def targets(client: OperatorClient, scope: Scope, *, read: Callable[[int], None]) -> list[Target]:
@@ -104,7 +115,8 @@ async def targets(client: OperatorClient, scope: Scope, *, read: Callable[[int],
             seen.add(node.name)
             found.pop(node.name, None)
             if keys := scope.keys(node):
-                found[node.name] = Target(node.name, node.uid, shared.setdefault(keys, keys))
+                keys = shared.setdefault(keys, keys)
+                found[node.name] = Target(node.name, node.uid, keys, scope.user(node))
         read(len(seen))
     return [target for _, target in sorted(found.items())]
 
@@ -137,9 +149,16 @@ class Pruner:
         keys = self.scope.keys(node)
         if not keys:
             return Outcome(node=name, result=Result.CLEAN)
+        if user := self.scope.user(node):
+            raise Error(
+                f"agents of DaemonSet {user} write under {self.scope.prefix} there",
+                advice="end them first, or give --ignore-daemonsets",
+            )
         return await self._prune(Target(name, node.uid, keys))
 
     async def _prune(self, target: Target) -> Outcome:
+        if target.user is not None:
+            return Outcome(node=target.name, result=Result.IN_USE, keys=target.keys, error=str(target.user))
         if self.dry_run:
             return Outcome(node=target.name, result=Result.WOULD_REMOVE, keys=target.keys)
         removed: set[str] = set()

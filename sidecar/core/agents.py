@@ -1,6 +1,6 @@
 """The agents' pods as the cluster sees them: which pod is the agent of a Node, and how it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
@@ -8,9 +8,19 @@ from itertools import zip_longest
 from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.scheduling import Placement
 
-__all__ = ["AgentDaemonSet", "AgentPod", "agent_of", "agents_by_node", "annotation_prefix"]
+__all__ = [
+    "AgentDaemonSet",
+    "AgentPod",
+    "agent_of",
+    "agents_by_node",
+    "annotation_prefix",
+    "rivals",
+    "user_of",
+]
 
-_PREFIX_FLAG = "--annotation-prefix"
+_VARIABLE = "AZURE_LB_METADATA_{}"
+_OFF = {"0", "off", "f", "false", "n", "no"}
+"""What pydantic takes for false, in lower case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +44,8 @@ class AgentPod:
     """Why it does not run, in the cluster's word: ``CrashLoopBackOff``, ``Unschedulable``, …"""
     address: str = ""
     """Its first IP address; empty before it has one."""
+    controller: str = ""
+    """Name of what made it, such as its DaemonSet; empty if nothing did."""
 
     @property
     def serves(self) -> bool:
@@ -53,6 +65,8 @@ class AgentDaemonSet:
     prefix: str | None
     """Of the annotations that its pods write; ``None`` if they write none."""
     placement: Placement
+    deleting: bool = False
+    """Whether it has a deletion timestamp."""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -79,18 +93,63 @@ def agents_by_node(pods: Iterable[AgentPod], *, prefix: str | None) -> dict[str,
     return {node: pod for node, pod in chosen.items() if pod is not None}
 
 
-def annotation_prefix(arguments: Sequence[str], variable: str | None = None) -> str | None:
-    """Under which prefix an agent writes, by its arguments and variable; ``None`` if it writes nothing.
+def rivals(node: str, pods: Iterable[AgentPod], *, of: AgentPod) -> list[AgentPod]:
+    """Other agents that write to a Node under the same prefix, to stay; not those of an update.
+
+    Args:
+        node: Name of the Node.
+        pods: Of any Nodes.
+        of: The Node's agent.
+    """
+    own = (of.namespace, of.controller or of.name)
+    return [
+        pod
+        for pod in pods
+        if pod.node == node
+        and pod.prefix is not None
+        and pod.prefix == of.prefix
+        and not pod.ending
+        and (pod.namespace, pod.controller or pod.name) != own
+    ]
+
+
+def user_of(
+    labels: Mapping[str, str], daemon_sets: Iterable[AgentDaemonSet], *, prefix: str
+) -> AgentDaemonSet | None:
+    """The DaemonSet whose agents write to a Node under a prefix; one that is being deleted counts for none.
+
+    Taints are not looked at: what is said to be written to errs towards too many.
+
+    Args:
+        labels: Of the Node.
+        daemon_sets: Of agents.
+        prefix: Of the annotations.
+    """
+    for each in daemon_sets:
+        stays = each.prefix == prefix and not each.deleting
+        if stays and not each.placement.obstacles(labels=labels, taints=()):
+            return each
+    return None
+
+
+def annotation_prefix(arguments: Sequence[str], variables: Mapping[str, str] | None = None) -> str | None:
+    """Under which prefix an agent writes, by its arguments and variables; ``None`` if it writes nothing.
+
+    A flag goes before its variable, and the last of several flags counts, as settings are read.
 
     Args:
         arguments: Of its container.
-        variable: The value of ``AZURE_LB_METADATA_ANNOTATION_PREFIX`` there.
+        variables: Values by name, such as that of ``AZURE_LB_METADATA_ANNOTATION_PREFIX``.
     """
-    prefix = variable or DEFAULT_PREFIX
+    values = {"annotation-prefix": "", "upstream": "", "annotations": ""}
+    for name in values:
+        values[name] = (variables or {}).get(_VARIABLE.format(name.replace("-", "_").upper()), "")
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
-        name, equals, value = argument.partition("=")
-        if name == _PREFIX_FLAG:
-            prefix = value if equals else following
-        elif argument == "--no-annotations" or name == "--upstream":
-            return None
-    return prefix
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if argument in {"--annotations", "--no-annotations"}:
+            values["annotations"] = "true" if argument == "--annotations" else "false"
+        elif argument.startswith("--") and name in {"annotation-prefix", "upstream"}:
+            values[name] = value if equals else following
+    if values["upstream"] not in {"", "imds"} or values["annotations"].lower() in _OFF:
+        return None
+    return values["annotation-prefix"] or DEFAULT_PREFIX

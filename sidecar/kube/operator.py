@@ -5,15 +5,18 @@ Lists are read in pages of metadata: https://kubernetes.io/docs/reference/using-
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
 
+from sidecar.core.agents import AgentDaemonSet
 from sidecar.kube.client import removal_request
-from sidecar.kube.connection import APPLY, METADATA_LIST, Request
+from sidecar.kube.connection import APPLY, JSON, METADATA_LIST, Request
 from sidecar.kube.listing import PAGE, UNFINISHED_PODS, Page, parsed
 from sidecar.kube.repeating import RepeatingClient
+from sidecar.kube.wire import page_of
+from sidecar.kube.workloads import WireDaemonSet
 
 __all__ = ["PAGE", "DaemonSet", "ObjectMetadata", "OperatorClient", "connect_operator"]
 
@@ -33,6 +36,7 @@ class ObjectMetadata:
     """Who owns what, as decoded JSON of any shape."""
     deleting: bool = False
     """Whether it has a deletion timestamp."""
+    labels: Mapping[str, str] = field(default_factory=dict)
     controller: str | None = None
     """The kind of the object that controls it, such as ``DaemonSet``."""
 
@@ -66,6 +70,13 @@ class OperatorClient(RepeatingClient):
     async def daemon_set(self, which: DaemonSet) -> ObjectMetadata | None:
         """The metadata of a DaemonSet; ``None`` if there is none."""
         return await self._get(f"/apis/apps/v1/namespaces/{which.namespace}/daemonsets/{which.name}")
+
+    async def agent_daemon_sets(self) -> list[AgentDaemonSet]:
+        """All DaemonSets of agents in the cluster, whatever their releases are called."""
+        first = Request(method="GET", path="/apis/apps/v1/daemonsets", accept=JSON)
+        parse = page_of(WireDaemonSet, WireDaemonSet.convert_agent)
+        found = [each async for page in self._pages(first, parse, size=PAGE) for each in page]
+        return [each for each in found if each is not None]
 
     def unfinished_pods(self, namespace: str, *, selector: str) -> AsyncIterator[list[ObjectMetadata]]:
         """The pods with these labels that may still run, in pages."""
@@ -120,8 +131,9 @@ def _object(body: bytes) -> ObjectMetadata:
 def _metadata(value: dict[str, Any]) -> ObjectMetadata:
     metadata = value["metadata"]
     annotations = metadata.get("annotations") or {}
+    labels = metadata.get("labels") or {}
     name, uid = metadata["name"], metadata["uid"]
-    if not all(isinstance(text, str) for text in (name, uid, *annotations.values())):
+    if not all(isinstance(text, str) for text in (name, uid, *annotations.values(), *labels.values())):
         raise ValueError("a name or value is no text")
     owners = metadata.get("ownerReferences") or []
     controllers = (owner["kind"] for owner in owners if owner.get("controller"))
@@ -129,6 +141,7 @@ def _metadata(value: dict[str, Any]) -> ObjectMetadata:
         name=name,
         uid=uid,
         annotations=annotations,
+        labels=labels,
         managed_fields=list(metadata.get("managedFields") or ()),
         deleting=metadata.get("deletionTimestamp") is not None,
         controller=next(controllers, None),

@@ -50,6 +50,11 @@ class Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
 
 
+class _Owner(Wire):
+    name: str
+    controller: bool | None = None
+
+
 class Metadata(Wire):
     """``ObjectMeta``."""
 
@@ -59,6 +64,12 @@ class Metadata(Wire):
     annotations: OptionalMap = Field(default_factory=dict)
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
+    owner_references: OptionalList[_Owner] = Field(default_factory=list)
+
+    @property
+    def controller(self) -> str:
+        """Name of the object that controls it; empty if there is none."""
+        return next((owner.name for owner in self.owner_references if owner.controller), "")
 
 
 class Condition(Wire):

@@ -11,7 +11,13 @@ from sidecar.kube.wire import Conditions, Metadata, OptionalList, OptionalMap, W
 
 __all__ = ["WireDaemonSet", "WirePod"]
 
-_PREFIX_VARIABLE = "AZURE_LB_METADATA_ANNOTATION_PREFIX"
+_PREFIX_ANNOTATION = "azure-lb-metadata.io/annotation-prefix"
+"""Of the DaemonSet, as the chart sets it, whatever the release and its labels are called."""
+
+_AGENT_LABELS = {
+    "app.kubernetes.io/name": "azure-lb-metadata",
+    "app.kubernetes.io/component": "agent",
+}
 
 
 class _Expression(Wire):
@@ -68,13 +74,17 @@ class _PodSpec(Wire):
     tolerations: OptionalList[_Toleration] = Field(default_factory=list)
 
     @property
+    def agent(self) -> _Container | None:
+        """The agent's container."""
+        named = [each for each in self.containers if each.name == "agent" or len(self.containers) == 1]
+        return next(iter(named), None)
+
+    @property
     def prefix(self) -> str | None:
         """Of the annotations that the agent in it writes."""
-        for container in self.containers:
-            if container.name == "agent" or len(self.containers) == 1:
-                variables = {each.name: each.value for each in container.env}
-                return annotation_prefix(container.args, variables.get(_PREFIX_VARIABLE))
-        return None
+        if self.agent is None:
+            return None
+        return annotation_prefix(self.agent.args, {each.name: each.value for each in self.agent.env})
 
     @property
     def destination(self) -> str:
@@ -143,6 +153,7 @@ class WirePod(Wire):
             scheduled=bool(self.spec.node_name),
             trouble=printable(self.status.trouble),
             address=self.status.pod_ip,
+            controller=self.metadata.controller,
         )
 
 
@@ -163,9 +174,16 @@ class WireDaemonSet(Wire):
     def convert(self) -> AgentDaemonSet:
         """The part that counts."""
         template = self.spec.template.spec
+        annotated = self.metadata.annotations.get(_PREFIX_ANNOTATION)
         return AgentDaemonSet(
             namespace=self.metadata.namespace,
             name=self.metadata.name,
-            prefix=template.prefix,
+            prefix=annotated if template.agent is None else template.prefix,
             placement=template.placement,
+            deleting=self.metadata.deletion_timestamp is not None,
         )
+
+    def convert_agent(self) -> AgentDaemonSet | None:
+        """The same, if it is one of agents: by the chart's labels or its annotation."""
+        labelled = self.metadata.labels.items() >= _AGENT_LABELS.items()
+        return self.convert() if labelled or _PREFIX_ANNOTATION in self.metadata.annotations else None

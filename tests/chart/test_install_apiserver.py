@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.chart.helm import HELMS
+from tests.chart.helm import HELMS, render
 from tests.chart.release import HelmError, Release
 from tests.support.apiserver import kubeconfig
 from tests.support.cluster import RBAC, Cluster, NodeMetadata
+from tests.support.faults import Origin, Promise, fault
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.chart]
 
@@ -65,6 +66,59 @@ async def test_taken_down(release: Release) -> None:
     )
     assert release.namespace not in left
     assert await release.recorded() is None
+
+
+@fault(
+    Origin.API_SERVER,
+    "A simulator is installed beside real agents, or in their place",
+    Promise(
+        served="The Service of the release with the simulator serves what that makes up, the other its own.",
+        annotated="Real annotations are not touched: those of the simulator have the prefix `simulated.`.",
+        logged="Nothing; Helm's notes say so.",
+        recovery="Nothing to recover from.",
+    ),
+)
+async def test_simulator_has_a_prefix_of_its_own(release: Release) -> None:
+    """A release with a simulator neither writes nor prunes what stands under the real prefix, nor may it."""
+    await release.upgrade(simulator__enabled=True, annotations__prefix=A)
+    daemon_set = await release.get("/apis/apps/v1", f"daemonsets/{NAME}")
+    (container,) = daemon_set["spec"]["template"]["spec"]["containers"]
+    assert f"--annotation-prefix=simulated.{A}" in container["args"]
+    assert not any(argument.endswith(f"={A}") for argument in container["args"])
+    rendered = render({"simulator.enabled": True, "annotations.prefix": A})
+    (prune,) = rendered.one("Job", f"{NAME}-prune")["spec"]["template"]["spec"]["containers"]
+    assert f"--annotation-prefix=simulated.{A}" in prune["args"]
+    for policy in rendered.all("ValidatingAdmissionPolicy"):
+        text = str(policy["spec"])
+        assert f"'simulated.{A}/'" in text
+        assert f"'{A}/'" not in text
+    await release.uninstall()
+
+
+async def test_real_release_turned_into_a_simulator(release: Release) -> None:
+    """Turning a simulator on or off is a change of the prefix, and refused until the old one is named."""
+    await release.upgrade(annotations__prefix=A)
+    with pytest.raises(HelmError, match=f"changes from {A} to simulated.{A}: add the old one"):
+        await release.upgrade(annotations__prefix=A, simulator__enabled=True)
+    await release.upgrade(annotations__prefix=A, simulator__enabled=True, annotations__previousPrefixes=[A])
+    with pytest.raises(HelmError, match=f"changes from simulated.{A} to {A}: add the old one"):
+        await release.upgrade(annotations__prefix=A)
+    await release.upgrade(annotations__prefix=A, annotations__previousPrefixes=[f"simulated.{A}"])
+    await release.uninstall()
+
+
+@by_both_helms
+async def test_second_release_of_a_prefix(release: Release) -> None:
+    """Helm's notes name the other DaemonSet that writes under the same prefix, and no other."""
+    assert "rewrite each other" not in await release.upgrade(annotations__prefix=A)
+    beside = dataclasses.replace(release, namespace=f"{release.namespace}-2")
+    notes = await beside.upgrade(annotations__prefix=A)
+    assert f"DaemonSet {release.namespace}/{NAME} writes under {A}, too" in notes
+    assert "rewrite each other" not in await beside.upgrade(
+        annotations__prefix=B, annotations__previousPrefixes=[A]
+    )
+    await beside.uninstall()
+    await release.uninstall()
 
 
 @by_both_helms

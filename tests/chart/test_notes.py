@@ -47,6 +47,8 @@ def test_another_prefix() -> None:
         ({"hostNetwork": True}, "serve private networks only"),
         ({"policy.enabled": False}, "may write to every Node"),
         ({"simulator.enabled": True}, "all addresses are made up"),
+        ({"simulator.enabled": True}, "They stand under simulated.azure-lb-metadata.io"),
+        ({"simulator.enabled": True}, r"annotations.simulated\.azure-lb-metadata\.io/status"),
     ],
 )
 def test_sentence(values: dict[str, Value], sentence: str) -> None:

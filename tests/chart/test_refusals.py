@@ -56,6 +56,10 @@ UNKNOWN = [
 
 IMPOSSIBLE: dict[str, dict[str, Value]] = {
     "imds/endpoint": {"simulator.enabled": True, "imds.endpoint": "http://10.0.0.1"},
+    "more than 100 characters": {
+        "simulator.enabled": True,
+        "annotations.prefix": f"{'a' * 60}.{'b' * 40}.io",
+    },
     "serviceMonitor/enabled": {"podMonitor.enabled": True, "serviceMonitor.enabled": True},
     "use api.allowFrom": {"hostNetwork": True, "networkPolicy.enabled": True},
     "maxSurge must be 0": {"hostNetwork": True, "updateStrategy": {"rollingUpdate": {"maxSurge": "10%"}}},

@@ -1,8 +1,22 @@
 """Which pod is the agent of a Node, and under which prefix it writes."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from sidecar.core.agents import AgentPod, agent_of, agents_by_node, annotation_prefix
+from sidecar.core.agents import (
+    AgentDaemonSet,
+    AgentPod,
+    agent_of,
+    agents_by_node,
+    annotation_prefix,
+    rivals,
+    user_of,
+)
+from sidecar.core.scheduling import Placement
+
+PREFIX = "azure-lb-metadata.io"
 
 
 def pod(name: str, *, node: str = "node", ready: bool = True, ending: bool = False) -> AgentPod:
@@ -36,7 +50,7 @@ def test_by_node() -> None:
         ([], "azure-lb-metadata.io"),
         (["run", "--annotation-prefix=lb.example.com"], "lb.example.com"),
         (["run", "--annotation-prefix", "lb.example.com", "--once"], "lb.example.com"),
-        (["run", "--annotation-prefix"], ""),
+        (["run", "--annotation-prefix"], "azure-lb-metadata.io"),
         (["run", "--no-annotations"], None),
         (["run", "--upstream=http://agent"], None),
     ],
@@ -48,5 +62,58 @@ def test_prefix(arguments: list[str], prefix: str | None) -> None:
 
 def test_prefix_from_variable() -> None:
     """A variable says it where no flag does."""
-    assert annotation_prefix(["run"], "lb.example.com") == "lb.example.com"
-    assert annotation_prefix(["run", "--annotation-prefix=a.io"], "lb.example.com") == "a.io"
+    variables = {"AZURE_LB_METADATA_ANNOTATION_PREFIX": "lb.example.com"}
+    assert annotation_prefix(["run"], variables) == "lb.example.com"
+    assert annotation_prefix(["run", "--annotation-prefix=a.io"], variables) == "a.io"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "writes"),
+    [
+        (["run"], {"UPSTREAM": "http://agent"}, False),
+        (["run"], {"UPSTREAM": "imds"}, True),
+        (["run"], {"UPSTREAM": ""}, True),
+        (["run", "--upstream=imds"], {}, True),
+        (["run", "--upstream", "http://agent"], {}, False),
+        (["run", "--upstream=imds"], {"UPSTREAM": "http://agent"}, True),
+        (["run"], {"ANNOTATIONS": "false"}, False),
+        (["run"], {"ANNOTATIONS": "Off"}, False),
+        (["run"], {"ANNOTATIONS": "true"}, True),
+        (["run", "--annotations"], {"ANNOTATIONS": "0"}, True),
+        (["run", "--no-annotations", "--annotations"], {}, True),
+    ],
+)
+def test_whether_it_writes(arguments: list[str], variables: dict[str, str], *, writes: bool) -> None:
+    """Flags and variables say whether an agent annotates at all, as its settings read them."""
+    given = {f"AZURE_LB_METADATA_{name}": value for name, value in variables.items()}
+    assert annotation_prefix(arguments, given) == ("azure-lb-metadata.io" if writes else None)
+
+
+def daemon_set(name: str = "agents", *, prefix: str | None = PREFIX, **placement: Any) -> AgentDaemonSet:
+    """A DaemonSet of agents that may run anywhere, or where `placement` lets it."""
+    return AgentDaemonSet(namespace="lb", name=name, prefix=prefix, placement=Placement(**placement))
+
+
+def test_user_of_a_node() -> None:
+    """A Node is used by the DaemonSet whose pods may run there and write under the prefix, and stay."""
+    pool = daemon_set("pool", selector={"agentpool": "b"})
+    assert user_of({"agentpool": "b"}, [pool], prefix=PREFIX) == pool
+    assert user_of({"agentpool": "a"}, [pool], prefix=PREFIX) is None
+    assert user_of({"agentpool": "b"}, [pool], prefix="lb.example.com") is None
+    assert user_of({}, [daemon_set(prefix=None)], prefix=PREFIX) is None
+    assert user_of({}, [replace(daemon_set(), deleting=True)], prefix=PREFIX) is None
+
+
+def test_rivals() -> None:
+    """Another DaemonSet's agent with the same prefix is a rival; one of an update, or that ends, is none."""
+    own = replace(pod("a"), controller="agents")
+    others = {
+        "rival": replace(pod("b"), controller="others"),
+        "elsewhere": replace(pod("c"), controller="agents", namespace="two"),
+        "update": replace(pod("d"), controller="agents"),
+        "ending": replace(pod("e", ending=True), controller="others"),
+        "mute": replace(pod("f"), controller="others", prefix=None),
+        "other prefix": replace(pod("g"), controller="others", prefix="lb.example.com"),
+        "other node": replace(pod("h", node="two"), controller="others"),
+    }
+    assert rivals("node", [own, *others.values()], of=own) == [others["rival"], others["elsewhere"]]

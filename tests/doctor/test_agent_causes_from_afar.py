@@ -191,6 +191,21 @@ async def test_behind(
     (await doctor_of_node()).names_first("annotations-behind", sure="certain")
 
 
+async def test_two_agents(
+    api_server: ProxyingServer, in_pod: NewAgent, host: pytest.MonkeyPatch, doctor_of_node: Doctor
+) -> None:
+    """Another agent that rewrites this one's annotations is told from afar by the agent's metrics."""
+    host.setenv("AZURE_LB_METADATA_RESYNC_INTERVAL", "100ms")
+    agent = await in_pod()
+    await until(lambda: annotated(api_server))
+    node = api_server.nodes[NODE]
+    other = {"azure-lb-metadata.io/observed-at": "2026-01-02T03:04:05Z"}
+    node.apply(node.annotations | other, manager="azure-lb-metadata")
+    await until(lambda: agent.metric("azure_lb_metadata_foreign_changes_total", by="agent"))
+
+    (await doctor_of_node()).names_first("two-agents", sure="likely")
+
+
 async def test_other_name(in_pod: NewAgent, doctor_of_node: Doctor) -> None:
     """An agent that was told another name than that of its pod's node."""
     await in_pod(node_name="aks-other", annotations=False, kubeconfig=None)

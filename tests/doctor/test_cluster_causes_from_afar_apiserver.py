@@ -72,6 +72,36 @@ class TestAsOperator:
         report.names_first("no-agent", sure="certain")
         assert f"DaemonSet {fleet.namespace}/agents: taint sku=gpu:NoSchedule" in report.told("no-agent")
 
+    @pytest.mark.parametrize("confined", [False, True])
+    async def test_two_agents(
+        self, cluster: Cluster, fleet: Fleet, doctor_of: Doctor, *, confined: bool
+    ) -> None:
+        """Two releases with one prefix on a Node are named, also where one namespace alone was asked for."""
+        name = await fleet.add("shared", published(KNOWN))
+        other = Fleet(cluster)
+        await other.prepare()
+        rival = await other.agent(name)
+        arguments = ["--agent-namespace", fleet.namespace] if confined else []
+
+        report = await doctor_of(name, *arguments)
+        await other.remove()
+
+        assert report.code == 1
+        assert f"{other.namespace}/{rival}" in report.told("two-agents")
+        assert f"write under {PREFIX}" in report.told("two-agents")
+
+    async def test_two_prefixes(self, cluster: Cluster, fleet: Fleet, doctor_of: Doctor) -> None:
+        """Two releases with two prefixes do not meet."""
+        name = await fleet.add("shared", published(KNOWN))
+        other = Fleet(cluster)
+        await other.prepare()
+        await other.agent(name, arguments=["--annotation-prefix=lb.example.com"])
+
+        report = await doctor_of(name, "--agent-namespace", fleet.namespace)
+        await other.remove()
+
+        report.is_healthy()
+
     async def test_not_ready(self, fleet: Fleet, doctor_of: Doctor) -> None:
         """A pod that does not come up, with the cluster's word for it."""
         name = await fleet.add("crashing", published(KNOWN), agent=False)

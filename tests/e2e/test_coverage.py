@@ -37,8 +37,10 @@ def nodes_with_agents(release: Release) -> set[str]:
 
 
 def test_simulator_gives_each_node_an_address(kubernetes_cluster: KubernetesCluster) -> None:
-    """With ``simulator.enabled`` the two nodes are annotated with two different public IPs."""
+    """With ``simulator.enabled`` the two nodes are annotated with two public IPs, apart from real ones."""
     with installed(kubernetes_cluster, "simulated", values={"simulator.enabled": True}) as release:
-        release.await_keys(lambda keys: keys.get("status") == "ok" and "public-ip" in keys)
-        addresses = {release.keys(node.name)["public-ip"] for node in kubernetes_cluster.nodes}
+        prefix = f"simulated.{release.prefix}"
+        release.await_keys(lambda keys: keys.get("status") == "ok" and "public-ip" in keys, prefix)
+        addresses = {release.keys(node.name, prefix)["public-ip"] for node in kubernetes_cluster.nodes}
+        assert not any(release.keys(node.name) for node in kubernetes_cluster.nodes)
     assert len(addresses) == 2

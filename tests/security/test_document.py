@@ -14,6 +14,7 @@ NAMED = sorted(set(re.findall(r"`(tests/[^`]+)`", DOCUMENT)))
 SECTIONS = (
     *(
         "A stolen agent token",
+        "A taken-over agent",
         "A hostile pod on the node",
         "A hostile neighbour that answers for the service",
     ),

@@ -68,9 +68,12 @@ class FakeNode:
 
     name: str
     annotations: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
     uid: str = field(default_factory=lambda: str(uuid.uuid4()))
     version: int = 1
     owned: dict[str, set[str]] = field(default_factory=dict)
+    applied: dict[str, int] = field(default_factory=dict)
+    """The version that each field manager's last apply made."""
 
     def apply(self, annotations: Mapping[str, str], *, manager: str) -> None:
         """Server-side apply, forced."""
@@ -81,11 +84,22 @@ class FakeNode:
         for keys in self.owned.values():
             keys.difference_update(annotations)
         self.owned[manager] = set(annotations)
-        self.version += before != self.annotations
+        if before != self.annotations:
+            self.version += 1
+            self.applied[manager] = self.version
 
     def metadata_object(self) -> dict[str, Any]:
         """As the API server gives it when only metadata are asked for."""
-        metadata = {"name": self.name, "uid": self.uid, "resourceVersion": str(self.version)}
+        metadata: dict[str, Any] = {
+            "name": self.name,
+            "uid": self.uid,
+            "labels": self.labels,
+            "resourceVersion": str(self.version),
+            "managedFields": [
+                {"manager": manager, "operation": "Apply", "time": str(version)}
+                for manager, version in self.applied.items()
+            ],
+        }
         return {
             "kind": "PartialObjectMetadata",
             "apiVersion": "meta.k8s.io/v1",

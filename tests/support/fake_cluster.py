@@ -57,6 +57,8 @@ class FakeCluster(FakeApiServer):
         self.daemon_set: str | None = None
         """``active``, ``deleting``, or none."""
         self.pods: list[FakePod] = []
+        self.daemon_sets: list[dict[str, Any]] = []
+        """All of the cluster, as the API server gives them."""
         self.replies: defaultdict[str, deque[Reply]] = defaultdict(deque)
         """What to answer requests of a method and path with, such as ``GET /api/v1/nodes``, one after
         the other, before it is done as they ask."""
@@ -94,8 +96,10 @@ class FakeCluster(FakeApiServer):
                 if self.daemon_set == "deleting":
                     metadata["deletionTimestamp"] = "2026-01-02T03:04:05Z"
                 return 200, {"metadata": metadata}
-            case ["api", "v1", "namespaces", "lb", "pods"]:
-                return 200, {"metadata": {}, "items": [pod.metadata_object() for pod in self.pods] or None}
+            case ["apis", "apps", "v1", "daemonsets"] | ["api", "v1", "namespaces", "lb", "pods"] as path:
+                pods = [pod.metadata_object() for pod in self.pods]
+                items = pods if path[-1] == "pods" else self.daemon_sets
+                return 200, {"metadata": {}, "items": items or None}
         return 404, status_object(404, f"{request.path} not found")
 
     def _list_nodes(self, query: Mapping[str, str]) -> dict[str, Any]:

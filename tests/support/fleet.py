@@ -187,12 +187,14 @@ class Fleet:
         return f"{self.namespace}/{name}"
 
     async def remove(self) -> None:
-        """Delete the Nodes, the pods and the Services: no controller does."""
+        """Delete the Nodes, the DaemonSet, the pods and the Services: no controller does."""
         for name in self.nodes:
             await self.cluster.delete_node(name)
         for kind in ("pods", "services"):
             path = f"/api/v1/namespaces/{self.namespace}/{kind}"
             await self.cluster.request("DELETE", f"{path}?gracePeriodSeconds=0")
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/daemonsets"
+        await self.cluster.request("DELETE", path)
 
 
 def _container(arguments: Sequence[str] = ()) -> dict[str, Any]:

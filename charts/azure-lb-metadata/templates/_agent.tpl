@@ -43,7 +43,7 @@ http://{{ include "azure-lb-metadata.fullname" . }}-simulator.{{ .Release.Namesp
 {{- if .Values.publish.annotations }}
 {{- with .Values.annotations }}
 - --annotate={{ .content }}
-- --annotation-prefix={{ .prefix }}
+- --annotation-prefix={{ include "azure-lb-metadata.prefix" $ }}
 - --annotation-budget={{ int .budget }}
 - --write-splay={{ .writeSplay }}
 - --resync-interval={{ .resyncInterval }}

@@ -23,6 +23,12 @@
 {{- .Values.serviceAccount.name | default (include "azure-lb-metadata.fullname" .) -}}
 {{- end }}
 
+{{/* The domain of annotation keys. What a simulator makes up never stands where real data are looked for, nor
+does its agent rewrite those of a release beside it. */}}
+{{- define "azure-lb-metadata.prefix" -}}
+{{- if .Values.simulator.enabled }}simulated.{{ end }}{{ .Values.annotations.prefix -}}
+{{- end }}
+
 {{- define "azure-lb-metadata.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}

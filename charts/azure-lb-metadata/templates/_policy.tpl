@@ -43,7 +43,7 @@ variables:
 && x.annotations.all(f, f in y.annotations || {{ index . 1 }}))
 {{- end }}
 
-{{/* The first validation guards the others: only an update has an object before and after. Takes the prefix. */}}
+{{/* The first validation guards the others: only an update has an object before and after. */}}
 {{- define "azure-lb-metadata.policyUnchanged" -}}
 - message: nothing of a Node but its annotations may be written, and no Node created or deleted
   expression: >-
@@ -61,6 +61,10 @@ variables:
     [[object, oldObject], [oldObject, object]].all(pair, dyn(pair[0].metadata).all(k,
     k in ['annotations', 'managedFields', 'resourceVersion', 'generation']
     || (k in dyn(pair[1].metadata) && dyn(pair[0].metadata)[k] == dyn(pair[1].metadata)[k])))
+{{- end }}
+
+{{/* Comes last: what breaks it breaks a plainer rule before, as a rule. Takes the prefix. */}}
+{{- define "azure-lb-metadata.policyOwnership" -}}
 # Who owns a field decides what the next server-side apply of somebody else removes, or is refused.
 - message: field managers must keep what they own outside {{ . }}
   expression: >-

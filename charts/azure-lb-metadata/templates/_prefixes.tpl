@@ -3,7 +3,7 @@
 {{- $name := printf "%s-prefixes" (include "azure-lb-metadata.fullname" .) -}}
 {{- $live := lookup "v1" "ConfigMap" .Release.Namespace $name | default dict -}}
 {{- $recorded := dig "data" dict $live | default dict | keys -}}
-{{- concat $recorded .Values.annotations.previousPrefixes (list .Values.annotations.prefix) | compact | uniq | sortAlpha | join "," -}}
+{{- concat $recorded .Values.annotations.previousPrefixes (list (include "azure-lb-metadata.prefix" .)) | compact | uniq | sortAlpha | join "," -}}
 {{- end }}
 
 {{/* Takes a list of the root and the hook's annotations. */}}

@@ -24,6 +24,9 @@ by values.schema.json. */}}
 {{- if and .simulator.enabled (ne .imds.endpoint "http://169.254.169.254") -}}
 {{- fail "simulator.enabled and imds.endpoint exclude each other: agents read the simulator or that endpoint" -}}
 {{- end -}}
+{{- if and .simulator.enabled (gt (len .annotations.prefix) 100) -}}
+{{- fail "annotations.prefix has more than 100 characters, and with simulator.enabled it becomes simulated. and this" -}}
+{{- end -}}
 {{- if and .podMonitor.enabled .serviceMonitor.enabled -}}
 {{- fail "podMonitor.enabled and serviceMonitor.enabled exclude each other: everything would be scraped twice" -}}
 {{- end -}}
@@ -88,8 +91,8 @@ by values.schema.json. */}}
 {{- define "azure-lb-metadata.refusePrefix" -}}
 {{- $live := lookup "apps/v1" "DaemonSet" .Release.Namespace (include "azure-lb-metadata.fullname" .) | default dict -}}
 {{- $old := dig "metadata" "annotations" "azure-lb-metadata.io/annotation-prefix" "" $live -}}
-{{- $known := append .Values.annotations.previousPrefixes .Values.annotations.prefix -}}
+{{- $known := append .Values.annotations.previousPrefixes (include "azure-lb-metadata.prefix" .) -}}
 {{- if and $old .Values.publish.annotations (not (has $old $known)) -}}
-{{- fail (printf "annotations.prefix changes from %s to %s: add the old one to annotations.previousPrefixes, and the agents remove its keys" $old .Values.annotations.prefix) -}}
+{{- fail (printf "annotations.prefix changes from %s to %s: add the old one to annotations.previousPrefixes, and the agents remove its keys" $old (include "azure-lb-metadata.prefix" .)) -}}
 {{- end -}}
 {{- end }}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sidecar import clock
-from sidecar.core.agents import AgentPod, agent_of
+from sidecar.core.agents import AgentPod, agent_of, rivals
 from sidecar.core.annotations import DEFAULT_PREFIX, Layout, field_manager, found, own
 from sidecar.core.diagnosis.clocks import seconds_ahead
 from sidecar.core.diagnosis.evidence import ClusterEvidence, PodEvidence, ProblemKind
@@ -86,7 +86,18 @@ async def examine_as_operator(
         evidence = replace(evidence, pod_missing=True, obstacles=obstacles)
         return ClusterExamination(_with_node(evidence, seen), ahead)
     evidence = replace(evidence, prefix=prefix or pod.prefix or DEFAULT_PREFIX)
+    if namespace is not None:
+        pods = await _pods_anywhere(examiner, node) or pods
+    evidence = replace(evidence, rivals=[str(each) for each in rivals(node, pods, of=pod)])
     return await _with_pod(examiner, pod, ClusterExamination(_with_node(evidence, seen), ahead))
+
+
+async def _pods_anywhere(examiner: Examiner, node: str) -> list[AgentPod]:
+    """Agents on a Node in all namespaces; nothing where that may not be looked at."""
+    try:
+        return await examiner.fleet.agent_pods(node=node)
+    except KubernetesError:
+        return []
 
 
 async def _obstacles(examiner: Examiner, node: str, *, namespace: str | None) -> list[str]:

@@ -46,6 +46,7 @@ def cluster_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
     yield from _of_rights(cluster)
     if cluster.dry_run is not None:
         yield _of_problem(cluster.dry_run, cluster)
+    yield from _of_rivals(cluster, findings)
     yield from _of_annotations(cluster, findings)
 
 
@@ -101,6 +102,19 @@ def _of_rights(cluster: ClusterEvidence) -> Iterator[Diagnosis]:
         who = cluster.identity or "this identity"
         text = f"{who} may not {' or '.join(missing)} the Node {cluster.node_name}"
         yield found("rbac-missing", Sureness.CERTAIN, text)
+
+
+def _of_rivals(cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
+    """Whether another agent writes the same annotations."""
+    if cluster.rivals and cluster.pod is not None:
+        pods = f"the pods {cluster.pod.name} and {', '.join(cluster.rivals)}"
+        yield found("two-agents", Sureness.CERTAIN, f"{pods} write under {cluster.prefix}")
+        return
+    agent = findings.agent
+    times = 0 if agent is None else int(sum(agent.values("foreign_changes_total", by="agent")))
+    if times:
+        text = f"the agent found its annotations changed by its own field manager {times} times"
+        yield found("two-agents", Sureness.LIKELY, text)
 
 
 def _of_annotations(cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:

@@ -237,6 +237,8 @@ class ClusterEvidence:
     claims: TokenClaims | None = None
     pod: PodEvidence | None = None
     """The agent's pod, where it was looked for."""
+    rivals: Sequence[str] = ()
+    """Other agents' pods on the Node that write under the same prefix."""
     pod_missing: bool = False
     """It was looked for, and there is none on the Node."""
     obstacles: Sequence[str] = ()

@@ -149,6 +149,19 @@ CLUSTER_CAUSES = (
         source="",
     ),
     Cause(
+        name="two-agents",
+        summary="Two agents with one prefix write to the Node, and rewrite each other.",
+        seen=(
+            "Two DaemonSets have a pod there with the same prefix; or the agent's log has "
+            "`annotations-changed` with `by: agent`."
+        ),
+        remedy=(
+            "Give one release another `annotations.prefix`, or other nodes (`nodeSelector`), or uninstall "
+            "it: `helm uninstall` leaves the Nodes alone to which the other writes."
+        ),
+        source="",
+    ),
+    Cause(
         name="annotations-behind",
         summary="The Node's annotations are not what the agent knows.",
         seen="Another revision, or none, some minutes after the agent had it, and no known cause for it.",
