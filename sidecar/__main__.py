@@ -3,12 +3,14 @@
 import sys
 
 from sidecar.cli import run
+from sidecar.output import open_output
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line of this process, and end with its exit code."""
+    open_output()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -42,12 +42,16 @@ commands:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
+    given = arguments or ["--help"]
     try:
-        code = _dispatch(*(arguments or ["--help"]))
-        sys.stdout.flush()
+        try:
+            code = _dispatch(*given)
+        finally:
+            # Also before an error is told: what was printed may not be to be had.
+            sys.stdout.flush()
     except Error as error:
         line = " ".join(str(error).splitlines())
-        sys.stderr.write(f"{PROGRAM} {arguments[0]}: {line}\n")
+        sys.stderr.write(f"{PROGRAM} {given[0]}: {line}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED

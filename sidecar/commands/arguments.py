@@ -72,7 +72,9 @@ annotation_prefix = written_as(parse_prefix)
 def node_name(text: str) -> str:
     """A name that a Node can have."""
     if not is_node_name(text):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be the name of a Node")
+        why = f"{text!r} cannot be the name of a Node"
+        meant = f", did you mean {text.lower()}" if is_node_name(text.lower()) else ""
+        raise argparse.ArgumentTypeError(f"{why}{meant}: kubectl get nodes lists them")
     return text
 
 

@@ -82,7 +82,14 @@ async def _demo(parsed: Namespace) -> None:
         agent.stopping.at_once.set()
 
         def guide(listening: Listening) -> None:
-            stack.push_async_callback(_end, asyncio.ensure_future(show(_url(listening.api[0]))))
+            showing = asyncio.ensure_future(show(_url(listening.api[0])))
+            showing.add_done_callback(shown)
+            stack.push_async_callback(_end, showing)
+
+        def shown(showing: asyncio.Future[None]) -> None:
+            # Who cannot be told where to look has no use of it; `_end` raises what went wrong.
+            if not showing.cancelled() and showing.exception() is not None:
+                agent.stopping.request()
 
         async def show(api: str) -> None:
             snapshot = agent.latest.value

@@ -13,8 +13,9 @@ from sidecar.commands.arguments import (
     whole_number,
     written_as,
 )
-from sidecar.commands.doctoring.bundle import clean, write_bundle
+from sidecar.commands.doctoring.bundle import write_bundle
 from sidecar.commands.doctoring.examination import Examination, examine
+from sidecar.commands.doctoring.redaction import clean
 from sidecar.commands.doctoring.report import as_object, as_text
 from sidecar.commands.doctoring.surroundings import look_around
 from sidecar.commands.tables import as_json

@@ -26,13 +26,13 @@ class Expectation:
 
 
 def read_networks(path: str) -> tuple[IPNetwork, ...]:
-    """The networks of a file.
+    """The networks of a file; editors of some systems let it begin with a byte order mark.
 
     Raises:
         UsageError: it cannot be read, or holds something else.
     """
     try:
-        return parse_networks(Path(path).read_text(encoding="utf-8"))
+        return parse_networks(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--diff {path}: {error}") from error
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import stat
 import tarfile
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from sidecar.simulator import Serving
 from tests.doctor.proxying import NODE, proxying_server
 from tests.doctor.support import Doctor
 from tests.support.agent import agent_running
+from tests.support.commands import run_here
 from tests.support.raw_server import raw_server, response
 
 TOKEN = "opaque-token-of-the-kubeconfig-0123456789"  # noqa: S105 - looked for
@@ -122,3 +124,32 @@ async def test_only_for_its_owner(doctor: Doctor, tmp_path: Path) -> None:
     await doctor("--direct", "--bundle", str(path))
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_file_that_is_there(doctor: Doctor, tmp_path: Path) -> None:
+    """A file that others may read, or have open, is replaced by one that they may not."""
+    path = tmp_path / "bundle.tar.gz"
+    path.write_text("before")
+    path.chmod(0o644)
+    with path.open("rb") as opened:
+        await doctor("--direct", "--bundle", str(path))
+        assert opened.read() == b"before"
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert files_in(path.read_bytes())
+    left = os.listdir(tmp_path)  # noqa: PTH208 - Path's own is refused in a coroutine
+    assert [name for name in left if "bundle" in name] == ["bundle.tar.gz"]
+
+
+@pytest.mark.parametrize("target", ["file", "none", "/dev/null", "."])
+@pytest.mark.usefixtures("host")
+async def test_link(capsys: pytest.CaptureFixture[str], tmp_path: Path, target: str) -> None:
+    """A link is not followed, wherever it leads, and stays."""
+    (tmp_path / "file").write_text("somebody's")
+    path = tmp_path / "bundle.tar.gz"
+    path.symlink_to(target)
+    ended = await run_here(capsys, "doctor", "--direct", "--bundle", str(path))
+
+    assert ended.code == 1
+    assert "is a link or no regular file" in ended.err
+    assert (path.is_symlink(), (tmp_path / "file").read_text()) == (True, "somebody's")

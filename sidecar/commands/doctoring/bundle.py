@@ -6,12 +6,12 @@ proxies. What comes from elsewhere (bodies, headers, errors) is cleaned of every
 
 import io
 import json
-import os
 import platform
 import re
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import sidecar
 from sidecar.commands.doctoring.examination import Examination
+from sidecar.commands.doctoring.redaction import HIDDEN, clean
 from sidecar.commands.doctoring.report import as_object, as_text
 from sidecar.config import shown
 from sidecar.core.diagnosis import Diagnosis
@@ -26,20 +27,10 @@ from sidecar.core.diagnosis.evidence import Surroundings, Try
 from sidecar.core.instant import rfc3339
 from sidecar.errors import Error
 
-__all__ = ["bundle", "clean", "write_bundle"]
-
-HIDDEN = "(hidden)"
+__all__ = ["bundle", "write_bundle"]
 
 _SECRET_HEADERS = re.compile(r"auth|cookie|token|secret|signature|claims|password|api-?key", re.IGNORECASE)
-_SECRET_TEXTS = (
-    # JSON Web Tokens, RFC 7519; a service account's is one.
-    re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
-    re.compile(rb"(?i)(?<=bearer )[A-Za-z0-9._~+/=-]{8,}"),
-    # What a URL has before the @.
-    re.compile(rb"(?<=://)[^/@\s\"']+(?=@)"),
-    re.compile(rb"(?i)(?<=access_token\":\")[^\"]+"),
-)
-_DISTRIBUTIONS = ("aiohttp", "kubernetes", "pydantic", "prometheus-client")
+_DISTRIBUTIONS = ("aiohttp", "pydantic", "prometheus-client")
 
 _README = """\
 A support bundle of azure-lb-metadata, made by "doctor --bundle".
@@ -61,7 +52,9 @@ attach service/ and versions.json.
 
 
 def write_bundle(path: Path | None, examination: Examination, diagnoses: Sequence[Diagnosis]) -> None:
-    """Write the bundle to a file that only its owner can read, or to standard output.
+    """Write the bundle to a new file that only its owner can read, or to standard output.
+
+    A file that is there is replaced, whoever could read it; a link or a device never.
 
     Raises:
         Error: the file cannot be written.
@@ -70,12 +63,22 @@ def write_bundle(path: Path | None, examination: Examination, diagnoses: Sequenc
     if path is None:
         sys.stdout.buffer.write(content)
         return
+    advice = "name a file in a writable directory, or - for standard output"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-            file.write(content)
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise Error(
+                f"the bundle {path} cannot be written: it is a link or no regular file", advice=advice
+            )
+        # For its owner alone; replacing follows no link that was made meanwhile.
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+                file.write(content)
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
     except OSError as error:
-        advice = "name a file in a writable directory, or - for standard output"
         raise Error(f"the bundle {path} cannot be written: {error.strerror}", advice=advice) from error
 
 
@@ -91,16 +94,6 @@ def bundle(examination: Examination, diagnoses: Sequence[Diagnosis]) -> bytes:
             entry.size, entry.mtime, entry.mode = len(safe), int(at.timestamp()), 0o600
             archive.addfile(entry, io.BytesIO(safe))
     return written.getvalue()
-
-
-def clean(content: bytes, secrets: Iterable[str]) -> bytes:
-    """Content without these secrets, and without what looks like one."""
-    hidden = HIDDEN.encode()
-    for secret in filter(None, secrets):
-        content = content.replace(secret.encode(), hidden)
-    for pattern in _SECRET_TEXTS:
-        content = pattern.sub(hidden, content)
-    return content
 
 
 def _files(examination: Examination, diagnoses: Sequence[Diagnosis]) -> Iterator[tuple[str, bytes]]:

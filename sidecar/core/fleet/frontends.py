@@ -89,13 +89,16 @@ class Filter:
         if not is_port(port):
             raise ValueError(f"{text!r} is not IP, IP:PORT or [IPv6]:PORT")
         address = parse_address(host)
-        if endpoint(address, int(port)) != f"{host}:{port.lstrip('0') or '0'}" and address.version == 6:
+        if address.version == 6 and not (host.startswith("[") and host.endswith("]")):
+            # Without brackets the port could be a part of the address.
             raise ValueError(f"write {endpoint(address, int(port))}")
         return cls(address, int(port))
 
     def takes(self, frontend: Endpoint) -> bool:
-        """Whether a frontend is meant."""
-        return frontend.address == str(self.address) and self.port in {None, frontend.port}
+        """Whether a frontend is meant; one of all ports has every port."""
+        if frontend.address != str(self.address):
+            return False
+        return self.port in {None, frontend.port} or frontend.protocol == _ALL_PROTOCOLS
 
 
 @dataclass(frozen=True, slots=True)

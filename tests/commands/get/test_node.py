@@ -125,6 +125,7 @@ async def test_no_such_node(get_node: Get) -> None:
     ("argument", "text"),
     [
         ("--node=Not_A_Node", "'Not_A_Node' cannot be the name of a Node"),
+        ("--node=AKS-1", "cannot be the name of a Node, did you mean aks-1: kubectl get nodes lists them"),
         ("--node=", "'' cannot be the name of a Node"),
         ("--annotation-prefix=kubernetes.io", "reserved"),
         ("--annotation-prefix=nonsense!", "not a DNS subdomain"),

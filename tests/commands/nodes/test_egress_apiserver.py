@@ -64,6 +64,8 @@ async def test_egress_as_expected(fleet: Fleet, nodes: Run, tmp_path: Path) -> N
     file.write_text("52.1.1.1/32\n20.9.9.9/32  # gone\n")
     ended = await nodes("--egress", f"--diff={file}")
     assert (ended.code, ended.out) == (5, "+20.1.2.3/32\n-20.9.9.9/32\n")
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert await nodes("--egress", f"--diff={file}") == ended
     as_json = json.loads((await nodes("--egress", "-o", "json", f"--diff={file}")).out)
     assert (as_json["missing"], as_json["needless"], as_json["complete"]) == (
         ["20.1.2.3/32"],

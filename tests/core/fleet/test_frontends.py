@@ -156,6 +156,8 @@ def test_all_ports() -> None:
         ("2603::1", "2603::1", None),
         ("[2603::1]", "2603::1", None),
         ("[2603::1]:443", "2603::1", 443),
+        ("[2001:DB8::1]:443", "2001:db8::1", 443),
+        ("[2001:0db8:0::1]:0443", "2001:db8::1", 443),
     ],
 )
 def test_filter(text: str, address: str, port: int | None) -> None:
@@ -167,7 +169,7 @@ def test_filter(text: str, address: str, port: int | None) -> None:
     "text",
     [
         *("", "web", "20.1.2.3:", "20.1.2.3:http", "20.1.2.3:65536", "20.1.2.3:0000650000"),
-        *("[2603::1]:", "20.1.2.3/32"),
+        *("[2603::1]:", "20.1.2.3/32", "2001:db8:1:2:3:4:5:6:443"),
     ],
 )
 def test_wrong_filter(text: str) -> None:
@@ -183,3 +185,11 @@ def test_only() -> None:
         25,
         443,
     ]
+
+
+def test_port_of_all_ports() -> None:
+    """A rule of all ports (HA ports) has the port that is asked for; another address has not."""
+    nodes = taken(node("a", annotated(rules(WEB, inbound("20.20.20.20", protocol="all", port=0, backend=0)))))
+    asked = frontends(nodes, (), only=Filter.parse("20.20.20.20:25"))
+    assert [(each.endpoint.protocol, each.endpoint.port) for each in asked] == [("all", 0)]
+    assert frontends(nodes, (), only=Filter.parse("20.9.9.9:25")) == []
