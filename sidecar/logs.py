@@ -34,6 +34,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "entry": "the beginning of the first one",
         "error": "what went wrong, in words",
         "failures": "in a row",
+        "files": "how many files may be open",
         "keys": "how many annotations",
         "list": "as the metadata service calls it",
         "lists": "the lists that are missing, joined by commas",
@@ -55,9 +56,10 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "status": "`starting`, `ok`, `stale` or `no-metadata`",
         "suppressed": "errors of the same kind that were not logged since the last one",
         "traceback": "where in the program",
-        "using": "the api-version that is used instead",
+        "using": "what is used instead",
         "variable": "name of the environment variable",
         "version": "of the agent",
+        "wanted": "what the setting says",
         "was": "the reason of the failures before",
         "withdrawn_after_seconds": "how long they must be missing to be withdrawn",
     }
@@ -86,6 +88,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "stopping": _event("info", "It was asked to stop.", ""),
         "stopped": _event("info", "It has ended.", ""),
         "unknown-variable": _event("warning", "A variable that is no setting.", "variable nearest"),
+        "clients-limited": _event(
+            "warning",
+            "The limit of open files is too low for --max-clients; fewer are served.",
+            "wanted using files",
+        ),
         "taken-up": _event(
             "info", "What an earlier run published was found.", "revision document observed_at"
         ),

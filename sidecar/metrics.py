@@ -137,8 +137,8 @@ class Metrics:
         self.refused_clients = make(
             Counter,
             "http_refused_clients",
-            "Connections and requests refused, by cause.",
-            cause=("allow-from", "max-clients", "max-waiting", "forwarded"),
+            "Connections and requests refused or ended, by cause.",
+            cause=("allow-from", "max-clients", "idle", "max-waiting", "forwarded"),
         )
         self.waiting_clients = make(
             Gauge, "http_waiting_clients", "Requests that wait for a change at the moment."

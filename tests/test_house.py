@@ -3,8 +3,8 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-MOST_LINES = 320
-"""A file that has more is two files; 300 is what to aim at."""
+MOST_LINES = 600
+"""A file is as long as its matter; one that has more holds several."""
 
 LONGER: dict[str, str] = {}
 """Files that may be longer, each with the reason."""

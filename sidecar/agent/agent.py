@@ -34,6 +34,9 @@ __all__ = ["DRAIN_SECONDS", "Agent", "Listening"]
 
 _logger = logging.getLogger(__name__)
 
+_ADMIN_CLIENTS = 128
+"""Many more than probes and scrapes need; beyond, whoever is idle longest goes."""
+
 DRAIN_SECONDS = 3.0
 """How long the HTTP API goes on answering after a request to stop, while its endpoint is taken away.
 
@@ -170,7 +173,7 @@ class Agent:
                 attempts=lambda: self.latest.value.state.attempts,
             ),
             self._bind(self._settings.admin_listen, setting="--admin-listen"),
-            limits=Limits(allow_from=self._admin_networks()),
+            limits=Limits(allow_from=self._admin_networks(), max_clients=_ADMIN_CLIENTS),
             at_once=self.stopping.at_once,
         )
 

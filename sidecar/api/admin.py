@@ -11,8 +11,9 @@ from prometheus_client import exposition, openmetrics
 
 from sidecar.api.negotiation import media_types
 from sidecar.api.problems import (
+    HEADERS,
     METHODS,
-    SERVER,
+    BodyError,
     MethodError,
     ProblemError,
     UnknownPathError,
@@ -60,6 +61,8 @@ class AdminApplication:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
         try:
+            if request.body_exists and request.method in METHODS:
+                raise BodyError
             return self._page(request)(request)
         except ProblemError as problem:
             return problem_response(problem.status, str(problem), headers=problem.headers)
@@ -107,4 +110,4 @@ def _verdict(fault: str) -> web.Response:
 
 
 def _answer(status: HTTPStatus, body: bytes, *, content_type: str) -> web.Response:
-    return web.Response(status=status, body=body, headers={"Content-Type": content_type, "Server": SERVER})
+    return web.Response(status=status, body=body, headers={"Content-Type": content_type, **HEADERS})

@@ -19,7 +19,16 @@ from sidecar.api import imds
 from sidecar.api.endpoints import Kind
 from sidecar.api.events import Events, Pace
 from sidecar.api.negotiation import etag_matches, wait_preference
-from sidecar.api.problems import FORWARDED, SERVER, ProblemError, problem_response
+from sidecar.api.peers import is_own_host, peer_of
+from sidecar.api.problems import (
+    FORWARDED,
+    HEADERS,
+    METHODS,
+    BodyError,
+    OtherSiteError,
+    ProblemError,
+    problem_response,
+)
 from sidecar.api.questions import Reader, split_target
 from sidecar.api.representations import Key, Prepared, Representations, data_headers
 from sidecar.api.waiting import Subject, Waiting
@@ -39,6 +48,7 @@ _logger = logging.getLogger(__name__)
 _METADATA = istr("Metadata")
 _FORWARDED = istr(FORWARDED)
 _PREFER = istr("Prefer")
+_USER_AGENT = istr("User-Agent")
 
 _APPLIED = "Preference-Applied"
 _LAST_EVENT_ID = "Last-Event-ID"
@@ -86,6 +96,8 @@ class Application:
         )
         self._events = Events(self._representations, self._waiting, configuration.pace)
         self._defects = Recurring()
+        self._page_made: tuple[tuple[Snapshot, int], bytes] | None = None
+        """The status page, and what it was made from: its ages are of one second."""
         configuration.latest.follow(self._follow)
 
     def _follow(self, snapshot: Snapshot) -> None:
@@ -103,10 +115,11 @@ class Application:
             request.method,
             request.raw_path,
             ",".join(headers.getall(hdrs.ACCEPT, ())),
-            headers.get(_METADATA),
+            headers.get(_METADATA, "").lower() == "true",
             _FORWARDED in headers,
         )
         try:
+            _check(request)
             now = self._judged()
             prepared = self._representations.find(key)
             if prepared is None or _PREFER in headers:
@@ -144,28 +157,30 @@ class Application:
             case Kind.DATA if _PREFER in request.headers:
                 seconds = wait_preference(",".join(request.headers.getall(_PREFER)))
                 if seconds is not None:
-                    return await self._answer_in_time(key, subject, if_none_match, seconds=seconds)
+                    return await self._answer_in_time(request, key, subject, seconds=seconds)
         prepared = self._representations.prepare(key, *subject)
         return self._response(prepared, if_none_match, now=self._configuration.clock())
 
     def _page(self, subject: Subject) -> web.Response:
         from sidecar.api import page  # noqa: PLC0415 - most agents are never looked at
 
-        representations = self._representations
-        etag = representations.etag(*subject)
-        body = page.render(representations.facts, now=self._configuration.clock(), etag=etag)
-        return web.Response(body=body, headers={"Server": SERVER, **page.HEADERS})
+        now = self._configuration.clock()
+        made = (self._representations.snapshot, int(now.mono))
+        if self._page_made is None or self._page_made[0] != made:
+            etag = self._representations.etag(*subject)
+            self._page_made = made, page.render(self._representations.facts, now=now, etag=etag)
+        return web.Response(body=self._page_made[1], headers={**HEADERS, **page.HEADERS})
 
     async def _stream(self, request: web.BaseRequest, subject: Subject) -> web.StreamResponse:
         configuration = self._configuration
         headers = data_headers(self._representations.snapshot, configuration.node_name)
-        with self._waiting.place(configuration.metrics.event_clients):
+        with self._waiting.place(configuration.metrics.event_clients, peer=peer_of(request)):
             return await self._events.stream(
                 request, subject, headers=CIMultiDict(headers), seen=request.headers.get(_LAST_EVENT_ID)
             )
 
     async def _answer_in_time(
-        self, key: Key, subject: Subject, if_none_match: Sequence[str], *, seconds: int
+        self, request: web.BaseRequest, key: Key, subject: Subject, *, seconds: int
     ) -> web.Response:
         """Answer once there is something else than the client has, or so many seconds later.
 
@@ -173,10 +188,11 @@ class Application:
             ProblemError: there is no answer with data, after the wait either.
         """
         seconds = min(seconds, _LONGEST_WAIT)
+        if_none_match = request.headers.getall(hdrs.IF_NONE_MATCH, ())
         applied = {_APPLIED: f"wait={seconds}"}
         try:
             if seconds:
-                await self._wait(subject, ",".join(if_none_match), seconds)
+                await self._wait(subject, ",".join(if_none_match), seconds, peer=peer_of(request))
             prepared = self._representations.prepare(key, *subject)
             response = self._response(prepared, if_none_match, now=self._configuration.clock())
         except ProblemError as problem:
@@ -185,11 +201,11 @@ class Application:
         response.headers.update(applied)
         return response
 
-    async def _wait(self, subject: Subject, if_none_match: str, seconds: float) -> None:
+    async def _wait(self, subject: Subject, if_none_match: str, seconds: float, *, peer: str | None) -> None:
         etag = self._representations.etag(*subject)
         if not _has(if_none_match, etag):
             return
-        with self._waiting.place(self._configuration.metrics.waiting_clients):
+        with self._waiting.place(self._configuration.metrics.waiting_clients, peer=peer):
             try:
                 async with asyncio.timeout(seconds):
                     while _has(if_none_match, etag):
@@ -229,6 +245,22 @@ class Application:
         if imds.covers(path):
             return imds.error_response(status, {"error": status.phrase})
         return problem_response(status, None)
+
+
+def _check(request: web.BaseRequest) -> None:
+    """Refuse what no client of ours sends, whatever it asks for.
+
+    Raises:
+        BodyError: the request has a body.
+        OtherSiteError: a browser asks under a name that could be anybody's.
+    """
+    headers = request.headers
+    if request.body_exists and request.method in METHODS:
+        raise BodyError
+    if headers.get(_USER_AGENT, "").startswith("Mozilla/"):
+        host = headers.get(hdrs.HOST, "")
+        if not is_own_host(host):
+            raise OtherSiteError(host)
 
 
 def _has(if_none_match: str, etag: str | None) -> bool:

@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from typing import Any, cast
 
-from aiohttp import http_exceptions, web
+from aiohttp import http_exceptions, streams, web, web_protocol
 
-from sidecar.api.problems import SERVER
+from sidecar.api.problems import HEADERS, problem_response
 from sidecar.core.addresses import IPNetwork
 from sidecar.logs import Recurring, log
 from sidecar.metrics import Metrics
@@ -31,11 +33,24 @@ _REFUSAL_BODY = b'{"title":"Service Unavailable","status":503,"detail":"There ar
 _REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"Content-Type: application/problem+json\r\n"
-    b"Server: %b\r\n"
+    b"%b"
     b"Retry-After: 1\r\n"
     b"Connection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%b" % (SERVER.encode(), len(_REFUSAL_BODY), _REFUSAL_BODY)
+    b"Content-Length: %d\r\n\r\n%b"
+    % (
+        "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()).encode(),
+        len(_REFUSAL_BODY),
+        _REFUSAL_BODY,
+    )
 )
+
+_ErrInfo = web_protocol._ErrInfo  # noqa: SLF001 - what the library queues for what is no request
+
+_SLICE = 8192
+"""Bytes that the parser is given at a time, so that a head is measured before it is whole."""
+
+_LINGER_SECONDS = 1.0
+"""How long a client whose request had a body may take to read the answer; what it sends is thrown away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +62,9 @@ class Limits:
     allow_from: tuple[IPNetwork, ...] = ()
     """Networks whose connections are served; none given is everybody. Unix sockets are always served."""
     header_timeout: float = 30.0
-    """From a request's first byte to the end of its header."""
+    """From the first byte of a request's head to its end."""
+    max_head_size: int = 32_768
+    """Bytes of a request's head: the request line and all header fields together."""
     idle_timeout: float = 75.0
     """Before the first request, and between requests."""
     max_header_size: int = 8192
@@ -79,6 +96,9 @@ class Server(web.Server):
             cast("Any", handler),
             handler_cancellation=True,
             access_log=None,
+            # No request here has a body that anybody reads: it is neither inflated nor waited for.
+            auto_decompress=False,
+            lingering_time=_LINGER_SECONDS,
             keepalive_timeout=limits.idle_timeout,
             max_line_size=limits.max_header_size,
             max_field_size=limits.max_header_size,
@@ -87,15 +107,32 @@ class Server(web.Server):
         self.refusals: set[_Refusal] = set()
         self.defects = Recurring()
         self._metrics = metrics
+        self._longest_idle: deque[_Connection] = deque()
 
     def __call__(self) -> web.RequestHandler:
         """Make the protocol of a connection that was accepted."""
         return _Connection(self, loop=self._loop, **self._kwargs)
 
-    @property
-    def full(self) -> bool:
-        """Whether there are as many connections as there may be."""
-        return len(self._connections) >= self.limits.max_clients
+    def make_room(self) -> bool:
+        """Whether there is a place for one more connection, if need be that of the one idle longest.
+
+        Who is served, and takes what it is sent, keeps its place; who only holds one does not.
+        """
+        if len(self._connections) < self.limits.max_clients:
+            return True
+        for _ in range(2):
+            while self._longest_idle:
+                connection = self._longest_idle.popleft()
+                if connection.transport is not None and connection.is_idle:
+                    self.count_refused("idle")
+                    connection.transport.abort()
+                    # It goes by itself in the next turn of the loop, and its place with it.
+                    self._connections.pop(connection, None)
+                    return True
+            # Looked for among all only when those found last time are used up.
+            idle = [known for known in self.connections if isinstance(known, _Connection) and known.is_idle]
+            self._longest_idle.extend(sorted(idle, key=lambda known: known.idle_since))
+        return False
 
     def abort(self) -> None:
         """Cut all connections."""
@@ -117,9 +154,14 @@ class Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    """A connection whose peer is looked at, and whose first request and headers must come in time."""
+    """A connection whose peer is looked at, and whose heads are bounded in time and size.
 
-    __slots__ = ("_served", "_server", "_silent", "_timer")
+    It leans on private parts of the library's handler (tests hold them): ``_messages`` are requests that
+    were parsed, ``_waiter`` is pending while the handler has none to answer, and
+    ``_next_keepalive_close_time`` is the idle time-out after the last answer.
+    """
+
+    __slots__ = ("_discards", "_head_size", "_served", "_server", "_timer")
 
     def __init__(
         self,
@@ -132,14 +174,29 @@ class _Connection(web.RequestHandler):
         self._server = manager
         self._timer: asyncio.TimerHandle | None = None
         self._served = False
-        self._silent = True
+        self._head_size = 0
+        """Bytes of the head that has begun and not ended."""
+        self._discards = False
+        """Whether nothing that comes is looked at any more."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered, or the client does not take the answers."""
+        if self._waiter is not None and not self._waiter.done():
+            return True
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
+    @property
+    def idle_since(self) -> float:
+        """When the last answer ended, or else the connection began, in the loop's time and some constant."""
+        return self._next_keepalive_close_time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         server = self._server
         if not server.limits.allow(transport.get_extra_info("peername")):
             server.count_refused("allow-from")
             cast("asyncio.Transport", transport).abort()
-        elif server.full:
+        elif not server.make_room():
             server.count_refused("max-clients")
             refusal = _Refusal(server)
             transport.set_protocol(refusal)
@@ -157,25 +214,97 @@ class _Connection(web.RequestHandler):
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= _SLICE:
+            self._receive(data)
+        else:
+            for start in range(0, len(data), _SLICE):
+                self._receive(data[start : start + _SLICE])
+
+    def _receive(self, data: bytes) -> None:
+        if self._discards:
+            return
+        before = self._request_count
         super().data_received(data)
-        # The task that serves the connection still waits for a message: what came is part of one.
-        if self._waiter is None or self._waiter.done():
-            self._stop_timer()
-        elif self._timer is None or self._silent:
+        if self._buffer_paused:
+            return  # so many requests wait for their answers that the parser holds back what came
+        if self._request_count == before:
+            begins, self._head_size = self._head_size == 0, self._head_size + len(data)
+        elif self._ends_with_newest():
+            begins, self._head_size, self._discards = False, 0, True
+        else:
+            # Between two requests, unless the next one has begun, which the parser does not tell.
+            begins = not data.endswith((b"\n\r\n", b"\n\n"))
+            self._head_size = len(data) if begins else 0
+        if self._head_size > self._server.limits.max_head_size:
+            self._refuse_head()
+        elif begins:
             self._close_in(self._server.limits.header_timeout)
-        self._silent = False
+        elif self._head_size == 0:
+            self._stop_timer()
+
+    def _ends_with_newest(self) -> bool:
+        """Whether the answer to the newest request ends the connection: it has a body, or is no request."""
+        message, payload = self._messages[-1]
+        if isinstance(message, _ErrInfo):
+            self._messages[-1] = (message, self._endless())
+            return True
+        return payload is not streams.EMPTY_PAYLOAD
+
+    def _refuse_head(self) -> None:
+        """Answer 431 after the requests before, and look at nothing more."""
+        self._discards = True
+        self._stop_timer()
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        text = f"The head of a request has at most {self._server.limits.max_head_size} bytes here."
+        refusal = _ErrInfo(status, http_exceptions.HttpProcessingError(message=text), text)
+        self._messages.append((refusal, self._endless()))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _endless(self) -> streams.StreamReader:
+        """A body that never comes: the library lingers for it, so that no reset takes the answer away."""
+        return streams.StreamReader(self, _SLICE, loop=self._loop)
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Send an answer, which ends the connection if the request had a body."""
+        if request.body_exists:
+            resp.force_close()
+        return super().finish_response(request, resp, start_time)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP request, in the form and under the name of all other answers."""
+        super().handle_error(request, status, exc, message)  # which logs it
+        response = problem_response(HTTPStatus(status), message)
+        response.force_close()
+        return response
 
     def log_exception(self, *_: object, **settings: object) -> None:
         """Keep bad requests, which anybody can send, out of the log."""
         error = settings.get("exc_info")
-        if isinstance(error, http_exceptions.HttpProcessingError):
+        if isinstance(error, http_exceptions.HttpProcessingError | web.RequestPayloadError):
             log(_logger, logging.DEBUG, "request-malformed", error=repr(error))
         elif count := self._server.defects.count(type(error).__name__):
             log(_logger, logging.ERROR, "connection-failed", error=repr(error), count=count)
 
     def _close_in(self, seconds: float) -> None:
         self._stop_timer()
-        self._timer = self._loop.call_later(seconds, self.force_close)
+        self._timer = self._loop.call_later(seconds, self._close_late)
+
+    def _close_late(self) -> None:
+        """Close: nothing has come in time. A request that is being answered still gets its answer."""
+        self._discards = True
+        if self._waiter is None or self._waiter.done():
+            self.close()
+        else:
+            self.force_close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

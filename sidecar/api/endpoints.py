@@ -139,8 +139,11 @@ _PARENTS = {path.rpartition("/")[0]: endpoint for path, endpoint in ENDPOINTS.it
 
 
 def find(path: str) -> tuple[Endpoint, str | None] | None:
-    """The endpoint of a decoded path, and the path's last segment where that is a parameter."""
-    endpoint = _FIXED.get(path)
+    """The endpoint of a decoded path, and the path's last segment where that is a parameter.
+
+    A slash at the end is passed over where the metadata service is imitated, as clients of it write one.
+    """
+    endpoint = _FIXED.get(path.removesuffix("/") if path.startswith("/metadata/") else path)
     if endpoint is not None:
         return endpoint, None
     parent, _, last = path.rpartition("/")

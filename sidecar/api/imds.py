@@ -78,7 +78,7 @@ def error_response(
         body=canonical_bytes(members),
         headers={
             "Content-Type": "application/json; charset=utf-8",
-            "Server": problems.SERVER,
+            **problems.HEADERS,
             **(headers or {}),
         },
     )

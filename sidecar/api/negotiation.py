@@ -5,7 +5,10 @@ import re
 __all__ = ["etag_matches", "media_types", "wait_preference"]
 
 _ETAG = re.compile(r'(?:W/)?("[^"]*")\s*(?:,|$)')
-_WAIT = re.compile(r'\s*wait\s*=\s*("?)([0-9]{1,9})\1\s*(?:;.*)?', re.IGNORECASE)
+_WAIT = re.compile(r'\s*wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE)
+_LONGEST = 10**9
+"""Seconds that stand for any more."""
+
 _ZERO = re.compile(r"0(\.0{0,3})?")
 
 
@@ -38,4 +41,6 @@ def wait_preference(prefer: str) -> int | None:
     Preferences that are not understood count for nothing.
     """
     found = (_WAIT.fullmatch(preference) for preference in prefer.split(","))
-    return next((int(match[2]) for match in found if match is not None), None)
+    digits = next((match[2].lstrip("0") or "0" for match in found if match is not None), None)
+    # Nobody waits for longer than that: the digits may be more than an integer may be read from.
+    return None if digits is None else int(digits[:9]) if len(digits) <= 9 else _LONGEST

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
@@ -16,6 +17,7 @@ __all__ = [
     "API_VERSIONS",
     "NEWEST_VERSIONS",
     "PARAMETERS",
+    "VERSION_PATTERN",
     "Format",
     "Scope",
     "read_parameters",
@@ -27,13 +29,17 @@ NEWEST_VERSIONS = tuple(sorted(KNOWN_VERSIONS, reverse=True)[:3])
 """What the metadata service names in its answers to a wrong version: its three newest, newest first."""
 
 API_VERSIONS = frozenset((*KNOWN_VERSIONS, "2025-07-24"))
-"""The API versions from the one that introduced load balancer metadata.
+"""The API versions that are known, from the one that introduced load balancer metadata.
 
 MicrosoftDocs/azure-compute-docs instance-metadata-service.md; the last one is used by
 Azure/azure-container-networking cns/imds/client.go.
 """
 
+VERSION_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+"""What an api-version looks like."""
+
 _MAXIMUM_PARAMETERS = 32
+_VERSION = re.compile(VERSION_PATTERN)
 _PROTOCOL = re.compile(r"[a-z0-9]{1,16}")
 
 
@@ -78,7 +84,11 @@ def _open_port(text: str) -> int:
 
 
 def _api_version(text: str) -> str:
-    return text if text in API_VERSIONS else _refuse()
+    """Any from the first that has this endpoint: a version of tomorrow must break no client."""
+    if not _VERSION.fullmatch(text) or text < KNOWN_VERSIONS[0]:
+        _refuse()
+    date.fromisoformat(text)
+    return text
 
 
 def _refuse() -> NoReturn:

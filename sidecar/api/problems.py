@@ -6,6 +6,7 @@ its own paths (:mod:`sidecar.api.imds`).
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -13,7 +14,9 @@ from sidecar.core.document import canonical_bytes
 
 __all__ = [
     "FORWARDED",
+    "HEADERS",
     "SERVER",
+    "BodyError",
     "ForwardedError",
     "MetadataHeaderError",
     "MethodError",
@@ -21,6 +24,7 @@ __all__ = [
     "NotYetError",
     "NothingError",
     "OtherNodeError",
+    "OtherSiteError",
     "ParameterError",
     "ParameterValueError",
     "ProblemError",
@@ -32,6 +36,11 @@ __all__ = [
 
 SERVER = "azure-lb-metadata"
 """The ``Server`` header of every answer."""
+
+HEADERS: Mapping[str, str] = MappingProxyType(
+    {"Server": SERVER, "Cross-Origin-Resource-Policy": "same-origin"}
+)
+"""The headers of every answer. The second one keeps a browser from giving answers to pages of others."""
 
 FORWARDED = "X-Forwarded-For"
 
@@ -115,6 +124,27 @@ class ForwardedError(ProblemError):
         )
 
 
+class BodyError(ProblemError):
+    """The request has a body, which nothing here reads."""
+
+    close = True
+
+    def __init__(self) -> None:
+        super().__init__("Requests here have no body.")
+
+
+class OtherSiteError(ProblemError):
+    """A browser asks under a name that somebody may have pointed here."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"Browsers are not answered under the name {host!r}, which could be anybody's: use an IP "
+            "address, localhost, or the name of the Service."
+        )
+
+
 class OtherNodeError(ProblemError):
     """The data asked for are another node's."""
 
@@ -183,5 +213,5 @@ def problem_response(
     return web.Response(
         status=status,
         body=canonical_bytes(members),
-        headers={"Content-Type": "application/problem+json", "Server": SERVER, **(headers or {})},
+        headers={"Content-Type": "application/problem+json", **HEADERS, **(headers or {})},
     )

@@ -52,7 +52,7 @@ class Reader:
         endpoint, last = found
         if key.method not in METHODS:
             raise MethodError(key.method)
-        if endpoint.metadata_header and (key.metadata or "").lower() != "true":
+        if endpoint.metadata_header and not key.metadata:
             raise MetadataHeaderError
         if key.forwarded and not self._allow_forwarded and _guarded(endpoint):
             self._refused_forwarded.inc()

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from sidecar.api.bodies import Build, Facts, Question
 from sidecar.api.endpoints import Endpoint, Kind
-from sidecar.api.problems import SERVER, NotYetError, ProblemError
+from sidecar.api.problems import HEADERS, NotYetError, ProblemError
 from sidecar.core.addresses import IPAddress
 from sidecar.core.instant import Instant, rfc3339
 from sidecar.core.state import Snapshot
@@ -35,8 +35,8 @@ class Key(NamedTuple):
     target: str
     """As it came, with the query."""
     accept: str
-    metadata: str | None
-    """The value of the header ``Metadata``."""
+    metadata: bool
+    """Whether there is a header ``Metadata: true``."""
     forwarded: bool
     """Whether there is an ``X-Forwarded-For``."""
 
@@ -108,7 +108,7 @@ class Representations:
             {
                 "ETag": representation.etag,
                 "Vary": "Accept",
-                **(data_headers(self.snapshot, self.node_name) if data else {"Server": SERVER}),
+                **(data_headers(self.snapshot, self.node_name) if data else HEADERS),
             }
         )
         prepared = Prepared(
@@ -160,7 +160,7 @@ def data_headers(snapshot: Snapshot, node_name: str | None) -> dict[str, str]:
     """
     state = snapshot.state
     node_name = state.node(node_name)
-    headers = {"Server": SERVER, "Azure-LB-Metadata-Status": str(snapshot.status)}
+    headers = {**HEADERS, "Azure-LB-Metadata-Status": str(snapshot.status)}
     if node_name is not None:
         headers["Azure-LB-Metadata-Node"] = node_name
     if state.document is not None and state.observed is not None:

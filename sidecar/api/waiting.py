@@ -5,6 +5,7 @@ a new rule wakes nobody who waits for the public IP address.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,13 +55,17 @@ class Waiting:
         self._bound = bound
         self._refused = metrics.refused_clients.labels(cause="max-waiting")
         self._clients = 0
+        self._share = max(1, bound // 4)
+        self._by_peer: Counter[str] = Counter()
         self._watched: dict[Subject, _Watched] = {}
         self._due = False
         self._stopped = False
 
     @contextmanager
-    def place(self, gauge: Gauge) -> Iterator[None]:
+    def place(self, gauge: Gauge, *, peer: str | None = None) -> Iterator[None]:
         """Take one of the places for clients that wait, and count it.
+
+        One peer has at most a quarter of them; ``None`` is the own pod or node, which may have all.
 
         Raises:
             StoppingError: nobody may wait any more.
@@ -68,16 +73,22 @@ class Waiting:
         """
         if self._stopped:
             raise StoppingError
-        if self._clients >= self._bound:
+        if self._clients >= self._bound or (peer is not None and self._by_peer[peer] >= self._share):
             self._refused.inc()
             raise TooManyWaitingError
         self._clients += 1
+        if peer is not None:
+            self._by_peer[peer] += 1
         gauge.inc()
         try:
             yield
         finally:
             self._clients -= 1
             gauge.dec()
+            if peer is not None:
+                self._by_peer[peer] -= 1
+                if not self._by_peer[peer]:
+                    del self._by_peer[peer]
 
     async def changed(self, subject: Subject, seen: str | None) -> str | None:
         """Wait until a representation's ETag is another one than ``seen``, and return it.

@@ -23,7 +23,8 @@ from sidecar.core.backoff import retry_ceiling
 from sidecar.core.environment import variables
 from sidecar.core.fleet.published import Published, read
 from sidecar.core.outcome import Answer, Failure, Reason, Status
-from sidecar.core.reply import member, printable, shown
+from sidecar.core.parsing import error_object
+from sidecar.core.reply import printable, shown
 from sidecar.core.state import Policy, Snapshot, State, observe, take_up
 from sidecar.core.upstream import Response, interpret
 from sidecar.errors import Error, ExitCode, NoneError, UnreachableError
@@ -138,9 +139,10 @@ class AgentRespondent:
             raise _AgainError(f"no agent answers at {self.url} ({why})") from error
         if response.status == 200:
             return body
-        told = member(body, "detail")
+        problem = error_object(body)
+        told = problem.get("detail")
         detail = f"{self.url} says: {printable(told) if isinstance(told, str) else shown(body)}"
-        if response.status == 404 and member(body, "code") == NothingError.code:
+        if response.status == 404 and problem.get("code") == NothingError.code:
             # Any other 404 is that of an agent that does not know the path, or of another program.
             raise NoneError(detail)
         if response.status in {429, 502, 503, 504}:

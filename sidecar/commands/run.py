@@ -10,9 +10,11 @@ from types import TracebackType
 from sidecar.agent import Agent
 from sidecar.commands.arguments import Parser
 from sidecar.config import Loaded, load, misspelt_variables, shown
+from sidecar.descriptors import clients_within, raise_limit
 from sidecar.errors import Error, ExitCode
 from sidecar.logs import configure, log
 from sidecar.runtime import LoopErrors
+from sidecar.settings import Settings
 
 __all__ = ["main"]
 
@@ -41,7 +43,19 @@ def main(arguments: Sequence[str]) -> int:
     sys.excepthook = _log_failure
     for name, nearest in misspelt_variables(os.environ).items():
         log(_logger, logging.WARNING, "unknown-variable", variable=name, nearest=nearest)
-    asyncio.run(_run(loaded))
+    limit = raise_limit()
+    places = clients_within(limit, settings.max_clients)
+    if places < settings.max_clients:
+        log(
+            _logger,
+            logging.WARNING,
+            "clients-limited",
+            wanted=settings.max_clients,
+            using=places,
+            files=limit,
+        )
+        settings = settings.model_copy(update={"max_clients": places})
+    asyncio.run(_run(settings, once=loaded.arguments.once))
     return ExitCode.DONE
 
 
@@ -50,11 +64,11 @@ def _log_failure(kind: type[BaseException], error: BaseException, traceback: Tra
     _logger.critical("failed", exc_info=(kind, error, traceback))
 
 
-async def _run(loaded: Loaded) -> None:
+async def _run(settings: Settings, *, once: bool) -> None:
     asyncio.get_running_loop().set_exception_handler(LoopErrors())
-    agent = Agent(loaded.settings)
+    agent = Agent(settings)
     with agent.stopping.on_signals():
-        if loaded.arguments.once:
+        if once:
             await _run_once(agent)
         else:
             await agent.run()

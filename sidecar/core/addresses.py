@@ -9,6 +9,7 @@ __all__ = [
     "IPNetwork",
     "address_order",
     "endpoint",
+    "is_assignable",
     "is_port",
     "parse_address",
     "sorted_addresses",
@@ -34,6 +35,12 @@ PRIVATE_NETWORKS: tuple[IPNetwork, ...] = tuple(
 """What is not reached from the internet; unlike ``is_private`` without the documentation ranges."""
 
 
+_BROADCAST = IPv4Address("255.255.255.255")
+
+_LONGEST_ADDRESS = 64
+"""Characters: an IPv6 address has up to 45, and brackets."""
+
+
 def parse_address(value: object) -> IPAddress:
     """Read an address; IPv6 may stand in square brackets.
 
@@ -41,11 +48,12 @@ def parse_address(value: object) -> IPAddress:
     while the vendor's own sample does not (MicrosoftDocs howto-load-balancer-imds.md).
 
     Raises:
-        ValueError: not text, not an address, an IPv6 zone, or an IPv4-mapped IPv6 address, whose
-            text differs between Python versions and would make the revision differ too.
+        ValueError: not text, longer than any address, not an address, an IPv6 zone, or an IPv4-mapped
+            IPv6 address, whose text differs between Python versions and would make the revision differ.
     """
-    if not isinstance(value, str):
-        raise ValueError("an address is text")  # noqa: TRY004 - one error for every unusable value
+    if not isinstance(value, str) or len(value) > _LONGEST_ADDRESS:
+        # Text of any length would be split, and shown in the error, a hundred times over.
+        raise ValueError("an address is a short text")
     bracketed = value.startswith("[") and value.endswith("]")
     address = ip_address(value[1:-1] if bracketed else value)
     if isinstance(address, IPv4Address):
@@ -55,6 +63,12 @@ def parse_address(value: object) -> IPAddress:
     if address.scope_id is not None or address.ipv4_mapped is not None:
         raise ValueError("neither zones nor IPv4-mapped addresses")
     return address
+
+
+def is_assignable(address: IPAddress) -> bool:
+    """Whether it can be the address of anything: not unspecified, loopback, multicast or broadcast."""
+    no_address = address.is_unspecified or address.is_loopback or address.is_multicast
+    return not no_address and address != _BROADCAST
 
 
 def address_order(address: IPAddress) -> tuple[int, int]:

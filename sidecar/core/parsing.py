@@ -1,5 +1,6 @@
-"""Bytes of a load balancer document to a value; the bytes are never trusted.
+"""Bytes from elsewhere to JSON, and of a load balancer document to a value; the bytes are never trusted.
 
+Every body of every status is read here and nowhere else, by :func:`parse_json` or :func:`error_object`.
 A wrong entry is dropped and reported, and never spoils the rest. What makes a whole document
 malformed is told apart from what makes a list empty, since empty means "withdrawn" in the end.
 """
@@ -12,23 +13,28 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic_core import from_json
 
-from sidecar.core.addresses import IPAddress, parse_address
-from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
+from sidecar.core.addresses import IPAddress, is_assignable, parse_address
+from sidecar.core.document import ALL_PROTOCOLS, Document, InboundRule, OutboundRule, PublicIPAddress
 from sidecar.errors import Error
 
 __all__ = [
+    "ERROR_LIMIT",
     "DroppedEntry",
     "MalformedError",
     "ParsedDocument",
+    "error_object",
     "parse_canonical",
     "parse_document",
     "parse_json",
     "parse_response",
+    "without_mark",
 ]
 
 _Entry = TypeVar("_Entry")
 
-_PROTOCOL = re.compile(r"[a-z0-9]{1,16}")
+_LONGEST_PROTOCOL = 16
+_PROTOCOL = re.compile(r"[a-z0-9]+")
+_PORTS = ("frontendPort", "backendPort")
 _DIGITS = re.compile(r"[0-9]{1,5}")
 _MOST_VALUES = 250_000
 """Commas and opening brackets of a body that is parsed: more than a hundred times those of 250 rules.
@@ -36,6 +42,11 @@ _MOST_VALUES = 250_000
 Parsed JSON of the worst kind takes a hundred times its bytes; so limited, it takes some 30 MiB, which
 an agent has.
 """
+ERROR_LIMIT = 64 * 1024
+"""Bytes of a body that are read where it is not what was asked for: no error has more to say."""
+
+_MARK = b"\xef\xbb\xbf"
+"""A byte order mark, which RFC 8259 lets a reader pass over."""
 _MOST_ENTRIES = 10_000
 """Entries of one list that are looked at: forty times the rules of a load balancer.
 
@@ -43,10 +54,12 @@ Each wrong one costs an exception and a place in memory; a hostile answer could 
 """
 _SHOWN_LENGTH = 200
 """How much of a dropped entry is kept for the log, in characters."""
+_SHOWN_ITEMS = 10
+"""How many members of a dropped entry are looked at for that."""
 
 
-class MalformedError(Error):
-    """The bytes are not a load balancer document."""
+class MalformedError(Error, ValueError):
+    """The bytes are not JSON, or not what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +109,41 @@ def parse_canonical(text: bytes) -> ParsedDocument:
     return parse_document(parse_json(text))
 
 
-def parse_json(body: bytes) -> object:
+def parse_json(body: bytes, *, most: int = _MOST_VALUES) -> object:
     """Parse JSON of any shape.
 
+    Args:
+        body: As it came.
+        most: Commas and opening brackets that it may have, those in texts included.
+
     Raises:
-        MalformedError: it is not JSON.
+        MalformedError: it is not JSON, or has more.
     """
     if not body.strip():
         raise MalformedError("the body is empty")
-    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
-        raise MalformedError(f"the body has more than {_MOST_VALUES} values")
+    if sum(map(body.count, (b",", b"[", b"{"))) > most:
+        raise MalformedError(f"the body has more than {most} values")
     try:
         # Unlike json.loads it reports too much depth and too many digits as a ValueError.
-        return from_json(body.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
+        return from_json(without_mark(body), allow_inf_nan=False)
     except ValueError as error:
         raise MalformedError(f"the body is not JSON ({error})") from error
+
+
+def error_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body of an error is; empty where it is none, or longer than ``ERROR_LIMIT``."""
+    if len(body) > ERROR_LIMIT:
+        return {}
+    try:
+        value = parse_json(body)
+    except MalformedError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def without_mark(body: bytes) -> bytes:
+    """A body without the byte order mark that it may begin with."""
+    return body.removeprefix(_MARK)
 
 
 def parse_document(value: object) -> ParsedDocument:
@@ -139,29 +172,50 @@ def _entries(
     *,
     dropped: list[DroppedEntry],
 ) -> list[_Entry]:
-    """Read one list; missing and null are an empty list, wrong entries go to ``dropped``."""
+    """Read one list; missing and null are an empty list, wrong entries go to ``dropped``.
+
+    An entry whose frontend is null or empty is none at all: that is how the service writes that there is
+    no address, in ``/metadata/instance`` too.
+    """
     values = parent.get(name)
     if values is None:
         return []
     if not isinstance(values, list):
         raise MalformedError(f"{name!r} is not a list")
     entries: list[_Entry] = []
-    for value in islice(values, _MOST_ENTRIES):
+    present = [value for value in islice(values, _MOST_ENTRIES) if not _absent(value)]
+    for value in present:
         try:
             entries.append(parse(value if isinstance(value, dict) else _wrong("entry")))
         except _WrongEntryError as error:
             dropped.append(DroppedEntry(list_name=name, cause=str(error), shown=_shown(value)))
-    if values and not entries:
-        raise MalformedError(f"no entry of {name!r} is usable, for example {dropped[-1].shown}")
     rest = len(values) - _MOST_ENTRIES
+    if not entries and (present or rest > 0):
+        raise MalformedError(f"no entry of {name!r} is usable, for example {_shown((present or values)[-1])}")
     if rest > 0:
         shown = _shown(values[_MOST_ENTRIES])
         dropped.append(DroppedEntry(list_name=name, cause="too-many", shown=shown, count=rest))
     return entries
 
 
+def _absent(value: object) -> bool:
+    return isinstance(value, dict) and value.get("frontendIpAddress", ...) in (None, "")
+
+
 def _shown(value: object) -> str:
-    return ascii(value)[:_SHOWN_LENGTH]
+    return ascii(_beginning(value))[:_SHOWN_LENGTH]
+
+
+def _beginning(value: object, depth: int = 2) -> object:
+    """As much of a value as may be shown: one text of it can be as long as a whole body."""
+    if isinstance(value, str):
+        return value[:_SHOWN_LENGTH]
+    if isinstance(value, dict):
+        items = islice(value.items(), _SHOWN_ITEMS if depth else 0)
+        return {name[:_SHOWN_LENGTH]: _beginning(item, depth - 1) for name, item in items}
+    if isinstance(value, list):
+        return [_beginning(item, depth - 1) for item in value[: _SHOWN_ITEMS if depth else 0]]
+    return value
 
 
 def _public_ip_address(entry: dict[str, Any]) -> PublicIPAddress:
@@ -173,9 +227,13 @@ def _outbound_rule(entry: dict[str, Any]) -> OutboundRule:
 
 
 def _inbound_rule(entry: dict[str, Any]) -> InboundRule:
+    frontend, protocol = _address(entry, "frontendIpAddress"), _protocol(entry, "protocol")
+    if protocol == ALL_PROTOCOLS:
+        # Without ports it is for all of them, as with ports 0.
+        entry = {**entry, **{port: 0 for port in _PORTS if entry.get(port) in (None, "")}}
     return InboundRule(
-        frontend_ip=_address(entry, "frontendIpAddress"),
-        protocol=_protocol(entry, "protocol"),
+        frontend_ip=frontend,
+        protocol=protocol,
         frontend_port=_port(entry, "frontendPort"),
         backend_port=_port(entry, "backendPort"),
         private_ip=_address(entry, "privateIpAddress"),
@@ -188,15 +246,22 @@ def _wrong(member: str) -> NoReturn:
 
 def _address(entry: dict[str, Any], member: str) -> IPAddress:
     try:
-        return parse_address(entry.get(member))
+        address = parse_address(entry.get(member))
     except ValueError:
         _wrong(member)
+    return address if is_assignable(address) else _wrong(member)
 
 
 def _protocol(entry: dict[str, Any], member: str) -> str:
     value = entry.get(member)
-    # ASCII first: lower-casing turns some other letters into ASCII ones.
-    if isinstance(value, str) and value.isascii() and _PROTOCOL.fullmatch(value.lower()):
+    # Its length first, since a text can be as long as a body; then ASCII: lower-casing turns some other
+    # letters into ASCII ones.
+    if (
+        isinstance(value, str)
+        and len(value) <= _LONGEST_PROTOCOL
+        and value.isascii()
+        and _PROTOCOL.fullmatch(value.lower())
+    ):
         return value.lower()
     _wrong(member)
 

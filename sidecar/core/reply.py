@@ -8,12 +8,19 @@ import re
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 
-from pydantic_core import from_json
-
 from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason
-from sidecar.core.parsing import MalformedError, parse_response
+from sidecar.core.parsing import MalformedError, error_object, parse_response, without_mark
 
-__all__ = ["KNOWN_VERSIONS", "fallback_version", "interpret", "member", "printable", "reason_of", "shown"]
+__all__ = [
+    "KNOWN_VERSIONS",
+    "fallback_version",
+    "interpret",
+    "listed_version",
+    "printable",
+    "reason_of",
+    "refuses_version",
+    "shown",
+]
 
 KNOWN_VERSIONS = (
     "2020-10-01",
@@ -38,6 +45,13 @@ KNOWN_VERSIONS = (
 _NO_METADATA = "no load balancer metadata"
 """Part of the one text that tells "there is none" from the other meanings of 404."""
 
+_VERSION_REFUSED = ("api-version", "invalid version")
+"""Parts of the texts that refuse the api-version: the documented ones, and ``Not found. Invalid version
+requested`` of hosts in other clouds."""
+
+_PARAMETER_MISSING = "missing required parameter"
+"""The version was sent: what takes it away would take another one as well."""
+
 _SHOWN_LENGTH = 200
 _VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -57,10 +71,12 @@ def interpret(status: int, body: bytes, *, retry_after: float | None = None) -> 
     """Judge a complete response."""
     if status == HTTPStatus.OK:
         return _document(body)
-    if status == HTTPStatus.NOT_FOUND and _NO_METADATA in (_error(body) or "").lower():
+    error = _error(body)
+    if status == HTTPStatus.NOT_FOUND and _NO_METADATA in error.lower():
         return NONE
-    detail = f"HTTP {status}: {_error(body) or shown(body) or 'empty body'}"
-    return Failure(reason_of(status), detail=detail, status=status, retry_after=retry_after)
+    detail = f"HTTP {status}: {error or shown(body) or 'empty body'}"
+    reason = Reason.REJECTED if refuses_version(status, body) else reason_of(status)
+    return Failure(reason, detail=detail, status=status, retry_after=retry_after)
 
 
 def _document(body: bytes) -> Outcome:
@@ -80,14 +96,49 @@ def reason_of(status: int) -> Reason:
     return _REASONS.get(status, Reason.MALFORMED)
 
 
+def refuses_version(status: int, body: bytes) -> bool:
+    """Whether it is the api-version that an answer finds fault with.
+
+    Usually that is a 400 with a list of versions; Azure Stack Hub and hosts of other clouds answer 400
+    without a list, or 404 in words of their own.
+    """
+    if status not in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+        return False
+    if status == HTTPStatus.BAD_REQUEST and lists_versions(body):
+        return True
+    text = _error(body).lower()
+    return _PARAMETER_MISSING not in text and any(words in text for words in _VERSION_REFUSED)
+
+
+def lists_versions(body: bytes) -> bool:
+    """Whether a refusal says which versions there are."""
+    return isinstance(error_object(body).get("newest-versions"), list)
+
+
 def fallback_version(body: bytes, *, refused: Collection[str]) -> str | None:
-    """The api-version to use after a 400 that lists versions.
+    """The api-version to use after a refusal that lists versions.
 
     Returns:
         The newest listed one that is known here, else the oldest listed; ``None`` if the body lists
         none, or nothing but refused ones.
     """
-    value = member(body, "newest-versions")
+    return _chosen(error_object(body).get("newest-versions"), refused=refused)
+
+
+def listed_version(body: bytes, *, refused: Collection[str]) -> str | None:
+    """The api-version to use by the answer of ``/metadata/versions``, which lists those of all categories.
+
+    Returns:
+        As :func:`fallback_version`, but none from before there were load balancer data.
+    """
+    value = error_object(body).get("apiVersions")
+    if not isinstance(value, list):
+        return None
+    listed = [item for item in value if isinstance(item, str) and item >= KNOWN_VERSIONS[0]]
+    return _chosen(listed, refused=refused)
+
+
+def _chosen(value: object, *, refused: Collection[str]) -> str | None:
     if not isinstance(value, list):
         return None
     listed = [item for item in value if _is_version(item) and item not in refused]
@@ -99,23 +150,20 @@ def _is_version(value: object) -> bool:
     return isinstance(value, str) and _VERSION.fullmatch(value) is not None
 
 
-def _error(body: bytes) -> str | None:
-    value = member(body, "error")
-    return printable(value) if isinstance(value, str) else None
+def _error(body: bytes) -> str:
+    """What an error says of itself; empty where it is none of the service's shape.
 
-
-def member(body: bytes, name: str) -> object:
-    """A member of a JSON object; ``None`` where there is none, or no such object."""
-    try:
-        value = from_json(body)
-    except ValueError:
-        return None
-    return value.get(name) if isinstance(value, dict) else None
+    ``error_description`` is what errors of the identity category have beside a code
+    (``IdentityErrorResponse`` of Azure/azure-rest-api-specs, InstanceMetadataService 2023-07-01).
+    """
+    value = error_object(body)
+    texts = (value.get("error"), value.get("error_description"))
+    return printable(": ".join(text for text in texts if isinstance(text, str) and text.strip()))
 
 
 def shown(body: bytes) -> str:
     """The beginning of a body on one line of printable ASCII."""
-    return printable(body[:_SHOWN_LENGTH].decode("ascii", errors="replace"))
+    return printable(without_mark(body)[:_SHOWN_LENGTH].decode("ascii", errors="replace"))
 
 
 def printable(text: str) -> str:

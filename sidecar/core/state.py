@@ -8,7 +8,7 @@ for what an earlier run published.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sidecar.core import changes
@@ -16,7 +16,7 @@ from sidecar.core.changes import HISTORY_LENGTH, Change
 from sidecar.core.document import Document
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Answer, Attempt, Failure, Outcome, Reason, Status, UpstreamAnswer
-from sidecar.core.withdrawal import WITHDRAWAL_ANSWERS, Absence, withhold
+from sidecar.core.withdrawal import WITHDRAWAL_ANSWERS, Absence, unconfirmed, withhold
 
 __all__ = [
     "Found",
@@ -180,9 +180,10 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
     state = replace(state, attempts=attempts)
     if isinstance(outcome, Failure):
         return replace(state, failure=outcome, failures=state.failures + 1)
+    previous = None if state.answer is None else state.answer.document
     state = replace(state, answer=outcome, answered=now, failure=None, failures=0)
     if isinstance(outcome, UpstreamAnswer):
-        return _copied(state, outcome)
+        return _copied(state, outcome, now, policy)
     if state.document is None:
         return _first(state, outcome, now)
     absences, withheld = withhold(
@@ -192,22 +193,29 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
         now=now,
         absent_after=policy.absent_after,
     )
-    document = replace(outcome.document, **withheld)
+    partial = unconfirmed(state.document, outcome.document, previous=previous)
+    document = replace(outcome.document, **withheld, **partial)
     changed = _changed(state, document, at=now.utc)
     return replace(changed, source=Source.IMDS, observed=now, absences=absences)
 
 
-def _copied(state: State, answer: UpstreamAnswer) -> State:
-    """A node agent's word counts at once, as it is: what is withdrawn, it has decided already."""
+def _copied(state: State, answer: UpstreamAnswer, now: Instant, policy: Policy) -> State:
+    """A node agent's word counts at once, as it is: what is withdrawn, it has decided already.
+
+    Only what cannot be is bounded: that a change is yet to come, and that data are good which are older
+    than they may be here.
+    """
+    changed_at, observed = min(answer.changed_at, now.utc), answer.observed
+    if answer.status is not Status.STALE and observed.age(now) > policy.stale_after:
+        age = policy.stale_after
+        observed = Instant(mono=now.mono - age, utc=now.utc - timedelta(seconds=age))
     if state.document is None:
         known = state.found
         same = known is not None and known.revision == answer.document.revision
         state = replace(state, document=answer.document, changes=known.changes if known and same else ())
     else:
-        state = _changed(state, answer.document, at=answer.changed_at)
-    return replace(
-        state, source=Source.UPSTREAM, observed=answer.observed, changed_at=answer.changed_at, absences={}
-    )
+        state = _changed(state, answer.document, at=changed_at)
+    return replace(state, source=Source.UPSTREAM, observed=observed, changed_at=changed_at, absences={})
 
 
 def _first(state: State, answer: Answer, now: Instant) -> State:
@@ -268,7 +276,8 @@ def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
     )
     if state.answer is None or state.answered is None:
         return restored
-    taken_up = observe(restored, state.answer, state.answered, policy)
+    # One answer, which is no second one to itself.
+    taken_up = observe(replace(restored, answer=None), state.answer, state.answered, policy)
     return replace(
         taken_up,
         attempts=state.attempts,

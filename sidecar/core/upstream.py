@@ -13,8 +13,8 @@ from sidecar.core.document import Document
 from sidecar.core.instant import Instant, parse_rfc3339
 from sidecar.core.names import is_node_name
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
-from sidecar.core.parsing import MalformedError, parse_document, parse_json
-from sidecar.core.reply import member, printable, reason_of, shown
+from sidecar.core.parsing import MalformedError, error_object, parse_document, parse_json
+from sidecar.core.reply import printable, reason_of, shown
 
 __all__ = ["Response", "interpret", "longest_wait", "was_held"]
 
@@ -100,7 +100,7 @@ def _failure(response: Response) -> Failure:
     elif response.status == HTTPStatus.SERVICE_UNAVAILABLE and response.agent_status == Status.STARTING:
         # The agent is well; it has no answer itself yet.
         reason = Reason.NOT_READY
-    told = member(response.body, "detail")
+    told = error_object(response.body).get("detail")
     text = printable(told) if isinstance(told, str) else shown(response.body)
     return Failure(
         reason,
@@ -159,7 +159,7 @@ def _status(value: dict[str, Any], document: Document) -> Status:
     status = value.get("status")
     expected = Status.NO_METADATA if document.empty else Status.OK
     if status not in (Status.STALE, expected):
-        raise MalformedError(f"the status {status!r} does not fit the document")
+        raise MalformedError("the status does not fit the document")
     return Status(status)
 
 
@@ -172,7 +172,8 @@ def _reason(value: dict[str, Any], status: Status) -> Reason | None:
 
 
 def _changed_at(value: dict[str, Any]) -> datetime:
-    changed_at = parse_rfc3339(str(value.get("changedAt")))
+    told = value.get("changedAt")
+    changed_at = parse_rfc3339(told) if isinstance(told, str) else None
     if changed_at is None:
         raise MalformedError("'changedAt' is not a time")
     return changed_at

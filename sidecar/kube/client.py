@@ -5,14 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic_core import from_json
-
 from sidecar.core.names import is_node_name
 from sidecar.errors import UsageError
 from sidecar.kube.access import SERVICE_ACCOUNT, LoadingRules
 from sidecar.kube.connection import APPLY, Answer, Request
 from sidecar.kube.events import EventClient
-from sidecar.kube.requester import Requester, malformed, requester
+from sidecar.kube.requester import Requester, malformed, object_of, requester
 from sidecar.metrics import Metrics
 
 __all__ = ["NodeClient", "NodeMetadata", "apply_request", "connect"]
@@ -126,7 +124,7 @@ def apply_request(name: str, *, uid: str, annotations: Mapping[str, str], field_
 def _node_metadata(answer: Answer, name: str) -> NodeMetadata:
     """The metadata in a 2xx answer, whether of a whole Node or of its metadata only."""
     try:
-        metadata = from_json(answer.body)["metadata"]
+        metadata = object_of(answer)["metadata"]
         texts = {key: metadata[key] for key in ("name", "uid", "resourceVersion")}
         annotations = metadata.get("annotations") or {}
         values = list(annotations.values())

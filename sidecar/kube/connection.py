@@ -20,6 +20,7 @@ import aiohttp
 from pydantic_core import to_json
 
 import sidecar
+from sidecar.core.parsing import ERROR_LIMIT
 from sidecar.kube.access import LoadingRules, load_access
 from sidecar.kube.credentials import Access
 from sidecar.kube.errors import CredentialsError, KubeConfigError
@@ -70,7 +71,7 @@ class Request:
     content_type: str | None = None
     """Of the body; ``None`` when there is none."""
     answer_limit: int = ANSWER_LIMIT
-    """Bytes of the answer that are read."""
+    """Bytes of a 2xx answer that are read; no error needs more than ``ERROR_LIMIT``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    """Longer than the request's ``answer_limit`` when it was cut there."""
+    """Longer than the request's ``answer_limit`` when it was cut there; that of an error is cut sooner."""
 
 
 class Connection:
@@ -169,7 +170,8 @@ async def _send(session: aiohttp.ClientSession, access: Access, request: Request
         server_hostname=access.server_name,
         allow_redirects=False,
     ) as response:
-        return Answer(response.status, response.headers, await _read(response, request.answer_limit))
+        limit = request.answer_limit if 200 <= response.status < 300 else ERROR_LIMIT
+        return Answer(response.status, response.headers, await _read(response, limit))
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

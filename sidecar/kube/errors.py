@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic_core import from_json
-
 from sidecar.core.backoff import RETRY_AFTER_LIMIT, parse_retry_after
+from sidecar.core.parsing import error_object
 from sidecar.errors import Error, UnreachableError, UsageError
 
 __all__ = [
@@ -216,11 +215,8 @@ def _retry_after(headers: Mapping[str, str], answer: dict[str, Any], *, now: dat
 
 def _status_object(body: bytes) -> dict[str, Any]:
     """The ``Status`` object in a body, or an empty one."""
-    try:
-        answer = from_json(body)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) and answer.get("kind") == "Status" else {}
+    answer = error_object(body)
+    return answer if answer.get("kind") == "Status" else {}
 
 
 def _details(answer: dict[str, Any]) -> dict[str, Any]:

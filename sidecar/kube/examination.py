@@ -13,10 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import from_json
-
 from sidecar.core.diagnosis.evidence import Problem, ProblemKind, TokenClaims
-from sidecar.core.reply import member
+from sidecar.core.parsing import error_object
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.client import apply_request
 from sidecar.kube.connection import JSON, Answer, Request
@@ -36,7 +34,7 @@ from sidecar.kube.errors import (
 )
 from sidecar.kube.fleet import FleetClient
 from sidecar.kube.listing import parsed
-from sidecar.kube.requester import Requester, requester, successful
+from sidecar.kube.requester import Requester, object_of, requester, successful
 from sidecar.metrics import Metrics
 
 __all__ = ["Examiner", "NodeSeen", "PodSeen", "connect_examiner", "problem_of"]
@@ -123,7 +121,7 @@ class Examiner:
     async def node(self, name: str) -> NodeSeen:
         """Read a Node, not from cache."""
         answer = await self._requests.send(Request(method="GET", path=f"/api/v1/nodes/{name}", accept=JSON))
-        return parsed(answer, lambda body: _node(from_json(body), answer.headers.get("Date")))
+        return parsed(answer, lambda _: _node(object_of(answer), answer.headers.get("Date")))
 
     async def rights(
         self, node: str, verbs: Sequence[str], *, service_account: str | None = None
@@ -151,7 +149,7 @@ class Examiner:
         """How an agent's pod is to be reached."""
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         answer = await self._requests.send(Request(method="GET", path=path, accept=JSON))
-        return parsed(answer, lambda body: _pod(from_json(body)))
+        return parsed(answer, lambda _: _pod(object_of(answer)))
 
     async def through_pod(self, namespace: str, name: str, *, port: int, path: str) -> Answer:
         """An answer of a pod by way of the API server, whatever its status.
@@ -162,14 +160,14 @@ class Examiner:
         target = f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}"
         answer = await self._requests.exchange(Request(method="GET", path=target, accept="*/*"))
         # Its own word and not that of a pod.
-        return successful(answer) if member(answer.body, "kind") == "Status" else answer
+        return successful(answer) if error_object(answer.body).get("kind") == "Status" else answer
 
     async def _review(self, kind: str, spec: Mapping[str, Any]) -> bool:
         path = f"{_REVIEWS}/{kind[0].lower()}{kind[1:].lower()}s"
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
         request = Request(method="POST", path=path, body=body, content_type=JSON, accept=JSON)
         answer = await self._requests.send(request)
-        return parsed(answer, lambda body: bool(from_json(body)["status"]["allowed"]))
+        return parsed(answer, lambda _: bool(object_of(answer)["status"]["allowed"]))
 
 
 def _node(value: dict[str, Any], date: str | None) -> NodeSeen:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
-from pydantic_core import from_json
-
+from sidecar.core.parsing import error_object
 from sidecar.kube.connection import Answer, Request
 from sidecar.kube.requester import Requester, malformed, successful
 from sidecar.kube.retrying import persistently
@@ -96,8 +95,8 @@ async def _page(requests: Requester, request: Request) -> Answer:
 def _inconsistent_continue(answer: Answer) -> str:
     """The token to go on with from the present state of the list; empty to begin anew."""
     try:
-        token = from_json(answer.body)["metadata"]["continue"]
-    except (ValueError, TypeError, LookupError):
+        token = error_object(answer.body)["metadata"]["continue"]
+    except (TypeError, LookupError):
         return ""
     return token if isinstance(token, str) else ""
 

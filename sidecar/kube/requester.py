@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 
 from sidecar.clock import now
+from sidecar.core.parsing import parse_json
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.connection import Answer, Connection, Request
 from sidecar.kube.credentials import Access
@@ -19,7 +21,11 @@ from sidecar.kube.errors import (
 )
 from sidecar.metrics import Metrics
 
-__all__ = ["Requester", "malformed", "requester", "successful"]
+__all__ = ["Requester", "malformed", "object_of", "requester", "successful"]
+
+_MOST_VALUES = 600_000
+"""Commas and brackets of one object: its annotations may have 256 KiB of them, and managed fields some
+thousands more."""
 
 _NO_ANSWER_ADVICE = (
     "see that the API server is up, and that network policies and firewalls let the agent reach it"
@@ -110,6 +116,15 @@ def successful(answer: Answer) -> Answer:
     if 200 <= answer.status < 300:
         return answer
     raise error_from_answer(answer.status, headers=answer.headers, body=answer.body, now=now().utc)
+
+
+def object_of(answer: Answer) -> Any:  # noqa: ANN401 - JSON of any shape
+    """The JSON of an answer that is one object, which is not looked at here.
+
+    Raises:
+        sidecar.core.parsing.MalformedError: it is no JSON, or far more than an object can be; a ValueError.
+    """
+    return parse_json(answer.body, most=_MOST_VALUES)
 
 
 def malformed(answer: Answer, how: str) -> MalformedError:

@@ -6,16 +6,22 @@ MicrosoftDocs/azure-compute-docs instance-metadata-service.md (headers, no proxy
 
 import logging
 
+import aiohttp
+
 from sidecar.clock import Clock
 from sidecar.core.backoff import parse_retry_after
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason
-from sidecar.core.reply import fallback_version, interpret
+from sidecar.core.parsing import ERROR_LIMIT
+from sidecar.core.reply import fallback_version, interpret, listed_version, lists_versions, refuses_version
 from sidecar.logs import log
 from sidecar.sources import reading
 
-__all__ = ["PATH", "IMDSSource"]
+__all__ = ["PATH", "VERSIONS_PATH", "IMDSSource"]
 
 PATH = "/metadata/loadbalancer"
+
+VERSIONS_PATH = "/metadata/versions"
+"""Lists the api-versions of all categories, and needs none itself (instance-metadata-service.md)."""
 
 _logger = logging.getLogger(__name__)
 
@@ -38,14 +44,16 @@ class IMDSSource(reading.Client):
         self._endpoint = endpoint
         self._api_version = api_version
         self._refused_versions: set[str] = set()
+        self._versions: bytes | None = None
+        """What the service says of its versions, once it has been asked."""
         self._clock = clock
         self._last: Answer | None = None
 
     async def fetch(self) -> Outcome:
         """Ask for the document once, and once more with another api-version if that is what is wrong."""
         try:
-            outcome, fallback = await self._attempt()
-            if fallback is not None:
+            outcome, refusal = await self._attempt()
+            if refusal is not None and (fallback := await self._fallback(refusal)) is not None:
                 self._fall_back(fallback)
                 outcome, _ = await self._attempt()
         except reading.ERRORS as error:
@@ -59,25 +67,35 @@ class IMDSSource(reading.Client):
         self._refused_versions.add(self._api_version)
         self._api_version = version
 
-    async def _attempt(self) -> tuple[Outcome, str | None]:
-        """One request: its outcome, and the api-version to try instead."""
-        url = f"{self._endpoint}{PATH}?api-version={self._api_version}&format=json"
-        async with self._session.get(url, allow_redirects=False) as response:
-            body = await reading.read(response)
-            if response.status == 200 and self._last is not None and body == self._last.body:
-                # The same bytes mean the same document: nothing is parsed again.
-                return self._last, None
-            if reading.compressed(response):
-                if response.status == 200:
-                    return Failure(Reason.MALFORMED, detail="the body is compressed", status=200), None
-                body = b"(compressed)"
-            retry_after = parse_retry_after(response.headers.get("Retry-After"), now=self._clock().utc)
-            return interpret(response.status, body, retry_after=retry_after), self._fallback(
-                response.status, body
-            )
+    async def _attempt(self) -> tuple[Outcome, bytes | None]:
+        """One request: its outcome, and the body if that refuses the api-version."""
+        response, body = await self._get(f"{PATH}?api-version={self._api_version}&format=json")
+        if response.status == 200 and self._last is not None and body == self._last.body:
+            # The same bytes mean the same document: nothing is parsed again.
+            return self._last, None
+        if reading.compressed(response):
+            if response.status == 200:
+                return Failure(Reason.MALFORMED, detail="the body is compressed", status=200), None
+            body = b"(compressed)"
+        retry_after = parse_retry_after(response.headers.get("Retry-After"), now=self._clock().utc)
+        outcome = interpret(response.status, body, retry_after=retry_after)
+        return outcome, body if refuses_version(response.status, body) else None
 
-    def _fallback(self, status: int, body: bytes) -> str | None:
+    async def _get(self, target: str) -> tuple[aiohttp.ClientResponse, bytes]:
+        async with self._session.get(f"{self._endpoint}{target}", allow_redirects=False) as response:
+            return response, await reading.read(response)
+
+    async def _fallback(self, refusal: bytes) -> str | None:
         """The version to use from now on; none is tried again that was refused before."""
-        if status != 400:
-            return None
-        return fallback_version(body, refused={*self._refused_versions, self._api_version})
+        refused = {*self._refused_versions, self._api_version}
+        if lists_versions(refusal):
+            return fallback_version(refusal, refused=refused)
+        if self._versions is None:
+            try:
+                response, body = await self._get(VERSIONS_PATH)
+            except reading.ERRORS:
+                return None  # the refusal is what counts; with the next one it is asked again
+            if response.status != 200 or reading.compressed(response):
+                return None
+            self._versions = body[:ERROR_LIMIT]
+        return listed_version(self._versions, refused=refused)

@@ -1,16 +1,24 @@
-"""What the clients of the document's sources share: bounded reading, and errors by situation."""
+"""What the clients of the document's sources share: bounded reading, and errors by situation.
+
+Whoever answers may be anybody, so everything before, around and in an answer is bounded in number and
+length, beside the time-out: interim answers, bytes on the wire, pieces of a body, and the body.
+"""
 
 import os
 import socket
 import ssl
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
 import sidecar
 from sidecar.core.outcome import Failure, Reason
+from sidecar.core.parsing import ERROR_LIMIT
 from sidecar.core.reply import printable, shown
 
 __all__ = ["ERRORS", "USER_AGENT", "Client", "TooLargeError", "compressed", "failure", "new_session", "read"]
@@ -25,8 +33,66 @@ _BODY_LIMIT = 4 * 1024 * 1024
 """Bytes of a body that are read: more than a hundred times a document of 250 rules."""
 
 
+_MOST_PIECES = 10_000
+"""Pieces of a body, as its sender or the network cut it: four times as many as packets fit into 4 MiB."""
+
+_MOST_RECEIVED = 2 * _BODY_LIMIT
+"""Bytes of one whole answer on the wire, extensions of its chunks and interim answers included."""
+
+_MOST_INTERIM = 16
+"""Interim answers (1xx) before an answer; RFC 9110 sets no bound, and the service sends none."""
+
+_SLICE = 8 * 1024
+"""Bytes that are looked at in one go, so that a flood is noticed before all of it has been parsed."""
+
+
 class TooLargeError(Exception):
-    """The body is longer than ``_BODY_LIMIT``."""
+    """The body is longer, or in more pieces, than it may be; the text says which."""
+
+
+class _Protocol(ResponseHandler):
+    """A connection that is closed when there is more before and around an answer than there may be."""
+
+    _received = 0
+    _interim = 0
+
+    def set_response_params(self, **parameters: Any) -> None:  # noqa: ANN401 - passed on
+        """Another request begins."""
+        self._received = self._interim = 0
+        super().set_response_params(**parameters)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, or refuse the rest."""
+        self._received += len(data)
+        if self._received > _MOST_RECEIVED:
+            self._refuse(f"more than {_MOST_RECEIVED} bytes")
+        # None at all is a call to go on with what is there.
+        for start in range(0, len(data) or 1, _SLICE):
+            if self.transport is None or self.transport.is_closing():
+                return
+            super().data_received(data[start : start + _SLICE])
+
+    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        """Take the head of an answer."""
+        status = data[0].code
+        self._interim += 100 <= status < 200 and status != 101
+        if self._interim <= _MOST_INTERIM:
+            super().feed_data(data, size)
+        elif not self.is_eof():
+            self._refuse(f"more than {_MOST_INTERIM} interim answers")
+
+    def _refuse(self, why: str) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+        self.set_exception(HttpProcessingError(code=502, message=why))
+
+
+class _Connector(aiohttp.TCPConnector):
+    """One kept connection."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=1, force_close=False)
+        self._factory = cast("partial[ResponseHandler]", partial(_Protocol, loop=self._loop))
 
 
 ERRORS = (TooLargeError, TimeoutError, aiohttp.ClientError, OSError)
@@ -41,7 +107,7 @@ def new_session(*, timeout: float | None = None, **headers: str) -> aiohttp.Clie
     so a kept connection that the server has closed meanwhile costs no attempt.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=1, force_close=False),
+        connector=_Connector(),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(
             total=timeout, sock_connect=None if timeout is None else _CONNECTING * timeout
@@ -76,28 +142,37 @@ class Client:
 
 
 def compressed(response: aiohttp.ClientResponse) -> bool:
-    """Whether the body is compressed although that was not wanted."""
-    return response.headers.get("Content-Encoding", "identity").lower() != "identity"
+    """Whether the body is compressed although that was not wanted; an empty header says nothing."""
+    return response.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}
 
 
 async def read(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body.
+    """The whole body, or the first 64 KiB of another status than 200.
+
+    What is not read closes the connection when the response is left.
 
     Raises:
-        TooLargeError: it is longer than 4 MiB; the rest is not read, so the response must be left,
-            which closes the connection.
+        TooLargeError: that of a 200 is longer than 4 MiB, or a body has more than 10,000 pieces.
         aiohttp.ClientOSError: the connection was reset.
         aiohttp.ClientPayloadError: the connection was closed too early, or the body is not HTTP.
     """
-    body = bytearray()
+    body, pieces = bytearray(), 0
+    limit = _BODY_LIMIT if response.status == 200 else ERROR_LIMIT
     # Kept, since the response forgets it: the payload's own error does not tell a reset from an end.
     connection = response.connection
     protocol = None if connection is None else connection.protocol
     try:
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > _BODY_LIMIT:
-                raise TooLargeError
+        # Not iter_chunks(), which never ends where there is no body at all (304).
+        while not response.content.at_eof():
+            piece, _ = await response.content.readchunk()
+            body += piece
+            pieces += 1
+            if len(body) > limit:
+                if response.status != 200:
+                    return bytes(body[:limit])
+                raise TooLargeError(f"the body is larger than {limit} bytes")
+            if pieces > _MOST_PIECES:
+                raise TooLargeError(f"the body is in more than {_MOST_PIECES} pieces")
     except aiohttp.ClientPayloadError as error:
         lost = None if protocol is None else protocol.exception()
         if isinstance(lost, aiohttp.ClientOSError):
@@ -110,7 +185,7 @@ def failure(error: Exception) -> Failure:
     """What an attempt came to that ended with one of ``ERRORS``."""
     match error:
         case TooLargeError():
-            return Failure(Reason.MALFORMED, detail=f"the body is larger than {_BODY_LIMIT} bytes")
+            return Failure(Reason.MALFORMED, detail=str(error))
         case aiohttp.ConnectionTimeoutError():
             return Failure(Reason.UNREACHABLE, detail="no connection within the time-out")
         case TimeoutError():

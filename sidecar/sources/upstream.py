@@ -49,6 +49,8 @@ class UpstreamSource(reading.Client):
         self._timeout = timeout
         self._clock = clock
         self._last: UpstreamAnswer | None = None
+        self._body: bytes | None = None
+        """Of the last answer with one, whatever it said: also "none"."""
         self._etag: str | None = None
         self._failed = False
 
@@ -94,7 +96,7 @@ class UpstreamSource(reading.Client):
     ) -> UpstreamAnswer | Failure:
         """What a response means; an answer becomes the one that the next request names."""
         headers, now = response.headers, self._clock()
-        news = response.status == 200 and (self._last is None or body != self._last.body)
+        news = response.status == 200 and body != self._body
         held = upstream.was_held(headers.get("Preference-Applied"), elapsed=elapsed, news=news)
         follows = response.status in {200, 304} and wait < self.longest_wait
         outcome = upstream.interpret(
@@ -114,6 +116,7 @@ class UpstreamSource(reading.Client):
         if isinstance(outcome, UpstreamAnswer):
             self._last = outcome
             if response.status == 200:
+                self._body = body
                 etag = headers.get(hdrs.ETAG, "")
                 self._etag = etag if _ETAG.fullmatch(etag) else None
         return outcome

@@ -11,6 +11,7 @@ from sidecar.api.connections import Limits
 from sidecar.api.serving import serving
 from tests.api.snapshots import DATA
 from tests.api.support import (
+    API,
     REQUEST,
     answer_ok,
     api_running,
@@ -26,6 +27,14 @@ from tests.support.faults import CLIENTS_ONLY, Origin, also_shows, fault
 from tests.support.waiting import DEADLINE_S, until_holds
 
 
+async def long_poll(api: API) -> bytes:
+    """A request that waits as long as nothing changes."""
+    async with connected(api.address) as connection:
+        answer = await ask(connection)
+    etag = answer.partition(b"ETag: ")[2].partition(b"\r\n")[0]
+    return REQUEST[:-2] + b"If-None-Match: " + etag + b"\r\nPrefer: wait=300\r\n\r\n"
+
+
 @fault(
     Origin.CLIENTS,
     "More clients come than there are places for",
@@ -37,16 +46,19 @@ from tests.support.waiting import DEADLINE_S, until_holds
 async def test_too_many_clients() -> None:
     """Who comes when all places are taken gets 503 and is sent away, until a place is free."""
     async with api_running(DATA, limits=Limits(max_clients=2)) as api:
+        waiting = await long_poll(api)
         async with connected(api.address) as first, connected(api.address) as second:
-            answers = [await ask(first), await ask(second)]
+            for _, writer in (first, second):
+                writer.write(waiting)
+            await until_holds(lambda: api.waiting == 2)
             third = await exchange(api.address, REQUEST)
             assert clients(api) == 2
         await until_holds(lambda: clients(api) == 0)
         async with connected(api.address) as fourth:
-            answers.append(await ask(fourth))
+            answer = await ask(fourth)
         count = refused(api, "max-clients")
 
-    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    assert answer.startswith(b"HTTP/1.1 200 ")
     assert third.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: 1\r\n" in third
     assert b"\r\nConnection: close\r\n" in third
@@ -56,15 +68,17 @@ async def test_too_many_clients() -> None:
 @also_shows("More clients come than there are places for")
 async def test_far_too_many_clients() -> None:
     """A burst beyond the places for refusals is cut off, and those inside go on."""
-    async with api_running(DATA, limits=Limits(max_clients=1)) as api, connected(api.address) as inside:
-        await ask(inside)
+    async with api_running(DATA, limits=Limits(max_clients=1)) as api:
+        waiting = await long_poll(api)
+        await until_holds(lambda: clients(api) == 0)
+        inside = await asyncio.open_connection(*api.address)
+        inside[1].write(waiting)
+        await until_holds(lambda: api.waiting == 1)
         burst = [await asyncio.open_connection(*api.address) for _ in range(100)]
         await until_holds(lambda: refused(api, "max-clients") == 100)
-        answer = await ask(inside)
-        for _, writer in burst:
+        assert api.waiting == 1
+        for _, writer in (*burst, inside):
             writer.close()
-
-    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(("network", "served"), [("127.0.0.0/8", True), ("10.0.0.0/8", False)])

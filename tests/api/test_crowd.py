@@ -37,8 +37,8 @@ async def test_ten_thousand_beyond_the_bound_are_refused_while_others_are_served
         for _ in range(_CROWD // _AT_ONCE):
             refused += sum(await asyncio.gather(*(_refused(api) for _ in range(_AT_ONCE))))
             served += (await api.get("/v1/public-ip")).status == 200
-        # What is left are the idle clients and the kept connection of the plain requests.
-        await until_holds(lambda: clients(api) == _PLACES + 1)
+        # What is left are the waiting clients, and perhaps the kept connection of the plain requests.
+        await until_holds(lambda: clients(api) in {_PLACES, _PLACES + 1})
 
     assert refused == _CROWD
     assert served == _CROWD // _AT_ONCE

@@ -76,7 +76,6 @@ async def test_documents(document: str, query: str) -> None:
         (f"{PATH}?api-version=newest", METADATA, "GET"),
         (f"{PATH}?{VERSION}&{VERSION}", METADATA, "GET"),
         (f"{PATH}?{VERSION}&format=xml", METADATA, "GET"),
-        (f"{PATH}/?{VERSION}", METADATA, "GET"),
         (f"{PATH}/publicIpAddresses/0?{VERSION}", METADATA, "GET"),
         (f"{PATH}?{VERSION}", METADATA, "POST"),
         (f"{PATH}?{VERSION}", METADATA, "DELETE"),

@@ -1,5 +1,7 @@
 """The path that stands in for the metadata service."""
 
+from urllib.parse import unquote
+
 import pytest
 
 from tests.api.support import api_running
@@ -23,6 +25,9 @@ ASKED = f"{PATH}?api-version=2020-10-01"
         "api-version=2021-05-01&format=json",
         "api-version=2023-07-01&format=text",
         "api-version=2025-04-07",
+        "api-version=2025-07-24",
+        "api-version=2026-12-31",
+        "api-version=2099-01-01",
     ],
 )
 @pytest.mark.parametrize("value", ["true", "True", "TRUE"])
@@ -56,9 +61,12 @@ async def test_metadata_header(headers: dict[str, str]) -> None:
         *(
             (
                 f"api-version={version}",
-                WRONG_VALUE.format(value=version, name="api-version"),
+                WRONG_VALUE.format(value=unquote(version), name="api-version"),
             )
-            for version in ("2020-09-01", "2019-06-01", "2099-01-01", "latest", "")
+            for version in (
+                *("2020-09-01", "2019-06-01", "latest", "", "2023-7-1", "2023-02-30", "20230701"),
+                *("2023-07-01-preview", "2023-07-01%20", "%D9%A2023-07-01", "99999-01-01"),
+            )
         ),
     ],
 )
@@ -90,8 +98,17 @@ async def test_other_parameters(query: str, message: str) -> None:
     assert (reply.status, reply.json) == (400, {"error": message})
 
 
+async def test_slash_at_the_end() -> None:
+    """A slash at the end of the path is the same question, and has the same answer."""
+    async with api_running(DATA) as api:
+        replies = [await api.metadata(ASKED.replace("?", f"{end}?")) for end in ("", "/")]
+
+    assert replies[0].status == replies[1].status == 200
+    assert replies[0].body == replies[1].body
+
+
 @pytest.mark.parametrize(
-    "path", ["/metadata", "/metadata/", f"{PATH}/", f"{PATH}/publicIpAddresses/0", "/metadata/instance"]
+    "path", ["/metadata", "/metadata/", f"{PATH}//", f"{PATH}/publicIpAddresses/0", "/metadata/instance"]
 )
 async def test_other_paths(path: str) -> None:
     """Nothing else of the metadata service is here, below the document neither."""

@@ -218,7 +218,7 @@ QUESTION = Question(Filter(), Format.JSON)
 
 def key(target: str = "/v1/counted", accept: str = "*/*") -> Key:
     """Stand for a plain GET."""
-    return Key("GET", target, accept, None, forwarded=False)
+    return Key("GET", target, accept, metadata=False, forwarded=False)
 
 
 def test_bodies_are_made_once() -> None:

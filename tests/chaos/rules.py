@@ -8,6 +8,7 @@ rather than sharp: where a moment cannot be known from outside, either order is 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tests.chaos.documents import EMPTY, LISTS, Document, parsed, revision
@@ -53,6 +54,11 @@ class _Run:
     """When each list was last seen with entries, by this process or in what it takes up."""
     may_lack: set[str] = field(default_factory=set)
     """Lists that it may have taken up as empty."""
+    taken_up: dict[str, set[object]] | None = field(default_factory=dict)
+    """What each list may be by what it takes up; ``None``: that cannot be known."""
+    shown: dict[str, frozenset[object]] = field(default_factory=dict)
+    """What each list was seen to be, last of all."""
+    shown_at: float = float("-inf")
     served: bool = False
     """Whether it must serve some document from now on."""
     suspended: float = 0.0
@@ -114,7 +120,11 @@ class Rules:
         self.run = _Run(served=file is not None)
         self.writes_are_late(until=at + 0.2)
         self.answers.clear()
+        if not node_seen:
+            self.run.taken_up = None
         for name in LISTS:
+            if self.run.taken_up is not None:
+                self.run.taken_up[name] = {found[name] for found in (file, node) if found is not None}
             if file is not None and file[name]:
                 self.run.had[name] = at
             if (node is not None and not node[name]) or (not node_seen and name in self._lacking):
@@ -159,11 +169,14 @@ class Rules:
         _require(reply["revision"] == revision(reply["loadbalancer"]), "the revision is another document's")
         self._check_known(document, "served")
         for name in LISTS:
+            self._check_shrinking(name, document[name], at)
+            self.run.shown[name] = document[name]
             if document[name]:
                 self.run.had[name] = at
             else:
                 self._lacking[name] = at
                 self._check_withdrawal(name, at)
+        self.run.shown_at = at
 
     def _check_words(self, reply: Mapping[str, Any], document: Document) -> None:
         status, reason = reply["status"], reply["reason"]
@@ -199,6 +212,25 @@ class Rules:
         allowed = any(when >= seen - UNSEEN_S for when in self._withdrawals(name) if when <= at)
         _require(allowed, f"{name} are withdrawn against the rule")
         del self.run.had[name]
+
+    def _check_shrinking(self, name: str, entries: frozenset[object], at: float) -> None:
+        """A list may lose entries, and gain none, only once two answers in a row say the same.
+
+        Between two looks it may have been another one of which these are no part, and then they count at
+        once; and what is taken up from Node or file may be shorter.
+        """
+        taken_up = self.run.taken_up
+        if not entries or not entries < self.run.shown.get(name, frozenset()):
+            return
+        if taken_up is None or entries in taken_up.get(name, ()):
+            return
+        said = [(when, document[name]) for when, document in self.answers if when <= at]
+        lately = [
+            each for when, each in said if when >= self.run.shown_at - self.run.suspended - 2 * UNSEEN_S
+        ]
+        replaced = any(not each <= self.run.shown[name] for each in lately)
+        twice = any(one == other == entries for (_, one), (_, other) in pairwise(said))
+        _require(replaced or twice, f"{name} have lost entries after one answer")
 
     def _withdrawals(self, name: str) -> Iterator[float]:
         """When the answers since the start would allow to withdraw a list."""

@@ -12,6 +12,9 @@ SEED = 1
 
 BROKEN = {
     "withdraws at once": "import sidecar.core.state as state\nstate.withhold = lambda *_, **__: ({}, {})",
+    "believes a part at once": (
+        "import sidecar.core.state as state\nstate.unconfirmed = lambda *_, **__: {}"
+    ),
     "takes nothing up": "import sidecar.publish.file as file\nfile.found = lambda *_, **__: None",
     "writes at once": (
         "from sidecar.core.writes import Schedule\n"

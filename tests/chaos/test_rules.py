@@ -166,6 +166,43 @@ def test_list_in_between(rules: Rules) -> None:
         see(rules, 8, LACKING)
 
 
+MORE = {**WIRE, "outboundRules": [*WIRE["outboundRules"], WIRE["publicIpAddresses"][0]]}
+MOVED = {**WIRE, "outboundRules": [WIRE["publicIpAddresses"][0]]}
+
+
+@pytest.fixture
+def grown(rules: Rules) -> Rules:
+    """The same agent, whose outbound rules have become two."""
+    rules.answered(2, parsed(MORE))
+    see(rules, 2, MORE)
+    return rules
+
+
+def test_shrinking(grown: Rules) -> None:
+    """Two answers in a row allow a list to lose an entry, one does not."""
+    grown.answered(12, DOCUMENT)
+    see(grown, 12, MORE)
+    with pytest.raises(Violation, match="lost entries"):
+        see(grown, 12, WIRE)
+    grown.answered(22, DOCUMENT)
+    see(grown, 22, WIRE)
+
+
+def test_shrinking_after_what_nobody_saw(grown: Rules) -> None:
+    """What was replaced between two looks may be replaced again with one answer."""
+    grown.answered(12, parsed({**WIRE, "outboundRules": [{**MOVED["outboundRules"][0], "protocol": "x"}]}))
+    grown.answered(13, DOCUMENT)
+    see(grown, 13, WIRE)
+
+
+def test_shrinking_by_what_is_taken_up(rules: Rules) -> None:
+    """What an earlier run published may be shorter than what this one has seen."""
+    rules.answered(2, parsed(MORE))
+    rules.started(10, file=parsed(MORE), node=DOCUMENT)
+    see(rules, 11, MORE)
+    see(rules, 12, WIRE)
+
+
 def test_restart_without_a_look_at_the_node(rules: Rules) -> None:
     """What an earlier process withdrew by the rule may be gone again once the Node can be read."""
     lacking_at(rules, 2, 5, 8)

@@ -84,7 +84,7 @@ def test_duplicates_are_one() -> None:
     """Entries that say the same in different words are one entry, and none counts as dropped."""
     parsed = parse(
         inboundRules=[wire_inbound(), wire_inbound(protocol="TCP", frontendPort="443"), wire_inbound()],
-        publicIpAddresses=[wire_public(frontendIpAddress=text) for text in ("[::1]", "::1", "0::1")],
+        publicIpAddresses=[wire_public(frontendIpAddress=text) for text in ("[2::1]", "2::1", "2:0::1")],
     )
     assert (len(parsed.document.inbound_rules), len(parsed.document.public_ip_addresses)) == (1, 1)
     assert parsed.dropped == ()

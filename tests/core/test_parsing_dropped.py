@@ -10,10 +10,16 @@ from tests.core.examples import wire_inbound, wire_public
 from tests.core.parsing import FULL, LISTS, causes, parse
 from tests.support.faults import Origin, Promise, fault
 
+NO_ADDRESSES: list[Any] = [
+    *("0.0.0.0", "127.0.0.1", "127.255.255.254", "224.0.0.1", "239.1.2.3", "255.255.255.255"),
+    *("::", "[::]", "::1", "[::1]", "0:0:0:0:0:0:0:1", "ff02::1", "[ff0e::1]"),
+]
+"""Addresses that nothing can have."""
+
 WRONG_ADDRESSES: list[Any] = [
     ...,
-    None,
-    "",
+    *NO_ADDRESSES,
+    " ",
     "20.1.2",
     "20.1.2.3/32",
     "[20.1.2.3]",
@@ -120,6 +126,57 @@ def test_wrong_address_drops_the_pair_alone(name: str, member: str, value: objec
     parsed = parse(**{name: [wire_public(**{member: value}), wire_public()]})
     assert parsed.document == parse(**{name: [wire_public()]}).document
     assert causes(parsed) == [(name, member)]
+
+
+@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize("name", LISTS)
+def test_private_address_is_needed(name: str, value: object) -> None:
+    """An entry with a frontend, and nothing that it leads to, is wrong."""
+    entry = wire_inbound if name == "inboundRules" else wire_public
+    parsed = parse(**{name: [entry(privateIpAddress=value), entry()]})
+    assert parsed.document == parse(**{name: [entry()]}).document
+    assert causes(parsed) == [(name, "privateIpAddress")]
+
+
+@fault(
+    Origin.SERVICE,
+    "An entry has an empty frontend, as where there is no address",
+    Promise(
+        served="All others, of all lists; a list of nothing else counts as empty.",
+        annotated="The same.",
+        logged="Nothing: it is absent, not wrong.",
+        recovery="Nothing to recover from.",
+    ),
+)
+@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize("name", LISTS)
+def test_empty_frontend_is_absent(name: str, value: object) -> None:
+    """An entry whose frontend is null or empty is none at all, and spoils nothing."""
+    entry = wire_inbound if name == "inboundRules" else wire_public
+    absent = entry(frontendIpAddress=value)
+    others = {other: FULL[other] for other in LISTS if other != name}
+    for beside in ([], [entry()]):
+        parsed = parse(**{name: [absent, *beside, absent], **others})
+        assert parsed.document == parse(**{name: beside, **others}).document
+        assert parsed.dropped == ()
+
+
+@pytest.mark.parametrize("wrong", [0, {}, {"frontendIpAddress": "no"}])
+def test_absent_and_wrong(wrong: object) -> None:
+    """A list of absent and wrong entries has none that is usable."""
+    with pytest.raises(MalformedError):
+        parse(publicIpAddresses=[wire_public(frontendIpAddress=""), wrong])
+
+
+@pytest.mark.parametrize("frontend", [0, None, "", ...])
+@pytest.mark.parametrize("backend", [0, None, "", ...])
+@pytest.mark.parametrize("protocol", ["All", "all", "ALL"])
+def test_all_without_ports_is_all_ports(protocol: str, frontend: object, backend: object) -> None:
+    """A rule for all protocols that names no port is the rule for every port, as with ports 0."""
+    rule = wire_inbound(protocol=protocol, frontendPort=frontend, backendPort=backend)
+    parsed = parse(inboundRules=[rule])
+    assert parsed.dropped == ()
+    assert [each.every_port for each in parsed.document.inbound_rules] == [True]
 
 
 @pytest.mark.parametrize("name", LISTS)

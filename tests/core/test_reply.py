@@ -102,6 +102,33 @@ class TestInterpret:
         """The 404 that says so in words, in any case, is the answer "there is none"."""
         assert interpret(404, error(text)) is NONE
 
+    @pytest.mark.parametrize("text", ["No load balancer metadata is found.", "NO LOAD BALANCER METADATA"])
+    def test_none_with_a_mark(self, text: str) -> None:
+        """A byte order mark before an error hides nothing of it."""
+        assert interpret(404, b"\xef\xbb\xbf" + error(text)) is NONE
+        assert failure(503, b"\xef\xbb\xbf" + error("Why.")).detail == "HTTP 503: Why."
+        assert failure(503, b"\xef\xbb\xbfWhy.").detail == "HTTP 503: Why."
+
+    @pytest.mark.parametrize(
+        ("members", "detail"),
+        [
+            ({"error": "code", "error_description": "pod list is empty"}, "code: pod list is empty"),
+            ({"error_description": "Identity not found"}, "Identity not found"),
+            ({"error": "a", "error_description": 7}, "a"),
+        ],
+    )
+    def test_description(self, members: dict[str, object], detail: str) -> None:
+        """What an error describes beside its code is shown too."""
+        assert failure(500, json.dumps(members).encode()).detail == f"HTTP 500: {detail}"
+
+    @pytest.mark.parametrize(
+        "text", ["Not found. Invalid version requested", "INVALID VERSION", "api-version?"]
+    )
+    def test_refused_version_is_rejected(self, text: str) -> None:
+        """A 404 that refuses the version is no state of the data, but our request."""
+        assert failure(404, error(text)).reason is Reason.REJECTED
+        assert failure(410, error(text)).reason is Reason.NOT_READY
+
     @pytest.mark.parametrize(
         "body",
         [

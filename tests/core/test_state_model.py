@@ -1,7 +1,7 @@
 """Random runs of the state beside a model that knows the withdrawal rule in another form."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 from hypothesis import strategies as st
@@ -20,8 +20,9 @@ POLICY = Policy(stale_after=STALE_AFTER, absent_after=ABSENT_AFTER)
 class Model:
     """All answers so far with their times; what is published follows from them alone.
 
-    The code folds outcomes into counters. This looks back over the whole log instead: a list has its
-    last value that had entries, unless the answers after that are three or more and span absent-after.
+    The code folds outcomes into counters. This looks back over the whole log instead: a list has its last
+    value that had entries, unless the answers after that are three or more and span absent-after; and of
+    those values none counts that only leaves entries out, unless the answer before said the same.
     """
 
     found: Document | None = None
@@ -35,11 +36,20 @@ class Model:
     def entries(self, name: str) -> tuple[Any, ...]:
         """What is published of one list."""
         said = [(seconds, getattr(document, name)) for seconds, document in self.answers]
-        having = [index for index, (_, entries) in enumerate(said) if entries]
-        value = said[having[-1]][1] if having else getattr(self.found, name, ())
-        since = [seconds for seconds, _ in said[having[-1] + 1 if having else 0 :]]
-        withdrawn = len(since) >= 3 and since[-1] - since[0] >= ABSENT_AFTER
-        return () if withdrawn else tuple(value)
+        value: tuple[Any, ...] = getattr(self.found, name, ())
+        for index, (_, entries) in enumerate(said):
+            before = said[index - 1][1] if index else None
+            if entries and not (set(entries) < set(value) and before != entries):
+                value = entries
+            elif not entries and _withdrawn(said[: index + 1]):
+                value = ()
+        return value
+
+
+def _withdrawn(said: list[tuple[float, tuple[Any, ...]]]) -> bool:
+    """Whether the last answers, three or more over absent-after, all lacked the list."""
+    since = [seconds for seconds, entries in takewhile(lambda each: not each[1], reversed(said))]
+    return len(since) >= 3 and since[0] - since[-1] >= ABSENT_AFTER
 
 
 class Observing(RuleBasedStateMachine):

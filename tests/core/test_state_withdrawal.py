@@ -6,9 +6,11 @@ import pytest
 
 from sidecar.core.document import EMPTY, LISTS, Document
 from sidecar.core.outcome import NONE, Answer, Reason, Status
+from sidecar.core.state import Found, State, take_up
 from tests.core.examples import FULL, answer, at, document, failure, inbound, outbound, public, utc
 from tests.core.observing import judged, state_after
-from tests.support.faults import Origin, Promise, fault
+from tests.support.faults import Origin, Promise, also_shows, fault
+from tests.support.states import POLICY
 
 
 def without(name: str) -> Answer:
@@ -115,20 +117,82 @@ def test_gained_and_replaced_entries_count_at_once(after: Document) -> None:
     assert (state.document, state.changed_at) == (after, utc(10))
 
 
+TWO = replace(FULL, outbound_rules=(*FULL.outbound_rules, outbound("52.2.2.2")))
+"""The full document and one more outbound rule."""
+
+
 @fault(
     Origin.SERVICE,
-    "A list shrinks but keeps entries",
+    "A list loses entries and gains none, as where it answers 200 with part of the data",
     Promise(
-        served="The shorter list with that very answer.",
-        annotated="Within the splay; `last-changes` tells what went.",
-        logged="`document-changed` with what went; `revision_changes_total`.",
-        recovery="Nothing to recover from: it is believed.",
+        served="The longer list until two answers in a row say the same; then the shorter one.",
+        annotated=(
+            "The same, within the splay; `last-changes` tells what went. A part that comes once is never"
+            " written."
+        ),
+        logged="`document-changed` with what went, once it counts; `revision_changes_total`.",
+        recovery="With the next whole answer: what was left out was never away.",
     ),
 )
-def test_shrunk_list_counts_at_once() -> None:
-    """A list that lost entries but kept one is believed at once."""
-    two = replace(FULL, outbound_rules=(*FULL.outbound_rules, outbound("52.2.2.2")))
-    assert state_after((0, answer(two)), (10, answer(FULL))).document == FULL
+@pytest.mark.parametrize("name", LISTS)
+def test_shrunk_list_counts_when_said_twice(name: str) -> None:
+    """A list that lost entries but kept one is believed with the second answer in a row that says so."""
+    more = {
+        "public_ip_addresses": public("20.9.9.9"),
+        "inbound_rules": inbound("20.20.20.21"),
+        "outbound_rules": outbound("52.2.2.2"),
+    }
+    long = answer(replace(FULL, **{name: (*getattr(FULL, name), more[name])}))
+    once = state_after((0, long), (10, answer(FULL)))
+    assert (once.document, once.changes, once.changed_at) == (long.document, (), utc(0))
+    assert (once.observed, judged(once, 10)) == (at(10), (Status.OK, None))
+    twice = state_after((20, answer(FULL)), state=once)
+    assert (twice.document, twice.changed_at, len(twice.changes)) == (FULL, utc(20), 1)
+
+
+@also_shows("A list loses entries and gains none, as where it answers 200 with part of the data")
+def test_parts_by_turns_change_nothing() -> None:
+    """Answers with part of the data between whole ones change nothing, however many, and at any pace."""
+    parts = [replace(TWO, outbound_rules=(rule,)) for rule in TWO.outbound_rules]
+    before = state_after((0, answer(TWO)))
+    for cycle in ([TWO, parts[0]], [parts[0], parts[1]], [parts[0], TWO, TWO, parts[1]]):
+        steps = [(10.0 * step, answer(cycle[step % len(cycle)])) for step in range(1, 50)]
+        after = state_after(*steps, state=before)
+        assert after.document is before.document
+        assert after.changes == ()
+
+
+def test_errors_between_equal_answers() -> None:
+    """Failures neither confirm a shorter list nor keep it from being confirmed."""
+    state = state_after((0, answer(TWO)), (10, answer(FULL)), (20, failure()), (30, failure()))
+    assert state.document == TWO
+    assert state_after((40, answer(FULL)), state=state).document == FULL
+
+
+def test_none_between_equal_answers() -> None:
+    """An answer without the list stands between: two in a row are two in a row."""
+    state = state_after((0, answer(TWO)), (10, answer(FULL)), (20, NONE), (30, answer(FULL)))
+    assert state.document == TWO
+    assert state_after((40, answer(FULL)), state=state).document == FULL
+
+
+def test_lists_shrink_one_by_one() -> None:
+    """Each list is confirmed by itself: what is gained or replaced in another changes nothing of that."""
+    moved = replace(FULL, public_ip_addresses=(public("20.1.2.4"),))
+    state = state_after((0, answer(TWO)), (10, answer(FULL)))
+    state = state_after((20, answer(moved)), state=state)
+    assert state.document == moved
+
+
+def test_first_answer_does_not_shrink_what_was_found() -> None:
+    """What an earlier run published loses entries by the same rule, whichever comes first."""
+    found = Found(revision=TWO.revision, changed_at=utc(-60), document=TWO, observed_at=utc(-30))
+    fresh = State(started=at(0))
+    found_first = state_after((1, answer(FULL)), state=take_up(fresh, found, at(0), POLICY))
+    answer_first = take_up(state_after((1, answer(FULL)), state=fresh), found, at(2), POLICY)
+    for state in (found_first, answer_first):
+        assert state.document == TWO
+        assert state_after((3, answer(FULL)), state=state).document == FULL
 
 
 def test_list_that_was_never_there_is_not_absent() -> None:

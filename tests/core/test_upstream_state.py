@@ -1,15 +1,17 @@
 """What becomes of a node agent's word: copied, never judged again."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from sidecar.core.document import EMPTY
+from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import Found, Source, State, take_up, turns_stale_at
 from tests.core.examples import FULL, at, failure, utc
 from tests.core.observing import judged, state_after
 from tests.core.upstream import NODE, OTHER, said
+from tests.support.faults import Origin, Promise, fault
 from tests.support.states import POLICY
 
 
@@ -51,6 +53,34 @@ def test_status_is_the_agents(status: Status) -> None:
     for age in (0, 10_000):
         state = state_after((0, said(status=status, reason=reason, age=age)))
         assert judged(state, 299) == (status, reason)
+
+
+@fault(
+    Origin.SERVICE,
+    "A sidecar's node agent says that data are decades old and good, or have changed in the future",
+    Promise(
+        served="Its data and status; an age of at most stale-after, and a change of this moment.",
+        annotated="Not affected: a sidecar annotates nothing.",
+        logged="Nothing.",
+        recovery="With the first answer that tells a time that can be.",
+    ),
+)
+@pytest.mark.parametrize("document", [FULL, EMPTY], ids=["data", "none"])
+def test_impossible_times_are_bounded(document: Document) -> None:
+    """Good data are at most stale-after old, and no change is yet to come, in the history neither."""
+    lie = replace(said(document, age=999_999_999), changed_at=datetime(9999, 12, 31, tzinfo=UTC))
+    for before in ((), ((-10, said(OTHER)),)):
+        state = state_after(*before, (0, lie))
+        assert state.observed == at(-POLICY.stale_after)
+        assert state.changed_at == utc(0)
+        assert [change.at for change in state.changes] == [utc(0)] * len(before)
+        assert judged(state, 0)[0] is lie.status
+
+
+def test_stale_data_may_be_of_any_age() -> None:
+    """Of data that are stale by the agent's own word, the age is what it says."""
+    state = state_after((0, said(status=Status.STALE, age=999_999_999)))
+    assert state.observed == at(-999_999_999)
 
 
 def test_unreachable_agent_turns_stale() -> None:

@@ -46,9 +46,16 @@ PROMISES = (
         tests=("tests/core/test_state_withdrawal.py", "tests/core/test_state_model.py"),
     ),
     Mutation(
+        promise="A list that loses entries counts after two equal answers",
+        file="sidecar/core/withdrawal.py",
+        old="and (previous is None or getattr(previous, name) != said):",
+        new="and previous is None:",
+        tests=("tests/core/test_state_withdrawal.py", "tests/core/test_state_model.py"),
+    ),
+    Mutation(
         promise='Only one wording of 404 means "none"',
         file="sidecar/core/reply.py",
-        old='if status == HTTPStatus.NOT_FOUND and _NO_METADATA in (_error(body) or "").lower():',
+        old="if status == HTTPStatus.NOT_FOUND and _NO_METADATA in error.lower():",
         new="if status == HTTPStatus.NOT_FOUND:",
         tests=("tests/core/test_reply.py",),
     ),
@@ -129,8 +136,8 @@ PROMISES = (
     Mutation(
         promise="A body is read up to 4 MiB",
         file="sidecar/sources/reading.py",
-        old="if len(body) > _BODY_LIMIT:",
-        new="if len(body) > 100 * _BODY_LIMIT:",
+        old="limit = _BODY_LIMIT if response.status == 200 else ERROR_LIMIT",
+        new="limit = 100 * _BODY_LIMIT if response.status == 200 else ERROR_LIMIT",
         tests=("tests/sources/test_imds_broken_answers.py",),
     ),
     Mutation(
@@ -143,15 +150,15 @@ PROMISES = (
     Mutation(
         promise="Of a list 10,000 entries are looked at",
         file="sidecar/core/parsing.py",
-        old="for value in islice(values, _MOST_ENTRIES):",
-        new="for value in islice(values, None):",
+        old="for value in islice(values, _MOST_ENTRIES) if",
+        new="for value in islice(values, None) if",
         tests=("tests/core/test_parsing_dropped.py", "tests/security/test_bombs.py"),
     ),
     Mutation(
         promise="A list without one usable entry is not taken for an empty one",
         file="sidecar/core/parsing.py",
-        old="    if values and not entries:\n",
-        new="    if not values and not entries and dropped:\n",
+        old="    if not entries and (present or rest > 0):\n",
+        new="    if not entries and rest > 0:\n",
         tests=("tests/core/test_parsing_malformed.py",),
     ),
     Mutation(

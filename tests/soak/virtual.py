@@ -165,7 +165,7 @@ class _Readers:
         self._number += 1
         reader = Reader(allow_forwarded=False, metrics=self.runtime.metrics)
         for target in (*_TARGETS, f"/v1/reachable?protocol=tcp&port={self._number % 65536}"):
-            key = Key("GET", target, "", "true", forwarded=False)
+            key = Key("GET", target, "", metadata=True, forwarded=False)
             try:
                 endpoint, question = reader.read(key, node_name=NODE)
                 self.representations.prepare(key, endpoint, question)

@@ -67,9 +67,10 @@ class TestBody:
             Reason.THROTTLED, detail="HTTP 429: (compressed)", status=429, retry_after=3.0
         )
 
-    async def test_identity_is_no_compression(self, new_source: NewSource) -> None:
-        """A body said to be encoded as what it is, is taken."""
-        header = "Content-Encoding: Identity"
+    @pytest.mark.parametrize("encoding", ["Identity", "", " ", "identity "])
+    async def test_identity_is_no_compression(self, new_source: NewSource, encoding: str) -> None:
+        """A body said to be encoded as what it is, or as nothing, is taken."""
+        header = f"Content-Encoding: {encoding}"
         async with raw_server(lambda _: response("200 OK", DOCUMENT, header)) as server:
             assert (await fetch_answer(new_source(server.url))).body == DOCUMENT
 

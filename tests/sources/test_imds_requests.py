@@ -84,6 +84,9 @@ class TestRequest:
                 await source.fetch()
 
 
+VERSIONS = b'{"apiVersions":["2017-03-01","2020-09-01","2021-02-01","2023-07-01","2099-01-01"]}'
+
+
 class TestVersions:
     """The api-version gives way once the service refuses it."""
 
@@ -122,12 +125,89 @@ class TestVersions:
         assert last is not None
         assert dict(last.parameters)["api-version"] == "2097-01-01"
 
-    async def test_no_list(self, service: Serving, source: IMDSSource) -> None:
-        """A 400 that lists no versions is rejected, after one request."""
-        service.simulator.change({"versions": ["2023-07-01"], "versionError": "missing-parameter"})
+    @fault(
+        Origin.SERVICE,
+        "It refuses the API version as 404, or as 400 without a list of others",
+        Promise(
+            served="Data of the newest version that `/metadata/versions` lists and the agent knows.",
+            annotated="The same; `reason: rejected` while none is to be had.",
+            logged="`api-version-refused` once.",
+            recovery="In the same attempt, for the life of the process; the list is asked for once.",
+        ),
+    )
+    @pytest.mark.parametrize(
+        ("status", "refusal"),
+        [
+            ("404 Not Found", b'{ "error": "Not found. Invalid version requested" }'),
+            ("404 Not Found", b'\xef\xbb\xbf{ "error": "Not found. Invalid version requested" }'),
+            ("400 Bad Request", b'{"error":"Bad request. api-version is invalid."}'),
+            ("400 Bad Request", b'{"error":"Bad request. api-version was not specified in the request."}'),
+            ("400 Bad Request", b'{"error":"\\"2020-10-01\\" is not allowed for \\"api-version\\"."}'),
+        ],
+        ids=["404", "404-marked", "400", "400-old", "400-value"],
+    )
+    async def test_no_list(
+        self, new_source: NewSource, caplog: pytest.LogCaptureFixture, *, status: str, refusal: bytes
+    ) -> None:
+        """A refusal that lists no versions is one question for them, and their newest known is used."""
 
-        assert (await fetch_failure(source)).reason is Reason.REJECTED
-        assert service.simulator.counters.requests == 1
+        def respond(request: bytes) -> bytes:
+            if b"/metadata/versions" in request:
+                return response("200 OK", VERSIONS)
+            known = b"api-version=2023-07-01" in request
+            return response("200 OK", DOCUMENT) if known else response(status, refusal)
+
+        async with raw_server(respond) as server:
+            source = new_source(server.url)
+            assert await fetch_answer(source) is await fetch_answer(source)
+            asked = [request.split(b" ")[1].split(b"&")[0].decode() for request in server.requests]
+        document = "/metadata/loadbalancer?api-version="
+        assert asked == [
+            *(f"{document}2020-10-01", "/metadata/versions", f"{document}2023-07-01"),
+            f"{document}2023-07-01",
+        ]
+        assert [record.message for record in caplog.records] == ["api-version-refused"]
+
+    @pytest.mark.parametrize(
+        ("versions", "questions"),
+        [
+            (response("200 OK", b'{"apiVersions":["2017-03-01","2020-09-01"]}'), 1),
+            (response("200 OK", b'{"apiVersions":"2023-07-01"}'), 1),
+            (response("200 OK", b"<html>"), 1),
+            (response("200 OK", b"[" * 100_000), 1),
+            (response("503 Busy", VERSIONS), 3),
+            (b"SSH-2.0\r\n\r\n", 3),
+        ],
+        ids=["too-old", "text", "html", "deep", "busy", "garbage"],
+    )
+    async def test_no_version_to_be_had(
+        self, new_source: NewSource, *, versions: bytes, questions: int
+    ) -> None:
+        """Where no list can be had, or none that helps, the refusal stays, and the list is asked for once."""
+        refusal = response("404 Not Found", b'{ "error": "Not found. Invalid version requested" }')
+        async with raw_server(lambda asked: versions if b"/versions" in asked else refusal) as server:
+            source = new_source(server.url)
+            outcomes = [await fetch_failure(source) for _ in range(3)]
+            asked = sum(b"/metadata/versions" in request for request in server.requests)
+        assert {outcome.reason for outcome in outcomes} == {Reason.REJECTED}
+        assert {outcome.detail for outcome in outcomes} == {"HTTP 404: Not found. Invalid version requested"}
+        assert asked == questions
+
+    @pytest.mark.parametrize("body", [b"", b"<Error/>", b'{"error":"Missing required parameter \\"a\\"."}'])
+    async def test_other_refusals(self, new_source: NewSource, body: bytes) -> None:
+        """A 400 that says nothing of the version is rejected, after one request."""
+        async with raw_server(lambda _: response("400 Bad Request", body)) as server:
+            assert (await fetch_failure(new_source(server.url))).reason is Reason.REJECTED
+            assert len(server.requests) == 1
+
+    async def test_list_with_a_mark(self, new_source: NewSource) -> None:
+        """A byte order mark before the list of versions hides nothing."""
+        listed = b'\xef\xbb\xbf{"error":"Bad request.","newest-versions":["2023-07-01"]}'
+        refusal = response("400 Bad Request", listed)
+        async with raw_server(
+            lambda asked: response("200 OK", DOCUMENT) if b"2023-07-01" in asked else refusal
+        ) as server:
+            assert (await fetch_answer(new_source(server.url))).body == DOCUMENT
 
     async def test_all_refused(self, new_source: NewSource, caplog: pytest.LogCaptureFixture) -> None:
         """A service that refuses whatever it lists is asked with each version once, then with the last."""

@@ -3,10 +3,14 @@
 import pytest
 
 import sidecar
+from sidecar.core.document import EMPTY
 from tests.api.support import NODE, api_running
+from tests.core.examples import FULL
+from tests.core.upstream import body as agent_body
 from tests.sources.asking_agents import DATA, GOOD, good_body, header
 from tests.sources.conftest import NewUpstream
 from tests.sources.fetching import answered
+from tests.support.faults import Origin, Promise, fault
 from tests.support.raw_server import raw_server, response
 
 
@@ -30,6 +34,28 @@ class TestRequest:
         assert header(first, "Accept") == "application/json"
         assert {header(first, name) for name in ("Authorization", "Cookie", "Metadata")} == {None}
         assert server.connections == 1
+
+    @fault(
+        Origin.SERVICE,
+        "A sidecar's node agent answers at once though it was asked to wait, and always the same",
+        Promise(
+            served="What it says.",
+            annotated="Not affected: a sidecar annotates nothing.",
+            logged="Nothing.",
+            recovery="It is asked once every poll interval, whatever it says of having waited.",
+        ),
+    )
+    @pytest.mark.parametrize("status", ["ok", "no-metadata", "stale"])
+    async def test_answer_at_once(self, new_upstream: NewUpstream, status: str) -> None:
+        """The same answer at once is no news, whatever it says: the next request does not follow at once."""
+        document = EMPTY if status == "no-metadata" else FULL
+        told = agent_body(document, status=status, node=NODE)
+        answer = response("200 OK", told, *GOOD, "Preference-Applied: wait=30")
+        async with raw_server(lambda _: answer) as server:
+            source = new_upstream(server.url)
+            outcomes = [answered(await source.fetch()) for _ in range(5)]
+
+        assert [outcome.held for outcome in outcomes] == [True, False, False, False, False]
 
     async def test_without_wait(self, new_upstream: NewUpstream) -> None:
         """A client that is not to wait, and does not know its node, says nothing of either."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar.api import models
-from sidecar.api.parameters import API_VERSIONS
+from sidecar.api.parameters import API_VERSIONS, VERSION_PATTERN
 
 __all__ = ["ANSWERS", "HEADERS", "PARAMETERS", "REASONS", "Answer", "Schema"]
 
@@ -142,7 +142,7 @@ PARAMETERS: Mapping[str, tuple[str, Schema]] = {
     ),
     "format": ("The form of the answer; wins over `Accept`.", {"enum": ["json", "text"]}),
     "node": ("The node that is meant; 421 from any other one.", {"type": "string"}),
-    "api-version": ("", {"enum": sorted(API_VERSIONS)}),
+    "api-version": ("", {"pattern": f"^{VERSION_PATTERN}$", "examples": sorted(API_VERSIONS)[:1]}),
     "Metadata": ("As the metadata service demands it, in any case.", {"enum": ["true"]}),
     "If-None-Match": ("ETags of bodies that the client has.", {"type": "string"}),
     "Prefer": (

@@ -11,7 +11,8 @@ from sidecar import clock
 from sidecar.core.diagnosis.evidence import AgentAttempt, AgentEvidence
 from sidecar.core.instant import parse_rfc3339
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
-from sidecar.core.reply import member, printable
+from sidecar.core.parsing import MalformedError, error_object, parse_json
+from sidecar.core.reply import printable
 from sidecar.core.upstream import Response, interpret
 from sidecar.sources import reading
 
@@ -151,7 +152,7 @@ def _evidence(where: str, document: Fetched, bodies: Mapping[str, bytes]) -> Age
 def _detail(document: Fetched, failure: Failure) -> str:
     if document.status == 403:
         return _FORWARDED_NOTE
-    told = member(document.body, "detail")
+    told = error_object(document.body).get("detail")
     return printable(told) if isinstance(told, str) else failure.detail
 
 
@@ -184,8 +185,8 @@ def _samples(exposition: bytes) -> dict[str, float]:
 def _attempts(body: bytes) -> tuple[AgentAttempt, ...]:
     """The agent's last attempts, newest first; none if that is no such list."""
     try:
-        told = _ATTEMPTS.validate_json(body)
-    except ValidationError:
+        told = _ATTEMPTS.validate_python(parse_json(body))
+    except (MalformedError, ValidationError):
         return ()
     return tuple(
         AgentAttempt(printable(each.at), printable(each.outcome), printable(each.detail)) for each in told

@@ -1,7 +1,7 @@
 """Asking the metadata service itself: a few requests, apart from each other, and what came back."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import aiohttp
@@ -13,10 +13,17 @@ from sidecar.core.diagnosis.evidence import ServiceEvidence, Try
 from sidecar.core.diagnosis.replies import trouble_of
 from sidecar.core.outcome import Answer, Failure, Outcome, Reason
 from sidecar.core.parsing import MalformedError, parse_json
-from sidecar.core.reply import fallback_version, interpret, printable
+from sidecar.core.reply import (
+    fallback_version,
+    interpret,
+    listed_version,
+    lists_versions,
+    printable,
+    refuses_version,
+)
 from sidecar.settings import Settings
 from sidecar.sources import reading
-from sidecar.sources.imds import PATH
+from sidecar.sources.imds import PATH, VERSIONS_PATH
 
 __all__ = ["ServiceExamination", "examine_service"]
 
@@ -95,7 +102,10 @@ class _Asking:
         """Ask for the document, and once more with another api-version, as the agent does."""
         outcome, made = await self._document()
         refused = {*self._refused, self._version}
-        fallback = fallback_version(made.body, refused=refused) if made.status == 400 else None
+        fallback = None
+        if made.status is not None and refuses_version(made.status, made.body):
+            listed = lists_versions(made.body)
+            fallback = fallback_version(made.body, refused=refused) if listed else await self._listed(refused)
         if fallback is not None:
             self.exchanges[f"refused-{self._version}"] = made
             self._refused.add(self._version)
@@ -104,6 +114,14 @@ class _Asking:
         self.tries.append(made)
         self.exchanges[f"try-{len(self.tries)}"] = made
         return outcome
+
+    async def _listed(self, refused: Collection[str]) -> str | None:
+        """The version to use by the service's own list of versions, which it is asked for once."""
+        made = self.exchanges.get("versions")
+        if made is None:
+            _, made = await self._send(VERSIONS_PATH, _HEADER)
+            self.exchanges["versions"] = made
+        return listed_version(made.body, refused=refused) if made.status == 200 else None
 
     async def without_header(self) -> Try:
         """Ask without ``Metadata: true``."""

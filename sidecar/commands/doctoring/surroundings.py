@@ -88,11 +88,12 @@ def _settings_of_agent(arguments: Sequence[str]) -> Settings:
 
 
 def _surroundings(settings: Settings, *, seen_from: Sequence[IPAddress], in_pod: bool) -> Surroundings:
-    default = Settings.model_fields["imds_endpoint"].default
+    default, version = (Settings.model_fields[name].default for name in ("imds_endpoint", "imds_api_version"))
     return Surroundings(
         endpoint=settings.imds_endpoint,
         default_endpoint=settings.imds_endpoint.removesuffix(":80") == default,
         timeout=settings.imds_timeout,
+        api_version="" if settings.imds_api_version == version else settings.imds_api_version,
         settle=_SETTLING * settings.write_splay,
         node_name=settings.node_name,
         upstream="" if settings.upstream == "imds" else settings.upstream,

@@ -252,6 +252,8 @@ class Surroundings:
     """Whether that is the well-known address."""
     timeout: float
     """Seconds that the agent gives a request to the metadata service."""
+    api_version: str = ""
+    """What is asked for, where that is set and not the default."""
     settle: float = 300.0
     """Seconds after which the Node has what the agent knows, unless something is wrong."""
     node_name: str | None = None

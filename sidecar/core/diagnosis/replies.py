@@ -12,6 +12,7 @@ from datetime import datetime
 from sidecar.core.diagnosis.cause import Sureness
 from sidecar.core.diagnosis.evidence import AgentAttempt, Surroundings, Trouble, Try
 from sidecar.core.outcome import Reason
+from sidecar.core.reply import refuses_version
 
 __all__ = ["VENDOR_ERRORS", "VendorError", "Verdict", "judge", "of_agent", "trouble_of"]
 
@@ -74,6 +75,13 @@ VENDOR_ERRORS = (
     ),
     VendorError(
         400,
+        ("api-version",),
+        "a text about api-version, or a list of the newest versions",
+        "api-version-refused",
+        "use a version that the service lists",
+    ),
+    VendorError(
+        400,
         ("not allowed",),
         "Parameter value is not allowed",
         "request-refused",
@@ -87,18 +95,18 @@ VENDOR_ERRORS = (
         "correct the query parameters: find what changes them",
     ),
     VendorError(
-        400,
-        ("api-version",),
-        "a text about api-version, or a list of the newest versions",
-        "api-version-refused",
-        "use a version that the service lists: remove `--imds-api-version`",
-    ),
-    VendorError(
         404,
         ("no load balancer metadata",),
         "No load balancer metadata is found",
         "no-standard-load-balancer",
         "use a Standard SKU load balancer or public IP address, and ask again later",
+    ),
+    VendorError(
+        404,
+        ("invalid version", "api-version"),
+        "Not found. Invalid version requested",
+        "api-version-refused",
+        "use a version that the service lists",
     ),
     VendorError(
         404,
@@ -129,11 +137,15 @@ VENDOR_ERRORS = (
         429, (), "Too many requests", "throttled", "ask less often: 5 requests a second for the machine"
     ),
     VendorError(
-        500, (), "Internal server error", "metadata-service-unavailable", "ask again after some time"
+        500,
+        ("internal server error",),
+        "Internal server error",
+        "metadata-service-unavailable",
+        "ask again after some time",
     ),
     VendorError(
         503,
-        (),
+        ("internal service unavailable",),
         "Internal service unavailable",
         "metadata-service-unavailable",
         "it is temporary: ask again later",
@@ -141,8 +153,34 @@ VENDOR_ERRORS = (
 )
 """The rows of the vendor's page for this endpoint, and those of its page for the whole service."""
 
-_PROXY_HEADERS = ("via", "x-cache", "x-squid-error", "proxy-authenticate", "x-envoy-upstream-service-time")
+_PROXY_HEADERS = (
+    "via",
+    "x-cache",
+    "x-squid-error",
+    "proxy-authenticate",
+    "x-envoy-upstream-service-time",
+    "l5d-proxy-error",
+)
 _PROXY_SERVERS = ("squid", "envoy", "zscaler", "bluecoat", "tinyproxy", "privoxy", "mitmproxy", "varnish")
+_PROGRAMS = (
+    ("aad pod identity", "the NMI of AAD Pod Identity"),
+    ("pod list is empty", "the NMI of AAD Pod Identity"),
+    ("azureassignedidentit", "the NMI of AAD Pod Identity"),
+    ("no healthy upstream", "Envoy"),
+    ("upstream connect error", "Envoy"),
+    ("upstream request timeout", "Envoy"),
+    ("<center>nginx", "nginx"),
+    ("<center>openresty", "OpenResty"),
+    ("no server is available to handle this request", "HAProxy"),
+    ("squid", "Squid"),
+    ("linkerd", "Linkerd"),
+)
+"""By words of an answer, lower case: who says so. Azure/aad-pod-identity pkg/nmi/server/server.go,
+envoyproxy/envoy source/common/http and source/common/router, haproxy/haproxy src/http.c."""
+
+_OTHER_CLOUDS = {"metadata-flavor": "Google", "x-aws-ec2-metadata-token-ttl-seconds": "AWS"}
+"""Headers of other clouds' metadata services, which have the same address."""
+
 _SERVICE_SERVERS = ("imds", "microsoft-iis", "microsoft-httpapi")
 """What the service calls itself, as captures have it; other hosts may leave the header out."""
 
@@ -253,13 +291,18 @@ def _proxy(failed: Try) -> str:
     server = failed.headers.get("server", "")
     if any(proxy in server.lower() for proxy in _PROXY_SERVERS):
         return f"the answer is from {server}"
-    return ""
+    text = f"{failed.body.decode('ascii', 'replace')} {failed.detail}".lower()
+    named = next((program for words, program in _PROGRAMS if words in text), None)
+    return "" if named is None else f"the answer is from {named}, by its text"
 
 
 def _foreign(failed: Try) -> str:
     """What shows that the service itself did not answer; empty if nothing does."""
     if 300 <= (failed.status or 0) < 400:
         return "the service never redirects"
+    for name, cloud in _OTHER_CLOUDS.items():
+        if name in failed.headers:
+            return f"the answer has the header {name}: it is from the metadata service of {cloud}"
     if failed.body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "the answer is an HTML page"
     server = failed.headers.get("server", "")
@@ -269,7 +312,7 @@ def _foreign(failed: Try) -> str:
 
 
 def _judge_status(failed: Try, status: int) -> Verdict:
-    if status == 400 and b"newest-versions" in failed.body:
+    if refuses_version(status, failed.body):
         return Verdict("api-version-refused", Sureness.CERTAIN, "")
     words = failed.detail.lower()
     for row in VENDOR_ERRORS:
@@ -277,5 +320,9 @@ def _judge_status(failed: Try, status: int) -> Verdict:
             because = f"the vendor's page: {row.mitigation}"
             return Verdict(row.cause, Sureness.CERTAIN, because)
     if 500 <= status < 600:
-        return Verdict("metadata-service-unavailable", Sureness.CERTAIN, "")
+        # Anything between says 502 or 503 as well, and not always its name.
+        own = failed.headers.get("server", "").lower().startswith(_SERVICE_SERVERS)
+        sure = Sureness.CERTAIN if own else Sureness.LIKELY
+        because = "" if own else "nothing but the status looks like the metadata service"
+        return Verdict("metadata-service-unavailable", sure, because)
     return _UNDOCUMENTED.get(status, Verdict("answer-malformed", Sureness.CERTAIN, ""))

@@ -13,17 +13,20 @@ _GUEST_PROXY = "Azure/GuestProxyAgent proxy_agent/src/proxy/proxy_server.rs"
 SERVICE_CAUSES = (
     Cause(
         name="proxy-in-the-way",
-        summary="A proxy, a service mesh or a sign-in page answers in place of the metadata service.",
+        summary="A proxy, a service mesh or another program answers in place of the metadata service.",
         seen=(
             "The answer has a header that only proxies set (`Via`, `X-Cache`, `X-Squid-Error`, `X-Envoy-…`), "
-            "the name of a proxy as `Server`, the status 407, a redirect or an HTML page; or a request "
-            "without `Metadata: true` is answered with data, which the service itself never does."
+            "the name of a proxy as `Server`, a text of Envoy, of AAD Pod Identity's NMI or of another "
+            "program, the status 407, a redirect or an HTML page; or a request without `Metadata: true` is "
+            "answered with data, which the service itself never does. Each counts before the status."
         ),
         remedy=(
             "Let requests to 169.254.169.254 leave the node directly: take the address out of the "
             "transparent proxy, and out of the mesh's sidecar (Istio: "
             "`traffic.sidecar.istio.io/excludeOutboundIPRanges: 169.254.169.254/32`). The service refuses "
-            "what a proxy forwards. The agent itself ignores HTTP_PROXY; other clients need it in NO_PROXY."
+            "what a proxy forwards. The agent itself ignores HTTP_PROXY; other clients need it in NO_PROXY. "
+            "AAD Pod Identity's NMI takes over the address on every node: let the agent's pod pass with an "
+            "`AzurePodIdentityException`, run it with `hostNetwork: true`, or replace AAD Pod Identity."
         ),
         source=_IMDS,
     ),
@@ -115,10 +118,14 @@ SERVICE_CAUSES = (
     Cause(
         name="api-version-refused",
         summary="The metadata service of this host does not know the api-version.",
-        seen="400 with a text about `api-version`, or a list of the newest versions.",
+        seen=(
+            "400 with a text about `api-version`, or a list of the newest versions; in some clouds 404 with "
+            "`Invalid version requested`."
+        ),
         remedy=(
-            "Remove `--imds-api-version`, whose default is the oldest version that has load balancer data; "
-            "the agent falls back by itself where the service names versions."
+            "See what `/metadata/versions` lists: agent and `doctor` ask it by themselves, and take the "
+            "newest version that they know. Set `--imds-api-version` (chart: `imds.apiVersion`) to one "
+            "that works by hand. Where none from 2020-10-01 on is listed, there are no load balancer data."
         ),
         source=_IMDS,
     ),
@@ -196,7 +203,10 @@ SERVICE_CAUSES = (
     Cause(
         name="metadata-service-unavailable",
         summary="The metadata service is in trouble.",
-        seen="408, 500, 502, 503 or 504 without a sign of a proxy.",
+        seen=(
+            "408, 500, 502, 503 or 504 without a sign of another program; certain where the service's own "
+            "name or text comes with it."
+        ),
         remedy=(
             "Wait: the agent keeps asking and keeps what it had. If it lasts longer than an hour, collect a "
             "bundle with `doctor --bundle` and open a support request."

@@ -156,6 +156,8 @@ def _how_much(agent: AgentEvidence | None) -> list[str]:
 
 def _also(cause: str, surroundings: Surroundings) -> list[str]:
     """What in the surroundings goes with a cause."""
+    if cause == "api-version-refused" and surroundings.api_version:
+        return [f"--imds-api-version is set to {surroundings.api_version}: its default may be known here"]
     if cause in {"proxy-in-the-way", "metadata-service-silent"} and surroundings.proxies:
         names = ", ".join(f"{name}={value}" for name, value in surroundings.proxies.items())
         return [f"the environment names a proxy ({names}), which the agent does not use"]

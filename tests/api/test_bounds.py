@@ -1,0 +1,328 @@
+"""What one client, or a crowd of them, may hold: heads, bodies, idle connections and places to wait."""
+
+import asyncio
+import gzip
+import re
+from contextlib import AsyncExitStack, ExitStack
+from functools import partial
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from sidecar.api.connections import Limits
+from sidecar.api.problems import TooManyWaitingError
+from sidecar.api.waiting import Waiting
+from sidecar.metrics import Metrics
+from tests.api.snapshots import DATA
+from tests.api.support import (
+    API,
+    REQUEST,
+    api_running,
+    ask,
+    clients,
+    connected,
+    ended,
+    exchange,
+    refused,
+)
+from tests.support.faults import CLIENTS_ONLY, Origin, fault
+from tests.support.waiting import until, until_holds
+
+FIELDS = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 8000) for number in range(120))
+"""Each field is allowed, and so is their number; together they have nearly a megabyte."""
+
+
+@fault(
+    Origin.CLIENTS,
+    "A client sends a head of many large fields",
+    CLIENTS_ONLY.but(recovery="The request is answered 431 at 32 KiB, and the connection ends."),
+)
+@pytest.mark.parametrize("before", [b"", REQUEST, REQUEST * 40])
+async def test_large_head(before: bytes) -> None:
+    """A head beyond 32 KiB is answered 431 before it has ended, after the answers to those before it."""
+    async with api_running(DATA) as api:
+        said = await exchange(api.address, before + REQUEST[:-2] + FIELDS)
+
+    assert said.count(b"HTTP/1.1 200 ") == len(before) // len(REQUEST)
+    assert b" 431 Request Header Fields Too Large\r\n" in said
+    assert b"at most 32768 bytes" in said
+
+
+async def test_large_head_while_waiting() -> None:
+    """A head that grows beyond the bound while an answer is waited for is not kept."""
+    async with api_running(DATA) as api, connected(api.address) as connection:
+        etag = (await api.get("/v1/public-ip")).headers["ETag"]
+        waiting = REQUEST[:-2] + f"If-None-Match: {etag}\r\nPrefer: wait=1\r\n\r\n".encode()
+        connection[1].write(waiting + REQUEST[:-2] + FIELDS)
+        said = await ended(connection)
+
+    assert said.startswith(b"HTTP/1.1 304 ")
+    assert b" 431 " in said
+
+
+async def test_head_of_almost_the_bound() -> None:
+    """A head that is large and within the bound is served, again and again, also in one piece with others."""
+    head = REQUEST[:-2] + b"".join(b"X-%d: %b\r\n" % (number, b"x" * 7000) for number in range(4)) + b"\r\n"
+    async with api_running(DATA) as api, connected(api.address) as connection:
+        for _ in range(3):
+            assert (await ask(connection, head)).startswith(b"HTTP/1.1 200 ")
+        connection[1].write(head * 3 + REQUEST[:-2] + b"Connection: close\r\n\r\n")
+        said = await ended(connection)
+
+    assert said.count(b"HTTP/1.1 200 ") == 4
+
+
+async def test_many_requests_at_once() -> None:
+    """More pipelined requests than are parsed at once are all answered, however long they are together."""
+    async with api_running(DATA) as api:
+        last = REQUEST[:-2] + b"Connection: close\r\n\r\n"
+        said = await exchange(api.address, REQUEST * 2000 + last)
+
+    assert said.count(b"HTTP/1.1 200 ") == 2001
+
+
+@fault(
+    Origin.CLIENTS,
+    "A client sends half a head while its request before is answered",
+    CLIENTS_ONLY.but(recovery="The answer is given, and the connection ends with it."),
+)
+async def test_half_head_while_waiting() -> None:
+    """Half a head that came during a long poll ends the connection after the poll, without idle time."""
+    limits = Limits(header_timeout=0.05, idle_timeout=3600)
+    async with api_running(DATA, limits=limits) as api, connected(api.address) as connection:
+        etag = (await api.get("/v1/public-ip")).headers["ETag"]
+        waiting = REQUEST[:-2] + f"If-None-Match: {etag}\r\nPrefer: wait=1\r\n\r\n".encode()
+        connection[1].write(waiting + b"GET /v1/public-ip HTTP/1.1\r\nHo")
+        said = await ended(connection)
+
+    assert said.startswith(b"HTTP/1.1 304 ")
+    assert said.count(b"HTTP/1.1") == 1
+
+
+@fault(
+    Origin.CLIENTS,
+    "A client sends a body, compressed or not",
+    CLIENTS_ONLY.but(recovery="It is refused without being read, and the connection ends."),
+)
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (b"Content-Length: 5", b"hello"),
+        (b"Content-Length: 5", b""),
+        (b"Content-Length: 262144\r\nContent-Encoding: gzip", gzip.compress(bytes(10 << 20))),
+        (b"Content-Encoding: gzip\r\nContent-Length: 4", b"junk"),
+        (b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked", b"5\r\nhel"),
+    ],
+)
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+async def test_body(fields: bytes, body: bytes, method: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """A request with a body is refused whole, and what follows it on the connection is not looked at."""
+    async with api_running(DATA) as api:
+        head = REQUEST.replace(b"GET", method)[:-2] + fields + b"\r\n\r\n"
+        said = await exchange(api.address, head + body + REQUEST)
+
+    # What follows a whole body is no request where that body was short: then that is what is refused.
+    assert re.match(rb"HTTP/1\.[01] (400|405) ", said)
+    assert said.count(b"\r\nServer: ") == 1
+    assert (b" 405 " in said) <= (method == b"POST")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_no_body_is_no_body() -> None:
+    """A length of 0 is no body."""
+    async with api_running(DATA) as api, connected(api.address) as connection:
+        head = REQUEST[:-2] + b"Content-Length: 0\r\n\r\n"
+        assert [(await ask(connection, head))[:12] for _ in range(2)] == [b"HTTP/1.1 200"] * 2
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [b"\x16\x03\x01\x02\x00", b"GET /\r\n\r\n", b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", REQUEST],
+)
+async def test_nothing_tells_the_server_apart(request_bytes: bytes) -> None:
+    """Whatever comes, the answer names neither Python nor a library, and keeps other sites out."""
+    async with api_running(DATA) as api, connected(api.address) as connection:
+        connection[1].write(request_bytes + REQUEST[:-2] + b"Connection: close\r\n\r\n")
+        said = await ended(connection)
+
+    assert said.startswith(b"HTTP/1.")
+    head = said.partition(b"\r\n\r\n")[0]
+    assert b"\r\nServer: azure-lb-metadata" in head
+    assert b"\r\nCross-Origin-Resource-Policy: same-origin" in head
+    assert b"ython" not in said
+    assert b"aiohttp" not in said
+
+
+# --- Connections that do nothing
+
+
+@fault(
+    Origin.CLIENTS,
+    "Clients hold all connections and send nothing",
+    CLIENTS_ONLY.but(
+        recovery="Each new client gets the place of the one that has been idle longest.",
+        logged="`http_refused_clients_total`, cause `idle`.",
+    ),
+)
+@pytest.mark.parametrize("half", [b"", b"GET /v1/public-ip HTTP/1.1\r\nHost:"])
+async def test_silent_crowd(half: bytes) -> None:
+    """When all places are held by clients that ask nothing, a new client is served in the oldest one's."""
+    async with api_running(DATA, limits=Limits(max_clients=8)) as api, AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(connected(api.address)) for _ in range(8)]
+        await until_holds(lambda: clients(api) == 8)
+        for _, writer in crowd:
+            writer.write(half)
+        async with connected(api.address) as newcomer:
+            assert (await ask(newcomer)).startswith(b"HTTP/1.1 200 ")
+            assert await ended(crowd[0]) == b""
+            assert (refused(api, "idle"), refused(api, "max-clients")) == (1, 0)
+
+
+async def test_who_is_served_stays() -> None:
+    """Not the first to come goes but who has been idle longest; who waits for an answer goes never."""
+    async with api_running(DATA, limits=Limits(max_clients=3)) as api, AsyncExitStack() as stack:
+        first, second, third = [await stack.enter_async_context(connected(api.address)) for _ in range(3)]
+        etag = (await ask(second)).partition(b"ETag: ")[2].partition(b"\r\n")[0]
+        second[1].write(REQUEST[:-2] + b"If-None-Match: " + etag + b"\r\nPrefer: wait=300\r\n\r\n")
+        await ask(third)
+        await ask(first)
+        await until_holds(lambda: api.waiting == 1)
+        for gone in (third, first):
+            newcomer = await stack.enter_async_context(connected(api.address))
+            newcomer[1].write(REQUEST[:-2] + b"If-None-Match: " + etag + b"\r\nPrefer: wait=300\r\n\r\n")
+            assert await ended(gone) == b""
+        await until_holds(lambda: api.waiting == 3)
+        assert (await exchange(api.address, REQUEST)).startswith(b"HTTP/1.1 503 ")
+
+
+@fault(
+    Origin.CLIENTS,
+    "Clients hold all connections and read no answer",
+    CLIENTS_ONLY.but(recovery="Each new client gets the place of one of them."),
+)
+async def test_crowd_that_does_not_read() -> None:
+    """Who has asked for much and takes nothing gives way too."""
+    async with api_running(DATA, limits=Limits(max_clients=2)) as api, AsyncExitStack() as stack:
+        for _ in range(2):
+            _, writer = await stack.enter_async_context(connected(api.address))
+            writer.transport.pause_reading()  # type: ignore[attr-defined]  # of what asyncio makes
+            for _ in range(60):
+                writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 30)
+        await until(partial(last_answer, api), lambda said: said.startswith(b"HTTP/1.1 200 "))
+
+
+async def last_answer(api: API) -> bytes:
+    """What a new client is told, whose connection ends with it."""
+    return await exchange(api.address, REQUEST[:-2] + b"Connection: close\r\n\r\n")
+
+
+# --- Places to wait
+
+
+class _Nothing:
+    def etag(self, *_: object) -> str:
+        """There is none."""
+        return ""
+
+
+@fault(
+    Origin.CLIENTS,
+    "One pod waits on as many connections as it can",
+    CLIENTS_ONLY.but(served="A quarter of the places; 503 for its other requests, and all else for others."),
+)
+def test_share_of_one_peer() -> None:
+    """One address has a quarter of the places at most; the own pod or node may have all that are left."""
+    metrics = Metrics()
+    waiting, gauge = Waiting(_Nothing(), bound=8, metrics=metrics), metrics.waiting_clients
+    with waiting.place(gauge, peer="10.0.0.1"):
+        with waiting.place(gauge, peer="10.0.0.1"):
+            with pytest.raises(TooManyWaitingError), waiting.place(gauge, peer="10.0.0.1"):
+                pass
+            with waiting.place(gauge, peer="10.0.0.2"):
+                pass
+        with waiting.place(gauge, peer="10.0.0.1"):
+            pass
+    with ExitStack() as own:
+        for _ in range(8):
+            own.enter_context(waiting.place(gauge, peer=None))
+        with pytest.raises(TooManyWaitingError), waiting.place(gauge, peer=None):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds"),
+    [("2147483647", 300), ("9" * 7000, 300), ("0000000000000", 0), ("301", 300), ("00000000007", 7)],
+)
+async def test_long_preference(wait: str, seconds: int) -> None:
+    """More than 300 counts as 300, with however many digits."""
+    async with api_running(DATA) as api:
+        reply = await api.get("/v1/public-ip", Prefer=f"wait={wait}")
+    assert reply.headers["Preference-Applied"] == f"wait={seconds}"
+
+
+async def test_metadata_header_is_not_kept() -> None:
+    """However many values of ``Metadata`` come, no more than two answers are kept of them."""
+    async with api_running(DATA) as api:
+        for number in range(20):
+            await api.get("/v1/public-ip", Metadata=f"{number}")
+        assert len(api.application._representations._prepared) == 1
+
+
+# --- Heads in whatever pieces
+
+
+FIELD_NAMES = st.sampled_from([b"Accept", b"X-A", b"Prefer", b"If-None-Match", b"Host", b"Metadata"])
+FIELD_VALUES = st.binary(max_size=9000).map(lambda value: value.replace(b"\n", b"").replace(b"\r", b""))
+
+
+@given(st.lists(st.tuples(FIELD_NAMES, FIELD_VALUES), max_size=12), st.integers(1, 20_000))
+@settings(max_examples=60, deadline=None)
+async def test_any_head(fields: list[tuple[bytes, bytes]], size: int) -> None:
+    """Any head, in pieces of any size, is answered without a defect, and the next client is served."""
+    head = REQUEST[:-2] + b"".join(name + b": " + value + b"\r\n" for name, value in fields)
+    head += b"Connection: close\r\n\r\n"
+    async with api_running(DATA) as api:
+        async with connected(api.address) as connection:
+            for start in range(0, len(head), size):
+                connection[1].write(head[start : start + size])
+                await asyncio.sleep(0)
+            said = await ended(connection)
+        assert said.split(b" ", 2)[1] in {b"200", b"304", b"400", b"431"}
+        assert (await last_answer(api)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("host", "agent", "status"),
+    [
+        ("evil.example.com", "Mozilla/5.0", 421),
+        ("10.0.0.1.evil.example", "Mozilla/5.0", 421),
+        ("evil.example.com", "curl/8", 200),
+        ("10.244.1.7:16925", "Mozilla/5.0", 200),
+        ("[fd00::7]:16925", "Mozilla/5.0", 200),
+        ("localhost:16925", "Mozilla/5.0", 200),
+        ("azure-lb-metadata", "Mozilla/5.0", 200),
+        ("azure-lb-metadata.azure-lb-metadata.svc", "Mozilla/5.0", 200),
+        ("azure-lb-metadata.azure-lb-metadata.svc.cluster.local", "Mozilla/5.0", 200),
+        ("[:", "Mozilla/5.0", 421),
+    ],
+)
+async def test_name_of_a_stranger(host: str, agent: str, status: int) -> None:
+    """A browser is not answered under a public name, which a stranger may have made to lead here."""
+    async with api_running(DATA) as api:
+        head = f"GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
+        said = await exchange(api.address, head.encode())
+    assert said.startswith(f"HTTP/1.1 {status} ".encode())
+
+
+async def test_page_is_made_once() -> None:
+    """Within a second the page is made once; a change makes it anew."""
+    async with api_running(DATA) as api:
+        pages = {(await api.get("/")).text for _ in range(5)}
+        made = api.application._page_made
+        assert (await api.get("/")).status == 200
+        assert api.application._page_made is made
+        api.clock.advance(1)
+        await api.get("/")
+        assert api.application._page_made is not made
+    assert len(pages) == 1
