@@ -24,6 +24,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "admin_listen": "where probes and metrics are served, as settings write it; `none`",
         "before": "the status before",
+        "by": "`agent` if our own field manager did it, as another agent with this prefix does; else `other`",
         "bytes": "of keys and values",
         "cause": "the member of the entry that is wrong, `entry` if it is no object, or `too-many`",
         "changes": "what came and went, as in the annotation `last-changes`, at most 20 items",
@@ -39,6 +40,8 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "list": "as the metadata service calls it",
         "lists": "the lists that are missing, joined by commas",
         "listen": "where the HTTP API is served, as settings write it; `none`",
+        "managers": "the field managers that own what was changed, joined by commas, at most 5",
+        "names": "of the annotations, without the prefix, joined by commas",
         "nearest": "the setting that it resembles",
         "node": "name of the Node",
         "note": "the text of the Event",
@@ -122,6 +125,18 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         ),
         "annotated": _event(
             "info", "The Node was written.", "node keys bytes status omitted resource_version"
+        ),
+        "annotations-changed": _event(
+            "warning",
+            "Somebody else changed our annotations since they were last seen: an agent of another release "
+            "with this prefix, or a person. They are put right, at most once per resync.",
+            "node names managers by",
+        ),
+        "annotations-removed": _event(
+            "warning",
+            "Annotations of ours that are not due, and that an apply leaves because somebody else owns them, "
+            "were removed.",
+            "node names count resource_version",
         ),
         "event-sent": _event("info", "An Event about the Node was sent.", "node reason note count"),
         "prefix-left": _event("info", "The keys of an earlier prefix were removed.", "node prefix"),

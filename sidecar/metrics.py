@@ -123,6 +123,18 @@ class Metrics:
         self.omitted_annotations = make(
             Gauge, "omitted_annotations", "Annotations left out of the Node because of the budget."
         )
+        self.foreign_changes = make(
+            Counter,
+            "foreign_changes",
+            "Readings of the Node that found our annotations changed by somebody else: by another agent with "
+            "this prefix (our own field manager did it) or by another.",
+            by=("agent", "other"),
+        )
+        self.removed_annotations = make(
+            Counter,
+            "removed_annotations",
+            "Annotations of ours that were removed since they were not due and somebody else owned them.",
+        )
         self.kubernetes_requests = make(
             Counter,
             "kubernetes_requests",

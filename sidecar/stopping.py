@@ -7,7 +7,9 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-__all__ = ["Stopping", "run_until_terminated"]
+from sidecar.blocking import EventLoop
+
+__all__ = ["Stopping", "run", "run_until_terminated"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -41,6 +43,12 @@ class Stopping:
                 loop.remove_signal_handler(number)
 
 
+def run(coroutine: Coroutine[Any, Any, _Value]) -> _Value:
+    """Run a coroutine in an event loop of its own, whose end waits for no thread."""
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        return runner.run(coroutine)
+
+
 def run_until_terminated(coroutine: Coroutine[Any, Any, _Value]) -> _Value:
     """Run a command to its end. As the first process of a container, nothing else would end it at SIGTERM.
 
@@ -48,7 +56,7 @@ def run_until_terminated(coroutine: Coroutine[Any, Any, _Value]) -> _Value:
         SystemExit: SIGTERM came, with the code that a shell gives it.
     """
 
-    async def run() -> _Value:
+    async def until_terminated() -> _Value:
         task = asyncio.ensure_future(coroutine)
         # Signals come to the main thread alone.
         if threading.current_thread() is threading.main_thread():
@@ -56,6 +64,6 @@ def run_until_terminated(coroutine: Coroutine[Any, Any, _Value]) -> _Value:
         return await task
 
     try:
-        return asyncio.run(run())
+        return run(until_terminated())
     except asyncio.CancelledError:
         raise SystemExit(_TERMINATED) from None

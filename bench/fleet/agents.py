@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -32,7 +32,7 @@ class Call:
 
     at: float
     """Time of the event loop at which it ended."""
-    method: Literal["get", "apply"]
+    method: Literal["get", "apply", "remove"]
     failure: str
     """The kind of error, empty for a success."""
     bytes: int
@@ -55,7 +55,7 @@ class Settled:
 
 @dataclass(slots=True)
 class _Counting:
-    """The two calls of the API server, counted, with what the Node was last seen to say."""
+    """The calls of the API server, counted, with what the Node was last seen to say."""
 
     client: NodeClient
     calls: list[Call]
@@ -81,8 +81,15 @@ class _Counting:
         self._saw(node.annotations)
         return node
 
+    async def remove(self, name: str, *, uid: str, keys: Iterable[str], field_manager: str) -> NodeMetadata:
+        """Remove annotations."""
+        with self._counted("remove"):
+            node = await self.client.remove(name, uid=uid, keys=keys, field_manager=field_manager)
+        self._saw(node.annotations)
+        return node
+
     @contextmanager
-    def _counted(self, method: Literal["get", "apply"], size: int = 0) -> Iterator[None]:
+    def _counted(self, method: Literal["get", "apply", "remove"], size: int = 0) -> Iterator[None]:
         failure = ""
         try:
             yield

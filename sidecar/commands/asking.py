@@ -3,12 +3,9 @@
 What the agent answers over HTTP is passed on; for the others the same answers are made here.
 """
 
-import asyncio
-import itertools
-import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import aiohttp
 
@@ -16,10 +13,10 @@ from sidecar import clock
 from sidecar.api.bodies import Facts
 from sidecar.api.parameters import Format
 from sidecar.api.problems import NothingError, ProblemError
+from sidecar.commands.patience import AgainError, Patience
 from sidecar.commands.questions import Asked
 from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.annotations import Layout, found
-from sidecar.core.backoff import retry_ceiling
 from sidecar.core.environment import variables
 from sidecar.core.fleet.published import Published, read
 from sidecar.core.outcome import Answer, Failure, Reason, Status
@@ -27,7 +24,7 @@ from sidecar.core.parsing import error_object
 from sidecar.core.reply import printable, shown
 from sidecar.core.state import Policy, Snapshot, State, observe, take_up
 from sidecar.core.upstream import Response, interpret
-from sidecar.errors import Error, ExitCode, NoneError, UnreachableError
+from sidecar.errors import Error, ExitCode, NoneError
 from sidecar.metrics import Metrics
 from sidecar.sources import Source, reading
 
@@ -41,8 +38,6 @@ __all__ = [
     "reach_agent",
 ]
 
-_Value = TypeVar("_Value")
-
 _RETRYABLE = {Reason.NOT_READY, Reason.THROTTLED, Reason.UNAVAILABLE, Reason.UNREACHABLE}
 _POLICY = Policy(stale_after=float("inf"), absent_after=0.0)
 """Of an answer that is used at once."""
@@ -52,10 +47,6 @@ class IncompleteError(Error):
     """A part of the answer is missing where it was looked for."""
 
     exit_code = ExitCode.INCOMPLETE
-
-
-class _AgainError(Error):
-    """Not now; worth asking again."""
 
 
 class Respondent(Protocol):
@@ -106,8 +97,7 @@ class AgentRespondent:
     session: aiohttp.ClientSession
     url: str
     """Scheme, host and port."""
-    patience: float
-    """Seconds to go on asking."""
+    patience: Patience
 
     async def answer(self, asked: Asked, form: Format) -> bytes:
         """See :class:`Respondent`."""
@@ -128,7 +118,7 @@ class AgentRespondent:
         return given
 
     async def _get(self, target: str) -> bytes:
-        return await _until_answered(lambda: self._get_once(target), patience=self.patience)
+        return await self.patience.until_answered(lambda: self._get_once(target), whom=self.url)
 
     async def _get_once(self, target: str) -> bytes:
         try:
@@ -136,7 +126,7 @@ class AgentRespondent:
                 body = await reading.read(response)
         except reading.ERRORS as error:
             why = reading.failure(error).detail
-            raise _AgainError(f"no agent answers at {self.url} ({why})") from error
+            raise AgainError(f"no agent answers at {self.url} ({why})") from error
         if response.status == 200:
             return body
         problem = error_object(body)
@@ -146,14 +136,16 @@ class AgentRespondent:
             # Any other 404 is that of an agent that does not know the path, or of another program.
             raise NoneError(detail)
         if response.status in {429, 502, 503, 504}:
-            raise _AgainError(detail)
+            raise AgainError(detail)
         raise Error(detail)
 
 
-async def reach_agent(session: aiohttp.ClientSession, url: str, *, patience: float) -> AgentRespondent | None:
+async def reach_agent(
+    session: aiohttp.ClientSession, url: str, *, patience: Patience
+) -> AgentRespondent | None:
     """The agent at this URL, or ``None`` if nothing listens there."""
     try:
-        async with session.get(f"{url}/v1/loadbalancer", allow_redirects=False):
+        async with patience.limit(), session.get(f"{url}/v1/loadbalancer", allow_redirects=False):
             return AgentRespondent(session, url, patience)
     except aiohttp.ClientConnectorError:
         return None
@@ -163,13 +155,13 @@ async def reach_agent(session: aiohttp.ClientSession, url: str, *, patience: flo
 
 
 async def ask_imds(
-    source: Source, *, patience: float, node: str | None = None, node_address: IPAddress | None = None
+    source: Source, *, patience: Patience, node: str | None = None, node_address: IPAddress | None = None
 ) -> SnapshotRespondent:
     """Ask the metadata service, and again while that is of use.
 
     Args:
         source: The metadata service.
-        patience: Seconds to go on asking.
+        patience: How long to go on asking.
         node: Name of the machine's Node, if it is known.
         node_address: The node's own address, if it is known.
 
@@ -181,11 +173,11 @@ async def ask_imds(
     async def once() -> Answer:
         outcome = await source.fetch()
         if isinstance(outcome, Failure):
-            kind = _AgainError if outcome.reason in _RETRYABLE else Error
+            kind = AgainError if outcome.reason in _RETRYABLE else Error
             raise kind(f"the metadata service: {outcome.reason}", advice=outcome.detail)
         return outcome
 
-    answer = await _until_answered(once, patience=patience)
+    answer = await patience.until_answered(once, whom="the metadata service")
     now = clock.now()
     # Not held back: what the service says now is what was asked for.
     state = State(started=now, empty_answers=3)
@@ -196,22 +188,29 @@ async def ask_imds(
 async def ask_node(
     name: str, *, prefix: str, kubeconfig: str | None, context: str | None, patience: float
 ) -> SnapshotRespondent:
-    """Read the annotations of a Node.
+    """Read the annotations of a Node, asking so many seconds; a login before that has its own time.
 
     Raises:
         IncompleteError: the document is not among them.
         UnreachableError: the API server did not answer in time.
     """
     # The client costs a second to import, which nobody else should wait for.
-    from sidecar.kube import KubernetesError, NoAnswerError, NodeNotFoundError, connect  # noqa: PLC0415
+    from sidecar.kube import (  # noqa: PLC0415
+        KubernetesError,
+        NoAnswerError,
+        NodeNotFoundError,
+        ServerError,
+        ThrottledError,
+        connect,
+    )
 
     layout = Layout(prefix=prefix)
 
     async def once() -> SnapshotRespondent:
         try:
             node = await nodes.get(name, cached=True)
-        except NoAnswerError as error:
-            raise _AgainError(str(error)) from error
+        except (NoAnswerError, ServerError, ThrottledError) as error:
+            raise AgainError(str(error), retry_after=error.retry_after) from error
         except NodeNotFoundError as error:
             # The error's own advice is for an agent.
             raise Error(f"there is no Node {name}", advice="kubectl get nodes lists them") from error
@@ -220,7 +219,7 @@ async def ask_node(
         return _annotated(node.annotations, name, layout)
 
     async with connect(metrics=Metrics(), kubeconfig=kubeconfig, context=context) as nodes:
-        return await _until_answered(once, patience=patience)
+        return await Patience(patience).until_answered(once, whom="the Kubernetes API server")
 
 
 def _annotated(annotations: Mapping[str, str], name: str, layout: Layout) -> SnapshotRespondent:
@@ -250,24 +249,3 @@ def _published(body: bytes) -> Snapshot:
     if isinstance(answer, Failure):
         raise Error(f"the answer is not that of an agent: {answer.detail}")
     return Snapshot.of(observe(State(started=now), answer, now, _POLICY), now, _POLICY)
-
-
-async def _until_answered(ask: Callable[[], Awaitable[_Value]], *, patience: float) -> _Value:
-    """Ask again with growing delays until there is an answer.
-
-    Raises:
-        UnreachableError: there was none in time; the text is the last one's.
-    """
-    last = "nothing was asked"
-    try:
-        async with asyncio.timeout(patience):
-            for step in itertools.count():
-                try:
-                    return await ask()
-                except _AgainError as error:
-                    last = str(error)
-                ceiling = retry_ceiling(step, poll_interval=1.0)
-                await asyncio.sleep(random.uniform(0.1, 0.1 + ceiling))  # noqa: S311 - no secret
-    except TimeoutError:
-        pass
-    raise UnreachableError(f"no answer within {patience:g} s", advice=last)

@@ -25,6 +25,7 @@ from sidecar.errors import ExitCode, ListenError, UsageError
 from sidecar.logs import configure
 from sidecar.settings import Settings
 from sidecar.simulator import DOCUMENTS, Simulator, parse_scenario, serve
+from sidecar.stopping import run
 
 __all__ = ["main"]
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     if (parsed.kubeconfig is None) != (parsed.node_name is None):
         raise UsageError("--kubeconfig and --node-name go together: made-up addresses need a Node by name")
     configure(log_format="text", level="info")
-    asyncio.run(_demo(parsed))
+    run(_demo(parsed))
     return ExitCode.DONE
 
 

@@ -51,13 +51,13 @@ async def _variables(parsed: Namespace) -> dict[str, str]:
     node = snapshot.state.node(settings.node_name)
     if waited.url is None or settings.node_address is not None:
         return variables(snapshot, node=node, node_address=settings.node_address)
-    return await _agents_variables(waited, node, patience=parsed.timeout)
+    return await _agents_variables(waited, node)
 
 
-async def _agents_variables(waited: Waited, node: str | None, *, patience: float) -> dict[str, str]:
+async def _agents_variables(waited: Waited, node: str | None) -> dict[str, str]:
     """The variables in the agent's own words, which knows the node's address where we do not."""
     async with reading.new_session(timeout=waited.settings.imds_timeout) as session:
-        agent = AgentRespondent(session, str(waited.url), patience)
+        agent = AgentRespondent(session, str(waited.url), waited.patience)
         return await agent.variables_of(waited.snapshot, node=node)
 
 

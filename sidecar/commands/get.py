@@ -16,6 +16,7 @@ from sidecar.commands.arguments import (
     node_name,
 )
 from sidecar.commands.asking import Respondent, ask_imds, ask_node, reach_agent
+from sidecar.commands.patience import Patience
 from sidecar.commands.questions import WHATS, Asked, parse_asked
 from sidecar.commands.tables import as_form
 from sidecar.commands.targets import (
@@ -121,14 +122,15 @@ async def _respondent(parsed: Namespace) -> AsyncIterator[Respondent]:
         return
     # The endpoint and where the agent listens follow the agent's own variables.
     settings = settings_of(parsed)
+    patience = Patience(parsed.timeout)
     async with (
         reading.new_session(timeout=settings.imds_timeout) as session,
         metadata_service(settings) as source,
     ):
         url = agent_url(parsed, settings)
-        agent = None if url is None else await reach_agent(session, url, patience=parsed.timeout)
+        agent = None if url is None else await reach_agent(session, url, patience=patience)
         if agent is None and url is not None and parsed.upstream is not None:
             raise UnreachableError(f"no agent listens at {url}")
         yield agent or await ask_imds(
-            source, patience=parsed.timeout, node=settings.node_name, node_address=settings.node_address
+            source, patience=patience, node=settings.node_name, node_address=settings.node_address
         )

@@ -15,6 +15,7 @@ from sidecar.errors import Error, ExitCode
 from sidecar.logs import configure, log
 from sidecar.runtime import LoopErrors
 from sidecar.settings import Settings
+from sidecar.stopping import run
 
 __all__ = ["main"]
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
             files=limit,
         )
         settings = settings.model_copy(update={"max_clients": places})
-    asyncio.run(_run(settings, once=loaded.arguments.once))
+    run(_run(settings, once=loaded.arguments.once))
     return ExitCode.DONE
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 from sidecar import clock
 from sidecar.commands.arguments import written_as
 from sidecar.commands.asking import IncompleteError, reach_agent
+from sidecar.commands.patience import Patience
 from sidecar.commands.targets import add_target_arguments, agent_url, metadata_service, settings_of
 from sidecar.core.backoff import next_poll_delay
 from sidecar.core.conditions import Condition, Verdict, judge, parse_condition
@@ -44,6 +45,8 @@ class Waited:
     settings: Settings
     url: str | None
     """Of the agent; ``None``: the metadata service itself."""
+    patience: Patience
+    """What is left of the time for further questions."""
 
 
 def add_waiting_arguments(parser: ArgumentParser) -> None:
@@ -70,19 +73,21 @@ async def wait(parsed: Namespace) -> Waited:
     """
     settings = settings_of(parsed)
     url = agent_url(parsed, settings)
+    patience = Patience(parsed.timeout)
     async with AsyncExitStack() as stack:
-        if url is not None and parsed.upstream is None and not await _listens(url, settings):
+        if url is not None and parsed.upstream is None and not await _listens(url, settings, patience):
             url = None
         reached = metadata_service(settings) if url is None else _agent(url, settings)
         source: Source = await stack.enter_async_context(reached)
-        waiting = _Waiting(source, parsed.condition, min(settings.poll_interval, _POLL_INTERVAL))
-        return Waited(await waiting.until_held(patience=parsed.timeout), settings, url)
+        interval = min(settings.poll_interval, _POLL_INTERVAL)
+        waiting = _Waiting(source, parsed.condition, interval, whom=url or "the metadata service")
+        return Waited(await waiting.until_held(patience, parsed.timeout), settings, url, patience)
 
 
-async def _listens(url: str, settings: Settings) -> bool:
+async def _listens(url: str, settings: Settings, patience: Patience) -> bool:
     """Whether there is an agent on this host; one that is named is waited for."""
     async with reading.new_session(timeout=settings.imds_timeout) as session:
-        return await reach_agent(session, url, patience=0.0) is not None
+        return await reach_agent(session, url, patience=patience) is not None
 
 
 def _agent(url: str, settings: Settings) -> UpstreamSource:
@@ -98,21 +103,23 @@ def _agent(url: str, settings: Settings) -> UpstreamSource:
 class _Waiting:
     """One wait: asks again and again, and says on a terminal what it waits for."""
 
-    def __init__(self, source: Source, condition: Condition, poll_interval: float) -> None:
+    def __init__(self, source: Source, condition: Condition, poll_interval: float, *, whom: str) -> None:
         self._source = source
         self._condition = condition
         self._poll_interval = poll_interval
         self._state = State(started=clock.now())
+        self._whom = whom
+        self._answered = False
         self._said = ""
 
-    async def until_held(self, *, patience: float) -> Snapshot:
+    async def until_held(self, patience: Patience, seconds: float) -> Snapshot:
         """The snapshot of which the condition holds.
 
         Raises:
             NoneError: see :func:`wait`, also for the others.
         """
         try:
-            async with asyncio.timeout(patience):
+            async with patience.limit():
                 while True:
                     delay = await self._turn()
                     verdict, why = judge(self._condition, self._state)
@@ -121,11 +128,12 @@ class _Waiting:
                     self._say(why)
                     await asyncio.sleep(delay)
         except TimeoutError:
-            self._fail(patience)
+            self._fail(seconds)
 
     async def _turn(self) -> float:
         """Ask once, and return the seconds to wait before asking again."""
         outcome = await self._source.fetch()
+        self._answered = True
         self._state = observe(self._state, outcome, clock.now(), _POLICY)
         return next_poll_delay(
             outcome,
@@ -139,8 +147,10 @@ class _Waiting:
             sys.stderr.write(f"waiting for {self._condition.text}: {why}\n")
         self._said = why
 
-    def _fail(self, patience: float) -> NoReturn:
+    def _fail(self, seconds: float) -> NoReturn:
         verdict, why = judge(self._condition, self._state)
+        if not self._answered:
+            why = f"{self._whom}: {why}"
         kinds = {Verdict.NONE: NoneError, Verdict.DIFFERS: IncompleteError}
         kind = kinds.get(verdict, UnreachableError)
-        raise kind(f"no {self._condition.text} within {print_duration(patience)}", advice=why)
+        raise kind(f"no {self._condition.text} within {print_duration(seconds)}", advice=why)

@@ -4,7 +4,7 @@ A :class:`Schedule` says what the annotations should be and what to do next abou
 nothing of how that is done; see ``publish/node.py``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from sidecar.core.annotations import Layout, addresses, annotations, differing, own, with_status
@@ -12,7 +12,7 @@ from sidecar.core.instant import Instant, parse_rfc3339
 from sidecar.core.outcome import Status
 from sidecar.core.state import Policy, Source, State
 
-__all__ = ["Action", "Ledger", "Read", "Schedule", "Wait", "Write"]
+__all__ = ["Action", "Ledger", "Read", "Remove", "Schedule", "Wait", "Write"]
 
 _SPREAD = 0.2
 """Part of the resync and heartbeat intervals by which they come earlier or later."""
@@ -24,8 +24,8 @@ class Ledger:
 
     live: Mapping[str, str] | None = None
     """Our keys as last seen on the Node; ``None``: read the Node before anything else."""
-    foreign: frozenset[str] = frozenset()
-    """Keys of ours that somebody else owns: they stayed when an apply left them out."""
+    stuck: frozenset[str] = frozenset()
+    """Keys of ours that came back when they were removed; tried again after the next reading."""
     taken_up_at: float | None = None
     """When the Node was read for the first time."""
     wrote_at: float | None = None
@@ -51,13 +51,24 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove these keys whoever owns them, then decide again.
+
+    An apply removes only what its field manager owns alone; what somebody else wrote or owns as well, or what
+    nobody owns since the managed fields were reset, would stay for ever.
+    """
+
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing to do before this monotonic time, unless the state changes."""
 
     until: float
 
 
-Action = Read | Write | Wait
+Action = Read | Write | Remove | Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +133,13 @@ class Schedule:
             due_at = self._due_at(ledger, values, now=now, fraction=fraction)
             ledger = replace(ledger, due_at=due_at)
         at = max(due_at, self._not_before(ledger, changed))
-        return ledger, Write(values) if now >= at else Wait(min(at, ledger.resync_at))
+        if now < at:
+            return ledger, Wait(min(at, ledger.resync_at))
+        surplus = changed - values.keys()
+        # An apply goes first where it has something to say: it removes what nobody else owns.
+        if surplus and changed <= surplus | {self.layout.key("observed-at")}:
+            return ledger, Remove(frozenset(surplus))
+        return ledger, Write(values)
 
     def _due_at(self, ledger: Ledger, values: Mapping[str, str], *, now: float, fraction: float) -> float:
         """The process's first write and a new public IP are due at once, all else within the splay."""
@@ -165,6 +182,7 @@ class Schedule:
         return replace(
             ledger,
             live=live,
+            stuck=frozenset(),
             taken_up_at=now.mono if ledger.taken_up_at is None else ledger.taken_up_at,
             resync_at=now.mono + _spread(self.resync_interval, fraction),
             heartbeat_at=heartbeat_at,
@@ -184,11 +202,11 @@ class Schedule:
         The values count as written even where the answer differs, since then an admission webhook
         changed them: the next reading shows it, and it is not fought faster than that.
         """
-        foreign = own(annotations, layout=self.layout).keys() - values.keys()
+        surplus = own(annotations, layout=self.layout).keys() - values.keys()
         status_only = self._status_only(_changed(ledger, values))
         return Ledger(
-            live={key: annotations[key] for key in foreign} | dict(values),
-            foreign=frozenset(foreign),
+            live={key: annotations[key] for key in surplus} | dict(values),
+            stuck=ledger.stuck,
             taken_up_at=ledger.taken_up_at,
             wrote_at=now,
             status_wrote_at=now if status_only else ledger.status_wrote_at,
@@ -196,10 +214,37 @@ class Schedule:
             heartbeat_at=now + _spread(self.heartbeat_interval, fraction),
         )
 
+    def was_removed(
+        self, ledger: Ledger, keys: AbstractSet[str], annotations: Mapping[str, str], *, now: float
+    ) -> Ledger:
+        """The ledger after these keys were removed and the API server answered with ``annotations``.
+
+        Keys that are there in spite of it are left alone until the next reading, so that nobody who writes
+        them is fought faster than that.
+        """
+        back = keys & annotations.keys()
+        return replace(
+            ledger,
+            live={key: value for key, value in (ledger.live or {}).items() if key not in keys - back},
+            stuck=ledger.stuck | back,
+            wrote_at=now,
+            status_wrote_at=now if self._status_only(set(keys)) else ledger.status_wrote_at,
+            due_at=None,
+        )
+
+    def changed_by_others(self, ledger: Ledger, annotations: Mapping[str, str]) -> set[str]:
+        """The keys that are not as this process last saw or wrote them, when the Node is read again.
+
+        Empty at the first reading, and after the Node was made anew.
+        """
+        if ledger.live is None:
+            return set()
+        return differing(ledger.live, own(annotations, layout=self.layout))
+
 
 def _changed(ledger: Ledger, values: Mapping[str, str]) -> set[str]:
-    """The keys that a write of ``values`` could change, as far as is known."""
-    return differing(values, ledger.live or {}) - (ledger.foreign - values.keys())
+    """The keys that a write or removal towards ``values`` could change, as far as is known."""
+    return differing(values, ledger.live or {}) - (ledger.stuck - values.keys())
 
 
 def _spread(interval: float, fraction: float) -> float:

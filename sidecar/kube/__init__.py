@@ -14,7 +14,8 @@
 ``requester``    a request with its time limit, counted
 ``connection``   a session, kept open and made anew with new credentials
 ``access``       where the API server is and who we are: service account or kubeconfig
-``kubeconfig``   the only importer of ``kubernetes``; imported only when there is a kubeconfig
+``kubeconfig``   what a kubeconfig says; imported only when there is one, as are ``kubeconfig_files``
+                 (from bytes to merged entries) and ``plugin`` (credential plug-ins)
 ``credentials``  what a connection is made with
 ``errors``       what can go wrong, one class per situation; from an answer to its error
 ===============  =======================================================================
@@ -34,6 +35,7 @@ from sidecar.kube.errors import (
     ServerError,
     ThrottledError,
     UnauthorizedError,
+    UnreadConfigError,
 )
 from sidecar.kube.events import EventClient, NodeEvent
 
@@ -54,5 +56,6 @@ __all__ = [
     "ServerError",
     "ThrottledError",
     "UnauthorizedError",
+    "UnreadConfigError",
     "connect",
 ]

@@ -2,18 +2,25 @@
 
 The service account is read here, as kubelet mounts it
 (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/), without the Kubernetes
-library: its import costs 13 MiB and as much start-up time as everything else. A kubeconfig is left to
-the library, in ``kubeconfig``, which is imported when there is one.
+library: its import costs 13 MiB and as much start-up time as everything else. A kubeconfig is read
+in ``kubeconfig``, which is imported when there is one, since it needs YAML.
 """
 
-import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sidecar.kube.credentials import CONFIGURATION_ADVICE, Access, read_token, tls_context, unusable
-from sidecar.kube.errors import CredentialsError, KubeConfigError, describe
+from sidecar.blocking import BlockedError, Blocking, read_regular
+from sidecar.kube.credentials import (
+    CONFIGURATION_ADVICE,
+    FILE_TIMEOUT,
+    Access,
+    read_token,
+    tls_context,
+    unusable,
+)
+from sidecar.kube.errors import CredentialsError, KubeConfigError, UnreadConfigError, describe
 
 __all__ = ["SERVICE_ACCOUNT", "LoadingRules", "context_names", "load_access"]
 
@@ -22,6 +29,9 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _HOST, _PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
 """Where kubelet tells every pod the address of the API server."""
+
+_AUTHORITY_LIMIT = 1024 * 1024
+"""Bytes of certificates that are read: what a ConfigMap can hold."""
 
 _AUTOMOUNT_ADVICE = f"set automountServiceAccountToken: true for the pod; else {CONFIGURATION_ADVICE}"
 
@@ -38,6 +48,8 @@ class LoadingRules:
     """Says whether this is a pod, and where kubeconfig and home are."""
     service_account: Path = SERVICE_ACCOUNT
     """Where the pod's token and certificate authority are mounted."""
+    files: Blocking = field(default_factory=lambda: Blocking(FILE_TIMEOUT), repr=False, compare=False)
+    """Reads them, and looks for kubeconfigs."""
 
 
 async def load_access(rules: LoadingRules) -> Access:
@@ -52,12 +64,15 @@ async def load_access(rules: LoadingRules) -> Access:
     named = rules.kubeconfig or rules.context
     in_pod = not named and _HOST in rules.environ
     try:
-        if in_pod and await asyncio.to_thread((rules.service_account / "token").exists):
-            return await asyncio.to_thread(_service_account, rules)
-        paths = await asyncio.to_thread(_kubeconfig_paths, rules, in_pod=in_pod)
-        from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports the library
+        if in_pod and await rules.files.call((rules.service_account / "token").exists):
+            return await rules.files.call(_service_account, rules)
+        paths = await rules.files.call(_kubeconfig_paths, rules, in_pod)
+        from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports yaml
 
         return await kubeconfig.load(paths, rules.context)
+    except BlockedError as error:
+        text = f"the Kubernetes configuration cannot be read: {describe(error)}"
+        raise UnreadConfigError(text, advice=CONFIGURATION_ADVICE) from error
     except OSError as error:
         raise unusable(describe(error)) from error
 
@@ -69,8 +84,8 @@ async def context_names(rules: LoadingRules) -> list[str]:
         KubeConfigError: there is none, or it is unusable.
     """
     try:
-        paths = await asyncio.to_thread(_kubeconfig_paths, rules, in_pod=False)
-        from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports the library
+        paths = await rules.files.call(_kubeconfig_paths, rules)
+        from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports yaml
 
         return await kubeconfig.contexts(paths)
     except OSError as error:
@@ -84,22 +99,26 @@ def _service_account(rules: LoadingRules) -> Access:
     authority = rules.service_account / "ca.crt"
     token_file = rules.service_account / "token"
     try:
-        tls = tls_context(authority_file=str(authority))
+        # Given as text, since OpenSSL reads what is no regular file for ever.
+        certificates = read_regular(authority, limit=_AUTHORITY_LIMIT)
+        if not certificates.strip():
+            raise unusable(f"{authority} is empty")  # and not the system's own authorities
+        tls = tls_context(authority=certificates.decode("ascii", "replace"))
         read_token(token_file)
     except CredentialsError as error:
         raise unusable(error.args[0]) from error
-    except OSError as error:
-        raise unusable(f"{authority}: {describe(error)}") from error
     host = f"[{host}]" if ":" in host else host
-    return Access(server=f"https://{host}:{port}", tls=tls, token_file=token_file)
+    return Access(server=f"https://{host}:{port}", tls=tls, token_file=token_file, files=rules.files)
 
 
-def _kubeconfig_paths(rules: LoadingRules, *, in_pod: bool) -> str:
+def _kubeconfig_paths(rules: LoadingRules, in_pod: bool = False) -> str:  # noqa: FBT001, FBT002 - of a callback
     """The kubeconfig to use: paths joined by ``:``, of which at least one exists."""
     named = rules.kubeconfig or rules.environ.get("KUBECONFIG")
     home = rules.environ.get("HOME")
     paths = named or (f"{home}/.kube/config" if home else "")
-    if any(Path(path).expanduser().is_file() for path in paths.split(":") if path):
+    # `Path.expanduser` raises where there is no home. Not `is_file`: the shell's `<(…)` is a pipe.
+    expanded = [os.path.expanduser(path) for path in paths.split(":") if path]  # noqa: PTH111
+    if any(Path(path).exists() for path in expanded):
         return paths
     if named:
         raise KubeConfigError(f"there is no kubeconfig {named}", advice=CONFIGURATION_ADVICE)

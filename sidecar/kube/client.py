@@ -1,6 +1,6 @@
-"""The agent's two calls to the API server: read the metadata of a Node, apply annotations to it."""
+"""The agent's calls to the API server: read the metadata of a Node, apply and remove annotations."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,12 @@ from pathlib import Path
 from sidecar.core.names import is_node_name
 from sidecar.errors import UsageError
 from sidecar.kube.access import SERVICE_ACCOUNT, LoadingRules
-from sidecar.kube.connection import APPLY, Answer, Request
+from sidecar.kube.connection import APPLY, MERGE, Answer, Request
 from sidecar.kube.events import EventClient
 from sidecar.kube.requester import Requester, malformed, object_of, requester
 from sidecar.metrics import Metrics
 
-__all__ = ["NodeClient", "NodeMetadata", "apply_request", "connect"]
+__all__ = ["NodeClient", "NodeMetadata", "apply_request", "connect", "removal_request"]
 
 REQUEST_TIMEOUT = 10.0
 """Seconds that a request may take, from reading the token to the last byte of the answer."""
@@ -30,6 +30,8 @@ class NodeMetadata:
     resource_version: str
     annotations: Mapping[str, str]
     """All of them, whoever wrote them; empty when the Node has none."""
+    managed_fields: Sequence[object] = ()
+    """Who owns what, as decoded JSON of any shape."""
 
 
 @asynccontextmanager
@@ -107,6 +109,23 @@ class NodeClient:
         request = apply_request(name, uid=uid, annotations=annotations, field_manager=field_manager)
         return await self._send(request, name)
 
+    async def remove(self, name: str, *, uid: str, keys: Iterable[str], field_manager: str) -> NodeMetadata:
+        """Remove these annotations, whoever wrote or owns them, and nothing else.
+
+        Args:
+            name: Of the Node.
+            uid: Of the Node.
+            keys: Of the annotations; one that is not there does not matter.
+            field_manager: At most 128 bytes; it owns nothing by this.
+
+        Raises:
+            NodeNotFoundError: there is no such Node.
+            NodeReplacedError: the Node with this UID is gone or made anew.
+            KubernetesError: another subclass names the situation.
+            UsageError: no Node can have this name.
+        """
+        return await self._send(removal_request(name, uid=uid, keys=keys, field_manager=field_manager), name)
+
     async def _send(self, request: Request, name: str) -> NodeMetadata:
         if not is_node_name(name):
             raise UsageError(f"{name!r} cannot be the name of a Node", advice="set --node-name (NODE_NAME)")
@@ -121,6 +140,13 @@ def apply_request(name: str, *, uid: str, annotations: Mapping[str, str], field_
     return Request(method="PATCH", path=f"{_NODES}/{name}", query=query, body=body, content_type=APPLY)
 
 
+def removal_request(name: str, *, uid: str, keys: Iterable[str], field_manager: str) -> Request:
+    """What `NodeClient.remove` asks for: a merge patch in which the keys are ``null``."""
+    body = {"metadata": {"uid": uid, "annotations": dict.fromkeys(keys)}}
+    query = [("fieldManager", field_manager)]
+    return Request(method="PATCH", path=f"{_NODES}/{name}", query=query, body=body, content_type=MERGE)
+
+
 def _node_metadata(answer: Answer, name: str) -> NodeMetadata:
     """The metadata in a 2xx answer, whether of a whole Node or of its metadata only."""
     try:
@@ -128,6 +154,7 @@ def _node_metadata(answer: Answer, name: str) -> NodeMetadata:
         texts = {key: metadata[key] for key in ("name", "uid", "resourceVersion")}
         annotations = metadata.get("annotations") or {}
         values = list(annotations.values())
+        managed_fields = list(metadata.get("managedFields") or ())
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise malformed(answer, "is no JSON of a Node") from error
     if not all(isinstance(text, str) for text in (*texts.values(), *values)):
@@ -139,4 +166,5 @@ def _node_metadata(answer: Answer, name: str) -> NodeMetadata:
         uid=texts["uid"],
         resource_version=texts["resourceVersion"],
         annotations=annotations,
+        managed_fields=managed_fields,
     )

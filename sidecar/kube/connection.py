@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict
 from pydantic_core import to_json
 
 import sidecar
@@ -156,7 +157,9 @@ def _session(access: Access) -> aiohttp.ClientSession:
 
 
 async def _send(session: aiohttp.ClientSession, access: Access, request: Request) -> Answer:
-    headers = {"Accept": request.accept}
+    headers = CIMultiDict([("Accept", request.accept), *access.impersonation])
+    if not access.compression:
+        headers["Accept-Encoding"] = "identity"
     if authorization := await access.authorization():
         headers["Authorization"] = authorization
     if request.content_type is not None:

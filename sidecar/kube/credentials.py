@@ -1,16 +1,22 @@
 """What a connection to one API server is made with: address, token and TLS."""
 
-import asyncio
 import ssl
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from sidecar.blocking import BlockedError, Blocking, read_regular
 from sidecar.kube.errors import CredentialsError, KubeConfigError, describe
 
-__all__ = ["CONFIGURATION_ADVICE", "Access", "read_token", "tls_context", "unusable"]
+__all__ = ["CONFIGURATION_ADVICE", "FILE_TIMEOUT", "Access", "read_token", "tls_context", "unusable"]
 
 TOKEN_LIMIT = 65_536
-"""Bytes of a token file that are read: more than any header may have."""
+"""Bytes that a token file may have: more than any header."""
+
+FILE_TIMEOUT = 5.0
+"""Seconds that reading credentials may take: less than a request, whose time would pass without a word."""
+
+_MOUNT_ADVICE = "see that the service account's token is mounted and readable"
 
 CONFIGURATION_ADVICE = "set --kubeconfig and --context, or --no-annotations to do without the Kubernetes API"
 """The remedy for every configuration that is missing or unusable."""
@@ -32,16 +38,25 @@ class Access:
     """What the server's certificate is for, where that is not the host of its URL."""
     proxy: str | None = None
     """URL of an HTTP proxy that the configuration names; one of the environment is never used."""
+    files: Blocking = field(default_factory=lambda: Blocking(FILE_TIMEOUT), repr=False, compare=False)
+    """Reads the files of credentials."""
+    compression: bool = True
+    """Whether answers may be compressed."""
+    impersonation: Sequence[tuple[str, str]] = ()
+    """Headers of each request that ask for somebody else's rights; a name may come several times."""
 
     async def authorization(self) -> str | None:
         """The header ``Authorization`` as it is to be now.
 
         Raises:
-            CredentialsError: the token's file cannot be read, or holds none.
+            CredentialsError: the token's file cannot be read in time, or holds none.
         """
         if self.token_file is None:
             return self.fixed_authorization
-        return f"Bearer {await asyncio.to_thread(read_token, self.token_file)}"
+        try:
+            return f"Bearer {await self.files.call(read_token, self.token_file)}"
+        except BlockedError as error:
+            raise _unreadable(self.token_file, error) from error
 
 
 def read_token(path: Path) -> str:
@@ -50,17 +65,24 @@ def read_token(path: Path) -> str:
     Raises:
         CredentialsError: it cannot be read, or is no token.
     """
-    advice = "see that the service account's token is mounted and readable"
     try:
-        with path.open("rb") as file:
-            content = file.read(TOKEN_LIMIT)
+        content = read_regular(path, limit=TOKEN_LIMIT)
     except OSError as error:
-        text = f"the token file {path} cannot be read: {describe(error)}"
-        raise CredentialsError(text, advice=advice) from error
+        raise _unreadable(path, error) from error
     token = content.decode("ascii", "replace").strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise CredentialsError(f"the token file {path} holds no token", advice=advice)
+    if (
+        len(content) > TOKEN_LIMIT
+        or not token
+        or not token.isascii()
+        or not token.isprintable()
+        or " " in token
+    ):
+        raise CredentialsError(f"the token file {path} holds no token", advice=_MOUNT_ADVICE)
     return token
+
+
+def _unreadable(path: Path, error: OSError) -> CredentialsError:
+    return CredentialsError(f"the token file {path} cannot be read: {describe(error)}", advice=_MOUNT_ADVICE)
 
 
 def tls_context(
@@ -77,18 +99,29 @@ def tls_context(
     earlier Pythons accept (kubernetes-client/python issue 2394); all else is verified as before.
 
     Raises:
-        OSError: a file is missing, unreadable or no certificate.
+        KubeConfigError: a file is missing, unreadable, no certificate, or a key with a passphrase.
     """
-    context = ssl.create_default_context(cafile=authority_file, cadata=authority)
+    source = authority_file or "certificate-authority-data"
+    try:
+        context = ssl.create_default_context(cafile=authority_file, cadata=authority)
+        if certificate_file:
+            source = certificate_file
+            context.load_cert_chain(certificate_file, keyfile=key_file, password=_passphrase)
+    except (OSError, ValueError) as error:
+        raise unusable(f"{source}: {describe(error)}") from error
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if certificate_file:
-        context.load_cert_chain(certificate_file, keyfile=key_file)
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
+def _passphrase() -> str:
+    """OpenSSL itself would ask at the terminal, of an agent too."""
+    raise ValueError("its key has a passphrase")
+
+
 def unusable(why: str) -> KubeConfigError:
-    """The error of a configuration that is there and cannot be used."""
+    """The error of a configuration that is there and cannot be used; a path may have any character."""
+    why = "".join(each if each.isprintable() else " " for each in why)
     return KubeConfigError(f"the Kubernetes configuration is unusable: {why}", advice=CONFIGURATION_ADVICE)

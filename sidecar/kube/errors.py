@@ -128,6 +128,10 @@ class KubeConfigError(UsageError):
     """It cannot be told from the settings and surroundings how to reach an API server."""
 
 
+class UnreadConfigError(KubeConfigError):
+    """It could not be read just now: the volume did not answer in time, or no thread could be had."""
+
+
 def error_from_answer(
     status: int, *, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> KubernetesError:
@@ -136,11 +140,12 @@ def error_from_answer(
     Args:
         status: HTTP status.
         headers: Of the answer; looked up as ``Retry-After``.
-        body: A ``Status`` object as JSON if an API server sent it; anything else is not shown.
+        body: A ``Status`` object as JSON if an API server sent it; of others only plain text is shown,
+            such as that of Go's TLS server to a request without TLS.
         now: To understand a ``Retry-After`` that is a date.
     """
     answer = _status_object(body)
-    message = printable(answer.get("message")) or "no message"
+    message = printable(answer.get("message")) or _plain(headers, body) or "no message"
     kind, advice = _situation(status, answer, message)
     return kind(
         f"the Kubernetes API server answered {status}: {message}",
@@ -163,9 +168,16 @@ def describe(error: Exception) -> str:
     return printable(str(error)) or type(error).__name__
 
 
+def _plain(headers: Mapping[str, str], body: bytes) -> str:
+    """The words of a body that is plain text; empty if it is not."""
+    if not headers.get("Content-Type", "").lower().startswith("text/plain"):
+        return ""
+    return printable(body[: 4 * TEXT_LIMIT].decode("utf-8", "replace"))
+
+
 def _situation(status: int, answer: dict[str, Any], message: str) -> tuple[type[KubernetesError], str]:
     """The class of the error and its advice."""
-    if status == 404 and not answer:
+    if status in {400, 404} and not answer:
         return MalformedError, MALFORMED_ADVICE  # a web server, but no API server
     if status == 409 or (status == 422 and _blames_uid(answer)):
         return NodeReplacedError, _REPLACED_ADVICE

@@ -1,39 +1,40 @@
-"""Kubeconfig files, credential plug-ins included: the only importer of ``kubernetes``.
+"""Kubeconfig files, read as kubectl reads them: from their bytes to the way to one API server.
 
-Facts about ``kubernetes`` 37.0.2 that shape this module:
+Facts: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ (the fields),
+https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/ ("Merging
+kubeconfig files": the first file that says something counts), and what client-go 1.34
+(``tools/clientcmd``) does beyond that: relative paths start at the file they stand in, an empty text
+is no text, a token goes before a credential plug-in, and what cannot be meant is refused.
 
-- ``load_kube_config`` cannot be told where to look: it reads ``KUBECONFIG`` when the library is
-  imported. Its loader class can. That reads files on the loop, and merely logs when a credential
-  plug-in (``exec``) fails.
-- It keeps the token as it stands in the file, line end included, which is an error once it is a
-  header, and reads a ``tokenFile`` only once. So tokens in files are read elsewhere.
-- Of several files the last one's current context counts, even an empty one. As documented it is the
-  first one's (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/,
-  "Merging kubeconfig files"); so it is chosen here.
-- A broken kubeconfig surfaces as whatever its traversal stumbles over.
-- The import computes the home directory and fails where there is none (no ``HOME`` and no entry in
-  passwd). Container runtimes set ``HOME=/`` in such a case.
-- ``CoreV1Api`` imports every model: 103 MiB and 1.3 s more than the loaders.
+Not by ``kubernetes.aio`` (37.0.2): it knows no impersonation, takes the user's relative paths from
+the cluster's file, starts plug-ins without terminal, cluster and kubeconfig's folder, asks as nobody
+where it does not know the kind of login, and refreshes OIDC tokens over TLS that is not verified.
 """
 
 import asyncio
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config.config_exception import ConfigException
-from kubernetes.aio.config.kube_config import ConfigNode, KubeConfigLoader, KubeConfigMerger
-from yaml import YAMLError
+from yarl import URL
 
-from sidecar.kube.credentials import CONFIGURATION_ADVICE, Access, tls_context, unusable
-from sidecar.kube.errors import KubeConfigError, describe, printable
+from sidecar.kube.credentials import CONFIGURATION_ADVICE, Access, read_token, tls_context, unusable
+from sidecar.kube.errors import CredentialsError, KubeConfigError, printable
+from sidecar.kube.kubeconfig_files import Entry, KubeConfig, read
+from sidecar.kube.plugin import Credentials, credentials, plugin
 
 __all__ = ["contexts", "load"]
 
-_BROKEN = (ConfigException, YAMLError, ValueError, TypeError, LookupError, AttributeError)
-"""What the library's loaders raise for wrong input: the last four by stumbling over its shape."""
+_PROXIES = ("http", "https")
+"""Schemes; of ``socks5``, which kubectl knows besides, there is no client here."""
 
-_BEARER_TOKEN = "BearerToken"  # noqa: S105 - the library's name of the place, no token
-"""Where the library keeps the value of the ``Authorization`` header."""
+_CERTIFICATE = ("client-certificate", "client-certificate-data")
+
+_NAME = "!#$&'*+-.^_`|~"
+"""Characters of a header's name that are neither letters nor digits (RFC 9110), but for ``%``."""
 
 
 async def contexts(paths: str) -> list[str]:
@@ -43,10 +44,7 @@ async def contexts(paths: str) -> list[str]:
         KubeConfigError: they are unusable, or have none.
         OSError: they cannot be read.
     """
-    try:
-        return _names(await _merged(paths), paths)
-    except _BROKEN as error:
-        raise _broken(error) from None
+    return _names(await asyncio.to_thread(read, paths), paths)
 
 
 async def load(paths: str, context: str | None) -> Access:
@@ -54,93 +52,203 @@ async def load(paths: str, context: str | None) -> Access:
 
     Raises:
         KubeConfigError: they are unusable.
-        OSError: a file cannot be read, or a certificate is none.
+        OSError: a file cannot be read.
     """
-    try:
-        return await _load(paths, context)
-    except _BROKEN as error:
-        raise _broken(error) from None
-
-
-def _broken(error: Exception) -> KubeConfigError:
-    """Not to be chained: these may quote a whole entry, its token included, from its brace on."""
-    return unusable(describe(error).partition("{")[0])
-
-
-async def _merged(paths: str) -> ConfigNode:
-    merger = await asyncio.to_thread(KubeConfigMerger, paths)
-    merged: ConfigNode = merger.config
-    currents = (file.get("current-context") for file in merger.config_files.values())
-    merged.value["current-context"] = next(filter(None, currents), None)
-    return merged
-
-
-def _names(merged: ConfigNode, paths: str) -> list[str]:
-    """The contexts; there is at least one."""
-    names = [str(each["name"]) for each in merged["contexts"].value]
-    if not names:
-        raise KubeConfigError(f"the kubeconfig {paths} has no contexts", advice=CONFIGURATION_ADVICE)
-    return names
-
-
-async def _load(paths: str, context: str | None) -> Access:
-    merged = await _merged(paths)
-    names = _names(merged, paths)
-    context = context or merged.safe_get("current-context")
+    config = await asyncio.to_thread(read, paths)
+    names = _names(config, paths)
+    context = context or config.current
     if context not in names:
-        lacking = f"context {context}" if context else "current context"
+        lacking = f"context {printable(context)}" if context else "current context"
         text = f"the kubeconfig {paths} has no {lacking}"
         raise KubeConfigError(text, advice=f"--context is one of: {printable(', '.join(names))}")
-    configuration = Configuration()
-    loader = KubeConfigLoader(config_dict=merged, config_base_path=None, active_context=context)
-    await loader.load_and_set(configuration)
-    user = _user(merged, context)
-    if "exec" in user and not (configuration.api_key or configuration.cert_file):
-        text = f"the credential plug-in of context {context} gave no credentials"
-        raise KubeConfigError(text, advice="the log has its error; run the plug-in by hand, or log in anew")
-    if not configuration.host:
-        text = f"context {context} of {paths} names no server"
-        raise KubeConfigError(text, advice=CONFIGURATION_ADVICE)
-    return await asyncio.to_thread(_access, configuration, _token_file(user))
+    cluster = _part(config, context, "cluster", config.clusters, required=True)
+    user = _part(config, context, "user", config.users, required=False)
+    server = _server(cluster)
+    given = await _credentials(user, cluster, server=server)
+    return await asyncio.to_thread(_access, cluster, user, server, given)
 
 
-def _access(configuration: Configuration, token_file: Path | None) -> Access:
+def _names(config: KubeConfig, paths: str) -> list[str]:
+    """The contexts; there is at least one."""
+    if not config.contexts:
+        raise KubeConfigError(f"the kubeconfig {paths} has no contexts", advice=CONFIGURATION_ADVICE)
+    return list(config.contexts)
+
+
+def _part(
+    config: KubeConfig, context: str, kind: str, entries: Mapping[str, Entry], *, required: bool
+) -> Entry:
+    """The cluster or the user of a context; an empty one if it may name none and does not."""
+    chosen = config.contexts[context]
+    name = chosen.text(kind)
+    if name is None and not required:
+        return Entry(what=f"the user of {chosen.what}", values={}, path=chosen.path)
+    if name is None or name not in entries:
+        named = f"names {kind} {printable(name)}, which is not there" if name else f"names no {kind}"
+        raise unusable(f"{chosen.what} {named}")
+    return entries[name]
+
+
+def _server(cluster: Entry) -> str:
+    """The URL of the API server, without a slash at its end.
+
+    Without a scheme it is what client-go makes of it (``rest.DefaultServerURL``): TLS if the cluster
+    says anything of certificates.
+    """
+    given = cluster.text("server")
+    if not given:
+        raise unusable(f"{cluster.what} names no server")
+    secure = cluster.has("certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify")
+    url = given if "://" in given else f"{'https' if secure else 'http'}://{given}"
+    return _url(url, what=f"the server of {cluster.what}", schemes=("http", "https"), user=False)
+
+
+def _url(text: str, *, what: str, schemes: Sequence[str], user: bool) -> str:
+    """A URL that can be asked.
+
+    Raises:
+        KubeConfigError: it cannot; its text is not shown, since it may have a password.
+    """
+    try:
+        url = URL(text)
+        # Names that the resolver could not even be asked for.
+        (url.host or "").encode("idna")
+    except ValueError:
+        raise unusable(f"{what} is no URL") from None
+    if url.scheme not in schemes:
+        raise unusable(f"{what} has the scheme {printable(url.scheme)}; it may be {' or '.join(schemes)}")
+    if not url.host or not text.isprintable():
+        raise unusable(f"{what} is no URL")
+    if url.query_string or url.fragment or (url.user is not None and not user):
+        raise unusable(f"{what} has a user, a query or a fragment; it is scheme, host, port and path")
+    return text.rstrip("/")
+
+
+async def _credentials(user: Entry, cluster: Entry, *, server: str) -> Credentials:
+    """Who asks, but for a certificate or a token in a file."""
+    provider = user.mapping("auth-provider")
+    token, name = user.text("token"), user.text("username")
+    if token and name:
+        raise unusable(f"{user.what} has both a token and a username")
+    if provider and user.has("exec"):
+        raise unusable(f"{user.what} has both an auth-provider and a credential plug-in (exec)")
+    if token or user.has("tokenFile"):
+        return Credentials(authorization=_header("Bearer", token, user))
+    if name:
+        pair = f"{name}:{user.text('password') or ''}".encode()
+        return Credentials(authorization=_header("Basic", b64encode(pair).decode(), user))
+    if user.has("exec"):
+        return await credentials(plugin(user, cluster, server=server))
+    if provider and not user.has(*_CERTIFICATE):
+        return Credentials(authorization=_header("Bearer", _id_token(provider), user))
+    return Credentials()
+
+
+def _id_token(provider: Entry) -> str:
+    """The token that kubectl left in the file, the only thing of an auth-provider that is used."""
+    kind = printable(provider.text("name"))
+    token = provider.mapping("config")
+    found = token.text("id-token") if token and kind == "oidc" else None
+    if found is None:
+        text = f"{provider.what} is {kind or 'nameless'}, which gives no token here"
+        advice = "use a credential plug-in (exec); kubelogin convert-kubeconfig makes one of azure's"
+        raise KubeConfigError(text, advice=advice)
+    return found
+
+
+def _header(scheme: str, value: str | None, user: Entry) -> str | None:
+    value = (value or "").strip()
+    if not value.isascii() or not (value or " ").isprintable():
+        raise unusable(f"{user.what}: its token is no token")
+    return f"{scheme} {value}" if value else None
+
+
+def _access(cluster: Entry, user: Entry, server: str, given: Credentials) -> Access:
+    """What requests are sent with; blocking."""
+    authority = cluster.data("certificate-authority-data")
+    authority_file = None if authority else cluster.file("certificate-authority")
+    insecure = cluster.flag("insecure-skip-tls-verify")
+    if insecure and (authority or authority_file):
+        raise unusable(f"{cluster.what} has both an authority and insecure-skip-tls-verify")
+    with ExitStack() as stack:
+        certificate, key = _certificate(user, given, stack)
+        tls = tls_context(
+            authority_file=_shown(authority_file),
+            # Only ASCII counts between the lines of a certificate; what stands around it may be anything.
+            authority=authority and authority.decode("ascii", "replace").replace("\ufffd", "?"),
+            certificate_file=_shown(certificate),
+            key_file=_shown(key),
+            verify=not insecure,
+        )
+    token_file = user.file("tokenFile")
+    try:
+        if token_file is not None:
+            read_token(token_file)
+    except CredentialsError as error:
+        raise unusable(error.args[0]) from error
+    proxy = cluster.text("proxy-url")
     return Access(
-        server=configuration.host.rstrip("/"),
-        tls=tls_context(
-            authority_file=configuration.ssl_ca_cert,
-            authority=configuration.ca_cert_data,
-            certificate_file=configuration.cert_file,
-            key_file=configuration.key_file,
-            verify=configuration.verify_ssl,
-        ),
+        server=server,
+        tls=tls,
         token_file=token_file,
-        fixed_authorization=_authorization(configuration),
-        server_name=configuration.tls_server_name,
-        proxy=configuration.proxy,
+        fixed_authorization=given.authorization,
+        server_name=_server_name(cluster),
+        proxy=proxy and _url(proxy, what=f"the proxy-url of {cluster.what}", schemes=_PROXIES, user=True),
+        compression=not cluster.flag("disable-compression"),
+        impersonation=_impersonation(user),
     )
 
 
-def _authorization(configuration: Configuration) -> str | None:
-    """The header ``Authorization``; the library gives a token with its scheme, or name and password."""
-    header = configuration.api_key.get(_BEARER_TOKEN, "").strip()
-    if not header.isascii() or not (header or " ").isprintable():
-        raise unusable("its token is no token")
-    return header or None
+def _shown(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
-def _user(merged: ConfigNode, context: str) -> ConfigNode:
-    """The settings of a context's user; empty when it has none."""
-    name = merged["contexts"].get_with_name(context)["context"].safe_get("user")
-    user = merged["users"].get_with_name(name, safe=True)
-    return user["user"] if user else ConfigNode("user", {})
+def _certificate(user: Entry, given: Credentials, stack: ExitStack) -> tuple[Path | None, Path | None]:
+    """The files of the client's certificate and of its key, those made here removed with the stack.
 
-
-def _token_file(user: ConfigNode) -> Path | None:
-    """The file that goes before an embedded token, as the kubeconfig's reference has it.
-
-    https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ (AuthInfo).
+    OpenSSL reads files only. The plug-in's own certificate goes before the user's.
     """
-    if "exec" in user or "auth-provider" in user or "tokenFile" not in user:
-        return None
-    return Path(user.path).absolute().parent / str(user["tokenFile"])
+    certificate, key = given.certificate, given.key
+    if certificate is None:
+        certificate, key = user.data("client-certificate-data"), user.data("client-key-data")
+    files: list[Path | None] = []
+    for name, data in (("client-certificate", certificate), ("client-key", key)):
+        if data is None:
+            files.append(None if given.certificate else user.file(name))
+            continue
+        # Its folder is for its owner alone.
+        path = Path(stack.enter_context(TemporaryDirectory(prefix="azure-lb-metadata-"))) / name
+        path.write_bytes(data)
+        files.append(path)
+    if files[0] and not files[1]:
+        raise unusable(f"{user.what} has a client certificate without its key")
+    return files[0], files[1]
+
+
+def _server_name(cluster: Entry) -> str | None:
+    """The name that the server's certificate is for, where that is not the host of its URL."""
+    name = cluster.text("tls-server-name")
+    try:
+        (name or "").encode("idna")
+    except ValueError:
+        raise unusable(f"{cluster.what}: its tls-server-name is no name") from None
+    return name
+
+
+def _impersonation(user: Entry) -> list[tuple[str, str]]:
+    """The headers that ask for somebody else's rights.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation; names of
+    extra fields are escaped as client-go does (``transport.headerKeyEscape``).
+    """
+    extra = user.mapping("as-user-extra") or Entry(user.what, {}, user.path)
+    keys = {str(key): f"Impersonate-Extra-{quote(str(key), safe=_NAME)}" for key in extra.values}
+    who = [(f"Impersonate-{name}", user.text(key)) for name, key in (("User", "as"), ("Uid", "as-uid"))]
+    headers = [(name, value) for name, value in who if value is not None]
+    headers += [("Impersonate-Group", group) for group in user.texts("as-groups")]
+    headers += [(name, value) for key, name in keys.items() for value in extra.texts(key)]
+    if headers and not user.text("as"):
+        raise unusable(f"{user.what} has as-uid, as-groups or as-user-extra without as")
+    if not all(value.isprintable() for _, value in headers):
+        raise unusable(f"{user.what}: what it is to be asked as cannot be sent")
+    return headers

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from sidecar.kube.connection import APPLY, MERGE, METADATA_LIST, Request
+from sidecar.kube.client import removal_request
+from sidecar.kube.connection import APPLY, METADATA_LIST, Request
 from sidecar.kube.listing import PAGE, UNFINISHED_PODS, Page, parsed
 from sidecar.kube.repeating import RepeatingClient
 
@@ -78,8 +79,8 @@ class OperatorClient(RepeatingClient):
             NodeNotFoundError: there is no such Node.
             NodeReplacedError: the Node with this UID is gone or made anew.
         """
-        body = {"metadata": {"uid": uid, "annotations": dict.fromkeys(keys)}}
-        return await self._patch(name, body, content_type=MERGE, query=[("fieldManager", PRUNE_MANAGER)])
+        request = removal_request(name, uid=uid, keys=keys, field_manager=PRUNE_MANAGER)
+        return parsed(await self._send(request), _object)
 
     async def remove_owned(self, name: str, *, uid: str, manager: str) -> ObjectMetadata:
         """Remove what a field manager applied to a Node and nobody else owns.
@@ -90,17 +91,12 @@ class OperatorClient(RepeatingClient):
         # With annotations, if only none, the manager would stay among the owners.
         body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": uid}}
         query = [("fieldManager", manager), ("force", "true")]
-        return await self._patch(name, body, content_type=APPLY, query=query)
+        path = f"{_NODES}/{name}"
+        request = Request(method="PATCH", path=path, query=query, body=body, content_type=APPLY)
+        return parsed(await self._send(request), _object)
 
     async def _get(self, path: str) -> ObjectMetadata | None:
         return await self._find(Request(method="GET", path=path), _object)
-
-    async def _patch(
-        self, name: str, body: dict[str, Any], *, content_type: str, query: list[tuple[str, str]]
-    ) -> ObjectMetadata:
-        path = f"{_NODES}/{name}"
-        request = Request(method="PATCH", path=path, query=query, body=body, content_type=content_type)
-        return parsed(await self._send(request), _object)
 
     def _list(self, path: str, query: Sequence[tuple[str, str]] = ()) -> AsyncIterator[list[ObjectMetadata]]:
         first = Request(method="GET", path=path, query=query, accept=METADATA_LIST)

@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 _WINDOW = 600
 """Seconds of a name: a restarted agent does not tell the same reason twice in one window."""
 _NODE_CHARACTERS = 200
-"""Of the Node's name in that of an Event, which has at most 253."""
+"""Of the Node's name in that of an Event, which has at most 253: a longer one ends in an x there."""
 
 
 class Events(Protocol):
@@ -106,6 +106,10 @@ class EventPublisher:
 
 
 def event_name(node: str, reason: str, utc: datetime) -> str:
-    """The name of an Event: the same for all of one Node, reason and window of 10 minutes."""
+    """The name of an Event: the same for all of one Node, reason and window of 10 minutes.
+
+    The chart's policy lets agents make no other, so that nobody can make many.
+    """
     window = int(utc.timestamp()) // _WINDOW
-    return f"{node[:_NODE_CHARACTERS].rstrip('-.')}.{reason.lower()}.{window:x}"
+    stem = node if len(node) <= _NODE_CHARACTERS else f"{node[: _NODE_CHARACTERS - 1]}x"
+    return f"{stem}.{reason.lower()}.{window}"

@@ -69,7 +69,7 @@ class Frame:
         if self._failures:
             log(_logger, logging.INFO, "publish-recovered", publisher=name, failures=self._failures)
         self._failures = 0
-        self.published = self.published or snapshot.state.document is not None
+        self.published = self.published or (turn.settled and snapshot.state.document is not None)
         return turn
 
     def _failed(self, error: PublishError) -> None:

@@ -4,14 +4,15 @@ What to do and when is decided in :mod:`sidecar.core.writes`; here it is done.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set as AbstractSet
 from dataclasses import replace
 from typing import Protocol
 
-from sidecar.core.annotations import field_manager, found
+from sidecar.core.annotations import Layout, field_manager, found, own
 from sidecar.core.state import Found, Snapshot
-from sidecar.core.writes import Ledger, Read, Schedule, Wait, Write
+from sidecar.core.writes import Ledger, Read, Remove, Schedule, Wait, Write
 from sidecar.kube import KubernetesError, NodeMetadata, NodeReplacedError
+from sidecar.kube.ownership import applied_at, owners
 from sidecar.logs import log
 from sidecar.publish import PublishError, Turn
 from sidecar.runtime import Runtime
@@ -20,9 +21,12 @@ __all__ = ["NodePublisher", "Nodes"]
 
 _logger = logging.getLogger(__name__)
 
+_MANAGERS = 5
+"""Field managers that a log line names."""
+
 
 class Nodes(Protocol):
-    """The two calls of the API server that are needed: see :class:`sidecar.kube.NodeClient`."""
+    """The calls of the API server that are needed: see :class:`sidecar.kube.NodeClient`."""
 
     async def get(self, name: str, *, cached: bool) -> NodeMetadata:
         """Read a Node's metadata."""
@@ -32,6 +36,10 @@ class Nodes(Protocol):
         self, name: str, *, uid: str, annotations: Mapping[str, str], field_manager: str
     ) -> NodeMetadata:
         """Make exactly these annotations those of the field manager."""
+        ...
+
+    async def remove(self, name: str, *, uid: str, keys: Iterable[str], field_manager: str) -> NodeMetadata:
+        """Remove these annotations, whoever owns them."""
         ...
 
 
@@ -70,6 +78,10 @@ class NodePublisher:
         self._metrics.annotation_budget.set(schedule.layout.budget)
         self._ledger = Ledger()
         self._uid = ""
+        self._applied = ""
+        """When our field manager last applied, in the API server's words."""
+        self._certain = True
+        """False after a write whose answer is missing: it may have been done."""
         self._taken_up = False
 
     @property
@@ -93,8 +105,8 @@ class NodePublisher:
                 match self._next_action(snapshot):
                     case Wait(until):
                         return Turn(wrote=wrote, next_at=until, settled=self._ledger.due_at is None)
-                    case Write(values):
-                        await self._write(values)
+                    case Write() | Remove() as change:
+                        await self._change(change)
                         wrote = True
                     case Read():
                         await self._read()
@@ -107,7 +119,7 @@ class NodePublisher:
         except KubernetesError as error:
             raise PublishError(str(error), retry_after=error.retry_after) from error
 
-    def _next_action(self, snapshot: Snapshot) -> Read | Write | Wait:
+    def _next_action(self, snapshot: Snapshot) -> Read | Write | Remove | Wait:
         now = self._clock()
         values = self._schedule.desired(snapshot.state, self._ledger.live or {}, now)
         self._ledger, action = self._schedule.decide(
@@ -122,12 +134,44 @@ class NodePublisher:
         # A Node that was replaced must be read from the store: the cache may still have the old one.
         node = await self._nodes.get(self._node, cached=self._ledger.live is not None or not self._taken_up)
         self._uid = node.uid
+        self._notice(node)
         if not self._taken_up:
             self._plan_to_leave(node.annotations)
         self._ledger = self._schedule.was_read(
             self._ledger, node.annotations, now=self._clock(), fraction=self._random()
         )
         self._measure(self._ledger.live or {})
+
+    def _notice(self, node: NodeMetadata) -> None:
+        """Tell when somebody else changed our annotations since this process last saw or wrote them.
+
+        Where our own field manager applied something that was not ours, it was another agent.
+        """
+        applied, self._applied = self._applied, applied_at(node.managed_fields, manager=self._manager)
+        certain, self._certain = self._certain, True
+        changed = self._schedule.changed_by_others(self._ledger, node.annotations)
+        if not changed or not certain:
+            return
+        managers = owners(node.managed_fields, changed)
+        by = "agent" if applied != self._applied else "other"
+        self._metrics.foreign_changes.labels(by=by).inc()
+        log(
+            _logger,
+            logging.WARNING,
+            "annotations-changed",
+            node=self._node,
+            names=self._named(changed),
+            managers=",".join(sorted(managers)[:_MANAGERS]),
+            by=by,
+        )
+
+    @property
+    def _manager(self) -> str:
+        return field_manager(self._schedule.layout.prefix)
+
+    def _named(self, keys: AbstractSet[str]) -> str:
+        """Keys of ours without the prefix, joined."""
+        return ",".join(sorted(key.rpartition("/")[2] for key in keys))
 
     def _measure(self, values: Mapping[str, str]) -> int:
         """Take the size of what stands on the Node, in bytes, and count what is missing there."""
@@ -150,7 +194,7 @@ class NodePublisher:
         self._leave_at = self._clock().mono + self._schedule.write_splay
 
     async def _leave(self) -> None:
-        """Apply nothing under each earlier field manager, which removes what it owns.
+        """Apply nothing under each earlier field manager, which removes what it owns; remove the rest.
 
         A refusal (403, 422) is tried again for ever, like any other failure; until one of these
         attempts succeeds, nothing is written under the new prefix either.
@@ -158,7 +202,9 @@ class NodePublisher:
         while self._leaving:
             prefix = self._leaving[0]
             manager = field_manager(prefix)
-            await self._nodes.apply(self._node, uid=self._uid, annotations={}, field_manager=manager)
+            node = await self._nodes.apply(self._node, uid=self._uid, annotations={}, field_manager=manager)
+            if left := own(node.annotations, layout=Layout(prefix=prefix)):
+                await self._nodes.remove(self._node, uid=self._uid, keys=left, field_manager=manager)
             log(_logger, logging.INFO, "prefix-left", node=self._node, prefix=prefix)
             del self._leaving[0]
 
@@ -172,11 +218,20 @@ class NodePublisher:
             self._on_found(earlier)
         return earlier is not None
 
+    async def _change(self, change: Write | Remove) -> None:
+        self._certain = False
+        if isinstance(change, Remove):
+            await self._remove(change.keys)
+        else:
+            await self._write(change.values)
+        self._certain = True
+
     async def _write(self, values: Mapping[str, str]) -> None:
         layout = self._schedule.layout
         node = await self._nodes.apply(
-            self._node, uid=self._uid, annotations=values, field_manager=field_manager(layout.prefix)
+            self._node, uid=self._uid, annotations=values, field_manager=self._manager
         )
+        self._applied = applied_at(node.managed_fields, manager=self._manager)
         self._ledger = self._schedule.was_written(
             self._ledger, values, node.annotations, now=self._clock().mono, fraction=self._random()
         )
@@ -189,5 +244,23 @@ class NodePublisher:
             bytes=self._measure(values),
             status=values.get(layout.key("status")),
             omitted=values.get(layout.key("omitted")),
+            resource_version=node.resource_version,
+        )
+
+    async def _remove(self, keys: AbstractSet[str]) -> None:
+        node = await self._nodes.remove(self._node, uid=self._uid, keys=keys, field_manager=self._manager)
+        self._ledger = self._schedule.was_removed(
+            self._ledger, keys, node.annotations, now=self._clock().mono
+        )
+        self._measure(self._ledger.live or {})
+        gone = keys - node.annotations.keys()
+        self._metrics.removed_annotations.inc(len(gone))
+        log(
+            _logger,
+            logging.WARNING,
+            "annotations-removed",
+            node=self._node,
+            names=self._named(keys),
+            count=len(gone),
             resource_version=node.resource_version,
         )

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.simulator import Serving
 from tests.agent.support import PREFIX, PUBLIC_IP, annotating, has, lasting, until_annotated
-from tests.support.cluster import Cluster, Identity
+from tests.support.cluster import MERGE_PATCH, Cluster, Identity
 from tests.support.faults import Origin, Promise, also_shows, api_failure, fault
 
 pytestmark = pytest.mark.apiserver
@@ -19,10 +19,13 @@ pytestmark = pytest.mark.apiserver
     Promise(
         served="Not affected.",
         annotated=(
-            "Put right after the next reading, within the resync interval; a key that"
-            " somebody else owns is not fought for."
+            "Put right after the next reading, within the resync interval; whoever does it again and again"
+            " is met once per reading."
         ),
-        logged="`annotated`; one request per resync.",
+        logged=(
+            "`annotations-changed` with the keys and their field managers, `annotated`;"
+            ' `foreign_changes_total{by="other"}`.'
+        ),
         recovery="Within the resync interval and the splay.",
     ),
 )
@@ -45,6 +48,55 @@ async def test_edited_by_somebody(
         await until_annotated(
             cluster, identity.node, lambda now: lasting(now) == lasting(right) and has(status="ok")(now)
         )
+
+
+@fault(
+    Origin.API_SERVER,
+    "Somebody writes a key under our prefix for which the agent has no value",
+    Promise(
+        served="Not affected.",
+        annotated="Removed after the next reading, within the resync interval and the splay.",
+        logged=(
+            "`annotations-changed`, then `annotations-removed` with the keys; `foreign_changes_total`,"
+            " `removed_annotations_total`."
+        ),
+        recovery="Whoever writes it again and again is met once per reading, not faster.",
+    ),
+)
+async def test_lie_of_somebody(service: Serving, cluster: Cluster, identity: Identity) -> None:
+    """A public IP that somebody else writes on a Node without one is removed at the next resync, and told."""
+    service.simulator.set_document("outbound-only")
+    async with annotating(service, identity) as agent:
+        right = await until_annotated(cluster, identity.node, has(status="ok"))
+        assert "public-ip" not in right
+        await cluster.annotate(identity.node, {f"{PREFIX}/public-ip": "6.6.6.6"})
+        seen = await agent.program.event("annotations-changed")
+        assert (seen["names"], seen["managers"], seen["by"]) == ("public-ip", "kubectl-annotate", "other")
+        removed = await agent.program.event("annotations-removed")
+        assert (removed["names"], removed["count"]) == ("public-ip", 1)
+        assert lasting(await until_annotated(cluster, identity.node, has(public_ip=None))) == lasting(right)
+
+
+@fault(
+    Origin.API_SERVER,
+    "Somebody resets the Node's managedFields",
+    Promise(
+        served="Not affected.",
+        annotated="What is withdrawn later goes as ever: what an apply leaves is removed a splay after it.",
+        logged="`annotations-removed` with the keys; `removed_annotations_total`.",
+        recovery="With the first write after it.",
+    ),
+)
+async def test_reset_of_owners(service: Serving, cluster: Cluster, identity: Identity) -> None:
+    """After somebody has reset managedFields, addresses that the node loses still go from its annotations."""
+    async with annotating(service, identity) as agent:
+        await until_annotated(cluster, identity.node, has(status="ok", public_ip="192.0.2.4"))
+        reset = {"metadata": {"managedFields": [dict[str, str]()]}}
+        path = f"/api/v1/nodes/{identity.node}"
+        await cluster.request("PATCH", path, body=reset, content_type=MERGE_PATCH)
+        service.simulator.set_document("outbound-only")
+        await until_annotated(cluster, identity.node, has(status="ok", public_ip=None, public_ips=None))
+        assert "public-ip" in (await agent.program.event("annotations-removed"))["names"]
 
 
 @fault(

@@ -45,6 +45,24 @@ def json_patch(operation: str, pointer: str, value: Any = None) -> Attempt:
     return Attempt([{"op": operation, "path": pointer, "value": value}], content_type=JSON_PATCH)
 
 
+def claim(fields: dict[str, Any], *, manager: str = "victim", operation: str = "Apply") -> Attempt:
+    """A JSON patch by which a field manager owns these fields as well."""
+    entry = {
+        "manager": manager,
+        "operation": operation,
+        "apiVersion": "v1",
+        "time": "2026-01-02T03:04:05Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+    return json_patch("add", "/metadata/managedFields/-", entry)
+
+
+def annotation_owner(key: str) -> dict[str, Any]:
+    """The field of an annotation, as managedFields name it."""
+    return {"f:metadata": {"f:annotations": {f"f:{key}": {}}}}
+
+
 FORBIDDEN: dict[str, Attempt] = {
     "add a label": metadata(labels={"mine": "true"}),
     "change a label": metadata(labels={"kubernetes.azure.com/mode": "user"}),
@@ -53,9 +71,30 @@ FORBIDDEN: dict[str, Attempt] = {
     "a label beside an annotation": annotated({f"{PREFIX}/status": "ok"}, labels={"mine": "true"}),
     "add a finalizer": metadata(finalizers=["example.com/mine"]),
     "add an owner": metadata(ownerReferences=[OWNER]),
+    "name it for generation": metadata(generateName="made-by-an-agent-"),
     "add a taint": spec(taints=[TAINT]),
     "remove all taints": spec(taints=None),
     "unschedulable": spec(unschedulable=True),
+    "reset who owns what": metadata(managedFields=[{}]),
+    "forget who owns what": json_patch("remove", "/metadata/managedFields/0"),
+    "reset who owns what beside an annotation": annotated({f"{PREFIX}/status": "ok"}, managedFields=[{}]),
+    "reset who owns what by a JSON patch": json_patch("replace", "/metadata/managedFields", [{}]),
+    "another owns a label": claim({"f:metadata": {"f:labels": {"f:agentpool": {}}}}),
+    "another owns the taints": claim({"f:spec": {"f:taints": {}}}),
+    "another owns the finalizers": claim({"f:metadata": {"f:finalizers": {}}}),
+    "another owns an owner": claim({"f:metadata": {"f:ownerReferences": {}}}),
+    "another owns the status": claim({"f:status": {"f:conditions": {}}}),
+    "another owns a foreign annotation": claim(annotation_owner(FOREIGN)),
+    "another owns all annotations": claim(
+        {"f:metadata": {"f:annotations": {".": {}, f"f:{PREFIX}/status": {}}}}, operation="Update"
+    ),
+    "the agent owns a label": claim({"f:metadata": {"f:labels": {"f:agentpool": {}}}}, manager=MANAGER),
+    "the agent owns a foreign annotation": claim(annotation_owner(FOREIGN), manager=MANAGER),
+    "an owner before all others": claim(
+        {"f:spec": {"f:taints": {}}}, manager="before-first-apply", operation="Update"
+    ),
+    "apply a label as it is": applied({"metadata": {"labels": {"agentpool": "nodepool1"}}}),
+    "apply a foreign annotation as it is": applied({"metadata": {"annotations": {FOREIGN: "0"}}}),
     "add a foreign annotation": annotated({"example.com/a": "b"}),
     "change a foreign annotation": annotated({FOREIGN: "1"}),
     "remove a foreign annotation": annotated({FOREIGN: None}),

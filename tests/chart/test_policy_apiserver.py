@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.chart.forbidden import FORBIDDEN, FOREIGN, UNLISTED
 from tests.chart.policy import BUDGET, EVERYTHING, MANAGER, OLD, PREFIX, Agent, Attempt, agent_held
 from tests.support.apiserver import ApiServer
-from tests.support.cluster import RBAC, ApiError, cluster_of
+from tests.support.cluster import APPLY_PATCH, MERGE_PATCH, RBAC, ApiError, cluster_of
 from tests.support.waiting import DEADLINE_S
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.chart, pytest.mark.asyncio(loop_scope="module")]
@@ -165,6 +165,62 @@ async def test_recorded_prefix(agent: Agent) -> None:
         await agent.cluster.request("DELETE", f"{RBAC}/clusterrolebindings/{name}.prefixes")
         await agent.cluster.request("DELETE", f"{RBAC}/clusterroles/{name}.prefixes")
     assert f"{UNLISTED}/status" not in (await agent.cluster.node(agent.node)).annotations
+
+
+async def test_take_over(agent: Agent) -> None:
+    """An agent takes over by force what kubectl set or applied, and may remove all of it again."""
+    both = {"annotations": {f"{PREFIX}/status": "mine", f"{PREFIX}/public-ip": "192.0.2.9"}}
+    await agent.cluster.annotate(agent.node, both["annotations"])
+    path = f"/api/v1/nodes/{agent.node}?fieldManager=kubectl&force=true"
+    body = {"apiVersion": "v1", "kind": "Node", "metadata": both}
+    await agent.cluster.request("PATCH", path, body=body, content_type=APPLY_PATCH)
+    await agent.apply({f"{PREFIX}/status": "ok", f"{PREFIX}/public-ip": "192.0.2.4"})
+    taken = await agent.cluster.node(agent.node)
+    assert taken.annotations[f"{PREFIX}/public-ip"] == "192.0.2.4"
+    assert "kubectl" not in taken.managers
+    await agent.apply({})
+    assert f"{PREFIX}/public-ip" not in (await agent.cluster.node(agent.node)).annotations
+
+
+async def test_after_a_reset_of_owners(agent: Agent) -> None:
+    """An agent annotates a Node whose managed fields somebody has reset, and again."""
+    await agent.apply({f"{PREFIX}/status": "ok"})
+    reset = {"metadata": {"managedFields": [dict[str, str]()]}}
+    path = f"/api/v1/nodes/{agent.node}"
+    await agent.cluster.request("PATCH", path, body=reset, content_type=MERGE_PATCH)
+    for status in ("stale", "ok"):
+        await agent.apply({f"{PREFIX}/status": status})
+        node = await agent.cluster.node(agent.node)
+        assert node.annotations[f"{PREFIX}/status"] == status
+        assert node.managers == {MANAGER, "before-first-apply"}
+
+
+async def test_only_annotations(agent: Agent) -> None:
+    """The annotations of an agent may be the first and the last that a Node has."""
+    all_gone = {"metadata": {"annotations": None}}
+    await agent.cluster.request(
+        "PATCH", f"/api/v1/nodes/{agent.node}", body=all_gone, content_type=MERGE_PATCH
+    )
+    await agent.apply({f"{PREFIX}/status": "ok"})
+    await agent.send(Attempt({"metadata": {"annotations": {f"{PREFIX}/status": None}}}))
+    assert (await agent.cluster.node(agent.node)).annotations == {}
+    await agent.cluster.annotate(agent.node, {FOREIGN: "0", f"{UNLISTED}/status": "stale"})
+
+
+async def test_many_owners(agent: Agent) -> None:
+    """Many field managers that own many things are compared within what an API server spends on it."""
+    for number in range(60):
+        many = {f"example-{number}.com/key-{key}": "x" * 20 for key in range(20)}
+        metadata = {"annotations": many, "labels": {"agentpool": "nodepool1", f"example.com/{number}": "a"}}
+        body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
+        path = f"/api/v1/nodes/{agent.node}?fieldManager=manager-{number}&force=true"
+        await agent.cluster.request("PATCH", path, body=body, content_type=APPLY_PATCH)
+    await agent.apply({f"{PREFIX}/status": "ok", f"{PREFIX}/public-ip": "192.0.2.4"})
+    await agent.apply({})
+    gone = {"apiVersion": "v1", "kind": "Node", "metadata": {}}
+    for number in range(60):
+        path = f"/api/v1/nodes/{agent.node}?fieldManager=manager-{number}&force=true"
+        await agent.cluster.request("PATCH", path, body=gone, content_type=APPLY_PATCH)
 
 
 async def test_budget(agent: Agent) -> None:

@@ -13,7 +13,7 @@ from sidecar.core.document import Document
 from sidecar.core.outcome import NONE, Failure, Outcome
 from sidecar.core.state import State, observe, take_up
 from tests.core.examples import FULL, answer, at, failure, failures, few_documents, public
-from tests.core.writing import LAYOUT, MANAGER, SCHEDULE, Writer, key
+from tests.core.writing import LAYOUT, SCHEDULE, Writer, key
 from tests.support.fake_node import FakeNode
 from tests.support.faults import Origin, Promise, fault
 from tests.support.states import POLICY
@@ -100,6 +100,11 @@ class Writing(RuleBasedStateMachine):
         else:
             self.node.annotate(key(name), value)
 
+    @rule()
+    def reset(self) -> None:
+        """Somebody resets the managed fields: nobody owns anything of what stands there."""
+        self.node.owners = {name: {"before-first-apply"} for name in self.node.annotations}
+
     @invariant()
     def writes_are_a_splay_apart(self) -> None:
         """One process never writes twice within the splay."""
@@ -131,18 +136,14 @@ class Writing(RuleBasedStateMachine):
         writes = len(self.writer.writes)
         for _ in range(30):
             self._poll()
-            wanted = SCHEDULE.desired(self.state, own(self.node.annotations, layout=LAYOUT), at(self.seconds))
-            assert wanted is None or self._wrong(wanted) <= {key("observed-at")}
+            ours = own(self.node.annotations, layout=LAYOUT)
+            wanted = SCHEDULE.desired(self.state, ours, at(self.seconds))
+            assert wanted is None or differing(wanted, ours) <= {key("observed-at")}
         assert all(written.changed == {"observed-at"} for written in self.writer.writes[writes:])
 
     def _poll(self) -> None:
         self.pause(POLL)
         self._see(self.outcome)
-
-    def _wrong(self, wanted: dict[str, str]) -> set[str]:
-        """The keys that differ on the Node, but for those that we have no right to remove."""
-        owned = {name for name, owners in self.node.owners.items() if MANAGER in owners}
-        return {name for name in differing(wanted, self.node.annotations) if name in wanted or name in owned}
 
 
 TestWriting = Writing.TestCase

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from sidecar.core.document import EMPTY
 from sidecar.core.state import State
 from sidecar.core.writes import Wait, Write
-from tests.core.examples import at
-from tests.core.writing import SCHEDULE, Writer, answered, key, ok, said, written
+from tests.core.examples import MOVED, at
+from tests.core.writing import BARE, SCHEDULE, Writer, answered, key, ok, said, written
 
 
 @pytest.mark.parametrize(("fraction", "interval"), [(0, 720), (0.5, 900), (1, 1080)])
@@ -65,28 +66,106 @@ def test_annotations_of_others_are_left_alone() -> None:
     assert writer.node.annotations.items() >= theirs.items()
 
 
-def test_key_that_somebody_else_owns_is_not_fought_for() -> None:
-    """An annotation under our name that we do not want and cannot remove costs one write, not more."""
+@pytest.mark.parametrize("name", ["public-ip", "public-ips", "omitted", "reason"])
+def test_lie_where_there_is_no_value_is_removed(name: str) -> None:
+    """A known key that is not due goes with one request after the next reading, whoever wrote it."""
+    writer = written(BARE)
+    writer.node.annotate(key(name), "6.6.6.6")
+    answered(writer, BARE, start=5, end=3500)
+    assert writer.times == [0, 915]
+    assert writer.writes[1].changed == {name}
+    assert writer.value(name) is None
+
+
+def test_lie_found_at_the_start_is_removed_after_the_first_write() -> None:
+    """What the first write leaves, since somebody else owns it, is removed a splay later."""
+    writer = Writer()
+    for name in ("public-ip", "public-ips"):
+        writer.node.annotate(key(name), "6.6.6.6")
+    answered(writer, BARE, start=0, end=1000)
+    assert writer.times == [0, 30]
+    assert writer.writes[1].changed == {"public-ip", "public-ips"}
+    assert writer.node.annotations == SCHEDULE.desired(ok(BARE), {}, at(0))
+
+
+def test_lie_beside_a_change_is_removed_after_it() -> None:
+    """Where there is something to say as well, the apply comes first, and the rest a splay after it."""
+    writer = written(BARE)
+    writer.node.annotate(key("public-ip"), "6.6.6.6")
+    answered(writer, BARE, start=5, end=905)
+    answered(writer, replace(MOVED, public_ip_addresses=()), start=905, end=1000)
+    assert writer.times == [0, 915, 945]
+    assert writer.writes[2].changed == {"public-ip"}
+
+
+def test_withdrawn_addresses_go_after_a_reset_of_owners() -> None:
+    """Where nobody owns our keys any more, as after a reset of managedFields, withdrawn ones still go."""
     writer = written()
+    writer.node.owners = {name: {"before-first-apply"} for name in writer.node.annotations}
+    answered(writer, EMPTY, start=5, end=500)
+    gone = {"public-ip", "public-ips", "inbound", "inbound-ips", "outbound-ips", "egress-ips"}
+    assert writer.times == [0, 30, 60]
+    assert writer.writes[2].changed == gone
+    assert not {key(name) for name in gone} & writer.node.annotations.keys()
+
+
+def test_writer_who_never_rests_is_met_once_per_reading() -> None:
+    """Somebody who writes a lie all the time is fought no faster than the Node is read."""
+    writer = written(BARE)
+    for seconds in range(5, 7200, 5):
+        writer.node.annotate(key("public-ip"), "6.6.6.6")
+        writer.turn(ok(BARE, seconds=seconds), seconds)
+    assert len(writer.reads) <= 1 + 7200 / 720
+    removed = [written for written in writer.writes if written.changed == {"public-ip"}]
+    assert 6 < len(removed) <= len(writer.reads)
+
+
+def test_webhook_that_puts_a_key_back_is_met_once_per_reading() -> None:
+    """An admission webhook that adds one of our keys to whatever is written is met once per reading."""
+    writer = Writer()
+    writer.node.mutating[key("omitted")] = "forged=1"
+    answered(writer, start=0, end=7200)
+    assert len(writer.reads) <= 1 + 7200 / 720
+    assert len(writer.times) <= 2 + len(writer.reads) + 7200 / 3600
+
+
+@pytest.mark.parametrize("status", ["starting", "stale"])
+def test_nothing_is_removed_without_an_answer(status: str) -> None:
+    """An agent that has no answer removes nothing: it cannot know what is due."""
+    writer = Writer()
+    if status == "stale":
+        writer.node.annotate(key("public-ip"), "6.6.6.6")
+        writer.turn(State(started=at(0)), 0)
+    writer.node.annotate(key("public-ip"), "6.6.6.6")
+    writer.run(State(started=at(0)), 1, 5000)
+    assert writer.value("public-ip") == "6.6.6.6"
+    assert writer.value("status") == "starting"
+
+
+def test_change_by_others_is_noticed() -> None:
+    """A reading tells what is not as this process last saw or wrote it; the first one tells nothing."""
+    writer = Writer()
+    writer.node.annotate(key("public-ip"), "6.6.6.6")
+    assert SCHEDULE.changed_by_others(writer.ledger, writer.node.annotations) == set()
+    writer.turn(ok(), 0)
+    assert SCHEDULE.changed_by_others(writer.ledger, writer.node.annotations) == set()
+    writer.node.annotate(key("public-ip"), "6.6.6.6")
+    writer.node.remove(key("status"))
     writer.node.annotate(key("omitted"), "forged=1")
-    answered(writer, start=5, end=4000)
-    assert writer.times == [0, 915]
-    assert writer.value("omitted") == "forged=1"
+    writer.node.annotate("example.com/theirs", "new")
+    changed = SCHEDULE.changed_by_others(writer.ledger, writer.node.annotations)
+    assert changed == {key("public-ip"), key("status"), key("omitted")}
 
 
-def test_foreign_key_is_taken_over_when_it_is_wanted() -> None:
-    """Once there is something to say under that name, it is ours again."""
-    writer = written()
-    writer.node.annotate(key("reason"), "forged")
-    answered(writer, start=5, end=1000)
-    assert writer.times == [0, 915]
-    wanted = SCHEDULE.desired(ok(seconds=995), {}, at(1000)) or {}
+def test_key_that_came_back_is_written_when_it_is_wanted() -> None:
+    """A key that a webhook puts back is left alone until there is something to say under that name."""
+    writer = Writer()
+    writer.node.mutating[key("reason")] = "forged"
+    answered(writer, start=0, end=700)
+    assert writer.times == [0, 30]
+    wanted = SCHEDULE.desired(ok(), {}, at(0)) or {}
     for values, action in ((wanted, Wait), (wanted | {key("reason"): "ours"}, Write)):
-        assert isinstance(SCHEDULE.decide(writer.ledger, values, now=at(1600).mono, fraction=0)[1], action)
-    writer.run(ok(seconds=995), 1000, 2000)
-    assert (writer.value("status"), writer.value("reason")) == ("stale", "unreachable")
-    writer.run(ok(seconds=2000), 2000, 2300)
-    assert (writer.value("status"), writer.value("reason")) == ("ok", None)
+        assert isinstance(SCHEDULE.decide(writer.ledger, values, now=at(720).mono, fraction=0)[1], action)
 
 
 def test_webhook_that_changes_what_is_written_is_not_fought_for_ever() -> None:

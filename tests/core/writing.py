@@ -7,7 +7,7 @@ from sidecar.core.annotations import Layout, differing, found
 from sidecar.core.changes import Change
 from sidecar.core.document import Document
 from sidecar.core.state import Found, State
-from sidecar.core.writes import Ledger, Read, Schedule, Wait, Write
+from sidecar.core.writes import Ledger, Read, Remove, Schedule, Wait, Write
 from tests.core.examples import FULL, at, inbound, public, utc
 from tests.support.fake_node import FakeNode
 from tests.support.states import POLICY
@@ -39,7 +39,7 @@ def key(name: str) -> str:
 
 @dataclass(frozen=True)
 class Written:
-    """One write."""
+    """One write or removal."""
 
     seconds: float
     changed: frozenset[str]
@@ -76,6 +76,15 @@ class Writer:
                     )
                 case Write(values):
                     self._write(values, seconds)
+                case Remove(keys):
+                    self._remove(keys, seconds)
+
+    def _remove(self, keys: frozenset[str], seconds: float) -> None:
+        self.node.remove_all(keys)
+        self.writes.append(Written(seconds, frozenset(name.removeprefix(key("")) for name in keys)))
+        self.ledger = self.schedule.was_removed(
+            self.ledger, keys, self.node.annotations, now=at(seconds).mono
+        )
 
     def _write(self, values: Mapping[str, str], seconds: float) -> None:
         before = dict(self.node.annotations)

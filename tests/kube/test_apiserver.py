@@ -109,6 +109,32 @@ async def test_left_out_is_removed(client: NodeClient, node: NodeMetadata) -> No
     assert none.annotations == node.annotations
 
 
+async def test_remove(client: NodeClient, cluster: Cluster, node: NodeMetadata) -> None:
+    """Keys of ours go whoever owns them, all others stay, and the removal owns nothing."""
+    await cluster.annotate(node.name, ours(public_ip="6.6.6.6"))
+    await client.apply(node.name, uid=node.uid, annotations=ours(status="ok"), field_manager=MANAGER)
+    keys = [*ours(public_ip="", inbound="")]
+    left = await client.remove(node.name, uid=node.uid, keys=keys, field_manager=MANAGER)
+    assert left.annotations == {**node.annotations, **ours(status="ok")}
+    assert left.annotations == (await cluster.node(node.name)).annotations
+    assert {entry["manager"] for entry in (await cluster.node(node.name)).managed_fields} == {
+        *(entry["manager"] for entry in node.managed_fields),
+        MANAGER,
+    }
+
+
+async def test_remove_from_a_node_made_anew(client: NodeClient, cluster: Cluster, node: NodeMetadata) -> None:
+    """A removal meant for the Node as it was does not touch the new one, and one of none finds none."""
+    await cluster.recreate_node(node.name)
+    await cluster.annotate(node.name, ours(status="ok"))
+    with pytest.raises(NodeReplacedError):
+        await client.remove(node.name, uid=node.uid, keys=ours(status=""), field_manager=MANAGER)
+    assert (await cluster.node(node.name)).annotations.items() >= ours(status="ok").items()
+    await cluster.delete_node(node.name)
+    with pytest.raises((NodeNotFoundError, NodeReplacedError)):
+        await client.remove(node.name, uid=node.uid, keys=ours(status=""), field_manager=MANAGER)
+
+
 async def test_two_managers(client: NodeClient, node: NodeMetadata) -> None:
     """Two releases with two prefixes, and so two managers, keep each other's annotations."""
     other = {"other.example/status": "ok"}

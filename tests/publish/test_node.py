@@ -238,6 +238,18 @@ async def test_keys_of_an_earlier_prefix_are_removed_once_at_the_start() -> None
     assert new.node.annotations[LAYOUT.key("status")] == "ok"
 
 
+async def test_keys_of_an_earlier_prefix_go_whoever_owns_them() -> None:
+    """Known keys that the earlier field manager's apply leaves, as after a reset of owners, go as well."""
+    old = await after_another_prefix()
+    old.node.owners = {name: {"before-first-apply"} for name in old.node.annotations}
+    old.node.annotate("old.example.com/theirs", "kept")
+    old.agent.see(answer(FULL))
+    async with driven(old.frame):
+        await old.answered(FULL, until=900)
+    assert [key for key in old.node.annotations if key.startswith("old")] == ["old.example.com/theirs"]
+    assert old.node.annotations[LAYOUT.key("status")] == "ok"
+
+
 async def after_another_prefix() -> Publishing:
     """An agent whose Node has the annotations that an earlier run wrote under another prefix."""
     old = Publishing(layout=Layout(prefix="old.example.com"))

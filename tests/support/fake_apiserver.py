@@ -161,6 +161,10 @@ class FakeApiServer:
         if metadata["uid"] != node.uid:
             causes = [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "immutable"}]
             return 422, status_object(422, f'Node "{name}" is invalid', details={"causes": causes})
+        if "merge-patch" in request.headers["Content-Type"]:
+            for key in metadata["annotations"]:
+                node.annotations.pop(key, None)
+            return 200, node.metadata_object()
         node.apply(metadata["annotations"], manager=request.query["fieldManager"])
         return 200, node.metadata_object()
 

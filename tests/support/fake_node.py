@@ -5,7 +5,7 @@ already, and removes what its manager alone owned and now leaves out; a no-op ke
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["FakeNode"]
@@ -22,6 +22,8 @@ class FakeNode:
     """The field managers of each annotation."""
     uid: str = field(default_factory=lambda: f"uid-{next(_uids)}")
     version: int = 1
+    applied: dict[str, int] = field(default_factory=dict)
+    """The version that each field manager's last apply made."""
     mutating: dict[str, str] = field(default_factory=dict)
     """What an admission webhook puts into every apply, over whatever it says."""
 
@@ -37,12 +39,43 @@ class FakeNode:
             shared = self.owners.get(key, set()) if self.annotations.get(key) == value else set()
             self.annotations[key], self.owners[key] = value, {manager, *shared}
         self.version += before != self.annotations
+        if before != self.annotations:
+            self.applied[manager] = self.version
 
     def annotate(self, key: str, value: str, *, manager: str = "kubectl-annotate") -> None:
         """Somebody sets one annotation, and owns it then."""
         if self.annotations.get(key) != value:
             self.annotations[key], self.owners[key] = value, {manager}
             self.version += 1
+
+    def remove_all(self, keys: Iterable[str]) -> None:
+        """A merge patch with ``null``; a webhook may put some of them back."""
+        before = dict(self.annotations)
+        for key in keys:
+            self.annotations.pop(key, None)
+            self.owners.pop(key, None)
+        self.annotations |= self.mutating
+        self.version += before != self.annotations
+
+    @property
+    def managed_fields(self) -> list[dict[str, object]]:
+        """Who owns what, as the API server says it; all of it by applying."""
+        managers = sorted(set().union(*self.owners.values()))
+        return [
+            {
+                "manager": manager,
+                "operation": "Apply",
+                "time": str(self.applied.get(manager, 0)),
+                "fieldsV1": {
+                    "f:metadata": {
+                        "f:annotations": {
+                            f"f:{key}": {} for key, owners in self.owners.items() if manager in owners
+                        }
+                    }
+                },
+            }
+            for manager in managers
+        ]
 
     def remove(self, key: str) -> None:
         """Somebody removes one annotation."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sidecar.kube import (
@@ -27,12 +27,14 @@ class Call:
     at: float
     """Time of the event loop."""
     method: str
-    """``get`` or ``apply``."""
+    """``get``, ``apply`` or ``remove``."""
     name: str
     cached: bool | None = None
     uid: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     field_manager: str | None = None
+    keys: frozenset[str] = frozenset()
+    """That are removed."""
 
 
 class FakeNodes:
@@ -44,6 +46,8 @@ class FakeNodes:
         """What reads from the cache get; a name that is not in it is up to date."""
         self.failures: deque[KubernetesError | None] = deque()
         """Used up one per call; ``None`` and the end of it let a call through."""
+        self.after: deque[KubernetesError] = deque()
+        """Used up one per apply, which is done and then fails so."""
         self.outage: KubernetesError | None = None
         """Fails every call as long as it is set."""
         self.latency = 0.0
@@ -90,6 +94,22 @@ class FakeNodes:
         if node.uid != uid:
             raise NodeReplacedError(f'Node "{name}" is invalid: metadata.uid is immutable', status=422)
         node.apply(annotations, manager=field_manager)
+        if self.after:
+            raise self.after.popleft()
+        return _metadata(name, node)
+
+    async def remove(self, name: str, *, uid: str, keys: Iterable[str], field_manager: str) -> NodeMetadata:
+        """Remove annotations, whoever owns them."""
+        given = frozenset(keys)
+        await self._called(
+            Call(at=_time(), method="remove", name=name, uid=uid, keys=given, field_manager=field_manager)
+        )
+        node = self.nodes.get(name)
+        if node is None:
+            raise NodeNotFoundError(f'nodes "{name}" not found', status=404)
+        if node.uid != uid:
+            raise NodeReplacedError(f'Node "{name}" is invalid: metadata.uid is immutable', status=422)
+        node.remove_all(given)
         return _metadata(name, node)
 
     async def _called(self, call: Call) -> None:
@@ -119,6 +139,7 @@ def _metadata(name: str, node: FakeNode) -> NodeMetadata:
         uid=node.uid,
         resource_version=str(node.version),
         annotations=dict(node.annotations),
+        managed_fields=node.managed_fields,
     )
 
 

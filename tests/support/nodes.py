@@ -50,7 +50,7 @@ def realistic_node(name: str, *, address: str = "10.240.0.4") -> dict[str, Any]:
                 "kubernetes.azure.com/agentpool": "nodepool1",
                 "kubernetes.azure.com/mode": "system",
                 "kubernetes.io/arch": "amd64",
-                "kubernetes.io/hostname": name,
+                "kubernetes.io/hostname": name[:63],
                 "kubernetes.io/os": "linux",
                 "node.kubernetes.io/instance-type": "Standard_D4s_v5",
                 "topology.kubernetes.io/region": "westeurope",

@@ -11,7 +11,7 @@ import pytest
 from sidecar.core.annotations import DEFAULT_PREFIX
 from sidecar.core.outcome import Reason, Status
 from tests.commands.get.support import BODY, Get
-from tests.support.fake_apiserver import FakeApiServer, fake_api_server
+from tests.support.fake_apiserver import FakeApiServer, fake_api_server, refusal
 from tests.support.fleet import published
 from tests.support.states import answer
 
@@ -140,3 +140,24 @@ async def test_usage(server: FakeApiServer, get_node: Get, argument: str, text: 
     assert text in ended.err
     assert "--node-name" not in ended.err
     assert not server.requests
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_api_server_that_is_busy(server: FakeApiServer, get_node: Get, status: int) -> None:
+    """A refusal that may pass is asked again until the answer comes."""
+    server.add_node(NODE, published(DOCUMENT))
+    server.script.append(refusal(status))
+
+    assert (await get_node()).code == 0
+    assert len(server.requests) == 2
+
+
+async def test_api_server_that_stays_busy(server: FakeApiServer, get_node: Get) -> None:
+    """One that lasts is nothing reached in time; a longer wait than there is time for is not broken off."""
+    server.add_node(NODE, published(DOCUMENT))
+    server.script.append(refusal(429, headers={"Retry-After": "60"}))
+
+    ended = await get_node("--timeout=300ms")
+
+    assert (ended.code, ended.out, len(server.requests)) == (4, "", 1)
+    assert "answered 429" in ended.err
