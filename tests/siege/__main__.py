@@ -22,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Attack as the command line says, and give the exit code."""
     parser = argparse.ArgumentParser(prog="tests.siege", description="Attack an agent and a sidecar.")
     parser.add_argument("--seconds", type=float, default=75, help="of each attack (default: %(default)g)")
-    parser.add_argument("--only", choices=ATTACKS, help="one attack, instead of each and then all at once")
+    parser.add_argument(
+        "--only", choices=(*ATTACKS, "all"), help="one attack, or all at once, instead of each and then all"
+    )
     given = parser.parse_args(arguments)
     if why := obstacle():
         print(f"no siege: {why}", file=sys.stderr)
@@ -30,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Agents that are killed leave their questions; that is no error of the service they asked.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     fallen = False
-    rounds = [(attack,) for attack in ATTACKS] + [tuple(ATTACKS)]
-    for attacks in [(given.only,)] if given.only else rounds:
+    sieges = {**{attack: (attack,) for attack in ATTACKS}, "all": tuple(ATTACKS)}
+    for attacks in (sieges[given.only],) if given.only else sieges.values():
         # What agents print at their end is for tests.
         with (
             temporary_folder("azure-lb-metadata-siege-") as folder,

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.siege.__main__ import main
-from tests.siege.attacks import ATTACKS
 from tests.siege.cgroup import memory_group
 from tests.siege.sieges import besiege, obstacle
 from tests.siege.victims import LIMIT_BYTES
@@ -20,16 +19,10 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attack", ["errors", "addresses", "heads", "queues", "files"])
 async def test_attack(attack: str, tmp_path: Path) -> None:
-    """One round of each attack ends neither agent nor sidecar in the memory that the chart gives them."""
+    """One round of each attack on memory ends neither agent nor sidecar; `make siege` has the longer ones."""
     report = await besiege([attack], 0, tmp_path)
-    assert report.faults == (), report
-
-
-async def test_all_at_once(tmp_path: Path) -> None:
-    """A round of all attacks at the same time does not either."""
-    report = await besiege(list(ATTACKS), 0, tmp_path)
     assert report.faults == (), report
 
 
