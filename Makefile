@@ -21,7 +21,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .NOTPARALLEL:
 .PHONY: help demo venv venv-dev test check coverage format binaries requirements wheel clean
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
-.PHONY: faults chaos bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes bench-image manifests chart-docs pictures
+.PHONY: faults chaos siege bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes bench-image manifests chart-docs pictures
 .PHONY: binaries-release release-check release-dry-run lint-workflows matrix
 .PHONY: performance-docs house bench-annotation bench-idle bench-requests bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
@@ -147,6 +147,9 @@ mutations: venv-dev ## Break each promise in a copy, see that its tests notice, 
 
 chaos: venv-dev ## Random faults against the rules (SEED=number SECONDS=60; real API server: make binaries)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+
+siege: venv-dev ## Attack agent and sidecar in control groups of 160 MiB, each way and all at once (SECONDS=75 each; ONLY=name; as root)
+	@$(BIN)/python -m tests.siege $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY))
 
 bench-http: venv-dev ## Measure paths of the API beside bare aiohttp handlers
 	$(BIN)/python -m bench.http

@@ -1,8 +1,9 @@
-"""A relay between an agent and its metadata service, whose connections can go dead."""
+"""A relay between an agent and its metadata service, whose connections can go dead, and which can lie."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -53,6 +54,18 @@ class Relay:
         self._target = target
         self._links: set[_Link] = set()
         self._mute = False
+        self._lies: list[Callable[[], bytes]] = []
+
+    @asynccontextmanager
+    async def lying(self, answer: Callable[[], bytes]) -> AsyncIterator[None]:
+        """Whoever asks meanwhile is told what `answer` gives; of several lies at once, any of them."""
+        self._lies.append(answer)
+        self.abort()
+        try:
+            yield
+        finally:
+            self._lies.remove(answer)
+            self.abort()
 
     @asynccontextmanager
     async def half_open(self) -> AsyncIterator[None]:
@@ -70,7 +83,9 @@ class Relay:
         link = _Link(self._mute, [writer])
         self._links.add(link)
         try:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                if self._lies:
+                    await self._lie(reader, writer)
                 there, back = await asyncio.open_connection(self._target.host, self._target.port)
                 link.writers.append(back)
                 async with asyncio.TaskGroup() as pumps:
@@ -82,6 +97,12 @@ class Relay:
         finally:
             await link.close()
             self._links.discard(link)
+
+    async def _lie(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(random.choice(self._lies)())
+            await writer.drain()
 
     def abort(self) -> None:
         """Cut all connections."""
