@@ -96,7 +96,7 @@ class Rules:
     """When each list was last seen to be served without entries."""
 
     _foreign: dict[str, str] = field(default_factory=dict)
-    """What somebody else last wrote under our keys: an agent that has no value for a key leaves it there."""
+    """What somebody else last wrote under our keys: it may stay until the agent reads its Node again."""
     _sight: _Sight | None = None
     _late_until: float = float("-inf")
     """Until then others than the process that runs may write."""

@@ -240,7 +240,7 @@ def test_another_node_and_tampering(rules: Rules) -> None:
 
 
 def test_key_of_somebody_else(rules: Rules) -> None:
-    """A forged key stays where the agent has no value for it, and nowhere else."""
+    """A forged key may stay for a while where the agent has no value for it, and nowhere else."""
     none = {**WIRE, "publicIpAddresses": []}
     rules.answered(2, parsed(none))
     rules.forged(2, {"public-ips": "6.6.6.6"})

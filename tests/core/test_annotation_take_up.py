@@ -193,9 +193,12 @@ DUPLICATED = canonical_bytes(
     "Annotations found at the start are forged or garbled",
     Promise(
         served="A document only if it is canonical, fits its revision and is of known age; else nothing.",
-        annotated="Put right with the first answer; what is unsound is never written again.",
-        logged="Nothing.",
-        recovery="With the first answer.",
+        annotated=(
+            "Put right with the first answer, what somebody else owns a splay later; what is unsound is never"
+            " written again."
+        ),
+        logged="`annotations-removed` where the first write left something; else nothing.",
+        recovery="With the first answer, and a splay.",
     ),
 )
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from sidecar.core.state import State
 from sidecar.core.writes import Wait, Write
 from tests.core.examples import MOVED, at
 from tests.core.writing import BARE, SCHEDULE, Writer, answered, key, ok, said, written
+from tests.support.faults import also_shows
 
 
 @pytest.mark.parametrize(("fraction", "interval"), [(0, 720), (0.5, 900), (1, 1080)])
@@ -77,6 +78,7 @@ def test_lie_where_there_is_no_value_is_removed(name: str) -> None:
     assert writer.value(name) is None
 
 
+@also_shows("Annotations found at the start are forged or garbled")
 def test_lie_found_at_the_start_is_removed_after_the_first_write() -> None:
     """What the first write leaves, since somebody else owns it, is removed a splay later."""
     writer = Writer()
