@@ -155,7 +155,7 @@ class Metrics:
             Counter,
             "http_refused_clients",
             "Connections and requests refused or ended, by cause.",
-            cause=("allow-from", "max-clients", "idle", "max-waiting", "forwarded"),
+            cause=("allow-from", "max-clients", "idle", "heads", "max-waiting", "forwarded"),
         )
         self.waiting_clients = make(
             Gauge, "http_waiting_clients", "Requests that wait for a change at the moment."

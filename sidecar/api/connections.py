@@ -49,6 +49,16 @@ _ErrInfo = web_protocol._ErrInfo  # noqa: SLF001 - what the library queues for w
 _SLICE = 8192
 """Bytes that the parser is given at a time, so that a head is measured before it is whole."""
 
+_READ = 16_384
+"""Bytes that are read from a connection at a time: what pipelined requests may be in memory unanswered."""
+
+_LIGHT = 4096
+"""Bytes of requests that each connection may hold; what hold more than that are counted together."""
+
+_HEAVY = 4 << 20
+"""Bytes of requests that all connections of a listener may hold that are not light. In memory, parsed, each
+is some three."""
+
 _LINGER_SECONDS = 1.0
 """How long a client whose request had a body may take to read the answer; what it sends is thrown away."""
 
@@ -108,6 +118,9 @@ class Server(web.Server):
         self.defects = Recurring()
         self._metrics = metrics
         self._longest_idle: deque[_Connection] = deque()
+        self._heavy: dict[_Connection, int] = {}
+        """Bytes of requests that connections hold beyond what is light, by age."""
+        self._heavy_bytes = 0
 
     def __call__(self) -> web.RequestHandler:
         """Make the protocol of a connection that was accepted."""
@@ -133,6 +146,20 @@ class Server(web.Server):
             idle = [known for known in self.connections if isinstance(known, _Connection) and known.is_idle]
             self._longest_idle.extend(sorted(idle, key=lambda known: known.idle_since))
         return False
+
+    def weigh(self, connection: "_Connection", size: int) -> None:
+        """Take note of the bytes that a connection holds; where they are too many in all, the oldest go."""
+        self._heavy_bytes -= self._heavy.pop(connection, 0)
+        if size <= _LIGHT:
+            return
+        self._heavy[connection] = size
+        self._heavy_bytes += size
+        while self._heavy_bytes > _HEAVY:
+            oldest = next(iter(self._heavy))
+            self._heavy_bytes -= self._heavy.pop(oldest)
+            self.count_refused("heads")
+            if oldest.transport is not None:
+                oldest.transport.abort()
 
     def abort(self) -> None:
         """Cut all connections."""
@@ -161,7 +188,7 @@ class _Connection(web.RequestHandler):
     ``_next_keepalive_close_time`` is the idle time-out after the last answer.
     """
 
-    __slots__ = ("_discards", "_head_size", "_served", "_server", "_timer")
+    __slots__ = ("_discards", "_head_size", "_held", "_served", "_server", "_timer")
 
     def __init__(
         self,
@@ -176,6 +203,8 @@ class _Connection(web.RequestHandler):
         self._served = False
         self._head_size = 0
         """Bytes of the head that has begun and not ended."""
+        self._held = 0
+        """Bytes of requests since there was none to answer and none had begun."""
         self._discards = False
         """Whether nothing that comes is looked at any more."""
 
@@ -205,12 +234,15 @@ class _Connection(web.RequestHandler):
             self._served = True
             server.count_client(1)
             super().connection_made(transport)
+            # Of asyncio's own transports: what one reading takes, 256 KiB unless told otherwise.
+            transport.max_size = _READ  # type: ignore[attr-defined]
             self._close_in(server.limits.idle_timeout)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timer()
         if self._served:
             self._server.count_client(-1)
+            self._server.weigh(self, 0)
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -224,7 +256,13 @@ class _Connection(web.RequestHandler):
         if self._discards:
             return
         before = self._request_count
+        rests = self._head_size == 0 and self._waiter is not None and not self._waiter.done()
+        was, self._held = self._held, len(data) if rests else self._held + len(data)
+        if self._held > _LIGHT or was > _LIGHT:
+            self._server.weigh(self, self._held)
         super().data_received(data)
+        if len(self._messages) > 1 and not self._buffer_paused:
+            self._pause_reading_for_buffer()
         if self._buffer_paused:
             return  # so many requests wait for their answers that the parser holds back what came
         if self._request_count == before:
@@ -241,6 +279,11 @@ class _Connection(web.RequestHandler):
             self._close_in(self._server.limits.header_timeout)
         elif self._head_size == 0:
             self._stop_timer()
+
+    def _resume_reading_for_buffer(self) -> None:
+        """Read on once the last request that was queued is being answered."""
+        if not self._messages:
+            super()._resume_reading_for_buffer()
 
     def _ends_with_newest(self) -> bool:
         """Whether the answer to the newest request ends the connection: it has a body, or is no request."""

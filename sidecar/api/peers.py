@@ -24,7 +24,8 @@ def peer_of(request: web.BaseRequest) -> str | None:
 def is_own_host(host: str) -> bool:
     """Whether a ``Host`` cannot be a name that a stranger has made to lead here (DNS rebinding).
 
-    That is an IP address, ``localhost``, a name without a dot, and the names of Services.
+    That is an IP address, ``localhost``, a name without a dot, and the names of Services in a cluster whose
+    domain ends in ``local`` or ``internal``.
     """
     try:
         name = urlsplit(f"//{host}").hostname or ""
@@ -34,4 +35,7 @@ def is_own_host(host: str) -> bool:
         ip_address(name.partition("%")[0])
         return True
     labels = name.rstrip(".").lower().split(".")
-    return len(labels) == 1 or labels[-1] == "localhost" or "svc" in labels[1:]
+    if len(labels) == 1 or labels[-1] in {"localhost", "svc"}:
+        return True
+    # SERVICE.NAMESPACE.svc.DOMAIN: a domain of the cluster's own is none of the public ones.
+    return len(labels) > 3 and labels[2] == "svc" and labels[-1] in {"local", "internal"}

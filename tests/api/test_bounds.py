@@ -1,6 +1,7 @@
 """What one client, or a crowd of them, may hold: heads, bodies, idle connections and places to wait."""
 
 import asyncio
+import gc
 import gzip
 import re
 from contextlib import AsyncExitStack, ExitStack
@@ -79,6 +80,42 @@ async def test_many_requests_at_once() -> None:
         said = await exchange(api.address, REQUEST * 2000 + last)
 
     assert said.count(b"HTTP/1.1 200 ") == 2001
+
+
+@fault(
+    Origin.CLIENTS,
+    "Clients keep large requests waiting, or many behind one that waits",
+    CLIENTS_ONLY.but(
+        recovery="No more is read of each than a little; those that have held much for longest are cut off.",
+        logged="`http_refused_clients_total`, cause `heads`.",
+    ),
+)
+async def test_large_heads_of_many() -> None:
+    """What all connections together hold of large requests is bounded, and who asks little is served."""
+    large = REQUEST[:-2] + b"".join(b"X-%d: %b\r\n" % (number, b"x" * 250) for number in range(110))
+    wait = b"If-None-Match: *\r\nPrefer: wait=300\r\n\r\n"
+    async with api_running(DATA) as api, AsyncExitStack() as stack:
+        for _ in range(160):
+            _, writer = await stack.enter_async_context(connected(api.address))
+            writer.write(large + wait)
+        await until_holds(lambda: (refused(api, "heads") or 0) > 0)
+        assert (await last_answer(api)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_requests_behind_one_that_waits() -> None:
+    """Behind a request that waits no more is read than a little, and all of it is answered in the end."""
+    async with api_running(DATA) as api, connected(api.address) as connection:
+        etag = (await api.get("/v1/public-ip")).headers["ETag"]
+        waiting = REQUEST[:-2] + f"If-None-Match: {etag}\r\nPrefer: wait=2\r\n\r\n".encode()
+        padded = REQUEST[:-2] + b"X: " + b"x" * 6000 + b"\r\n\r\n"
+        last = REQUEST[:-2] + b"Connection: close\r\n\r\n"
+        connection[1].write(waiting + padded * 60 + last)
+        await until_holds(lambda: api.waiting == 1)
+        held = [type(one) for one in gc.get_objects() if type(one).__name__ == "RawRequestMessage"]
+        said = await ended(connection)
+
+    assert len(held) < 10
+    assert said.count(b"HTTP/1.1 200 ") == 61
 
 
 @fault(
@@ -297,6 +334,8 @@ async def test_any_head(fields: list[tuple[bytes, bytes]], size: int) -> None:
     [
         ("evil.example.com", "Mozilla/5.0", 421),
         ("10.0.0.1.evil.example", "Mozilla/5.0", 421),
+        ("a.svc.evil.example", "Mozilla/5.0", 421),
+        ("a.b.svc.evil.example", "Mozilla/5.0", 421),
         ("evil.example.com", "curl/8", 200),
         ("10.244.1.7:16925", "Mozilla/5.0", 200),
         ("[fd00::7]:16925", "Mozilla/5.0", 200),
