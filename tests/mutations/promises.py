@@ -199,8 +199,8 @@ PROMISES = (
     Mutation(
         promise="Waiting clients are bounded",
         file="sidecar/api/waiting.py",
-        old="if self._clients >= self._bound:",
-        new="if self._clients >= 100 * self._bound:",
+        old="if self._clients >= self._bound or",
+        new="if self._clients >= 100 * self._bound or",
         tests=("tests/api/test_waiting.py", "tests/api/test_events.py"),
     ),
     Mutation(
