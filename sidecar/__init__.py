@@ -4,9 +4,4 @@ One agent per node reads the Azure Instance Metadata Service, annotates its own 
 serves the answer over HTTP. ``docs/ARCHITECTURE.md`` shows which part does what.
 """
 
-import logging
-
 __version__ = "0.1.0"
-
-# What is logged goes nowhere until somebody sets logging up: a command's output is its own.
-logging.getLogger(__name__).addHandler(logging.NullHandler())

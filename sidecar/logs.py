@@ -167,6 +167,10 @@ def power_of_two(count: int) -> bool:
     return count & (count - 1) == 0
 
 
+# What is logged goes nowhere until logging is configured: the output of a command is its own.
+logging.getLogger("sidecar").addHandler(logging.NullHandler())
+
+
 def log(logger: logging.Logger, level: int, event: str, /, **fields: object) -> None:
     """Log one event.
 
