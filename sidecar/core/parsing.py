@@ -208,13 +208,15 @@ def _shown(value: object) -> str:
 
 def _beginning(value: object, depth: int = 2) -> object:
     """As much of a value as may be shown: one text of it can be as long as a whole body."""
+    if not value:
+        return value
     if isinstance(value, str):
         return value[:_SHOWN_LENGTH]
     if isinstance(value, dict):
         items = islice(value.items(), _SHOWN_ITEMS if depth else 0)
-        return {name[:_SHOWN_LENGTH]: _beginning(item, depth - 1) for name, item in items}
+        return {name[:_SHOWN_LENGTH]: item and _beginning(item, depth - 1) for name, item in items}
     if isinstance(value, list):
-        return [_beginning(item, depth - 1) for item in value[: _SHOWN_ITEMS if depth else 0]]
+        return [item and _beginning(item, depth - 1) for item in value[: _SHOWN_ITEMS if depth else 0]]
     return value
 
 

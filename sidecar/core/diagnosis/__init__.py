@@ -6,6 +6,7 @@
 ``table``          all causes in their order, by name; their texts in ``service_causes``, ``other_causes``
 ``clocks``         how far the own clock is from another one
 ``replies``        which cause a failed request to the metadata service points to
+``strangers``      who answered in its place
 ``*_rules``        from evidence to diagnoses
 =================  ==========================================================================
 """

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sidecar.core.diagnosis.cause import Sureness
 from sidecar.core.diagnosis.evidence import AgentAttempt, Surroundings, Trouble, Try
+from sidecar.core.diagnosis.strangers import foreign, named, says_its_name
 from sidecar.core.outcome import Reason
 from sidecar.core.reply import refuses_version
 
@@ -153,37 +154,6 @@ VENDOR_ERRORS = (
 )
 """The rows of the vendor's page for this endpoint, and those of its page for the whole service."""
 
-_PROXY_HEADERS = (
-    "via",
-    "x-cache",
-    "x-squid-error",
-    "proxy-authenticate",
-    "x-envoy-upstream-service-time",
-    "l5d-proxy-error",
-)
-_PROXY_SERVERS = ("squid", "envoy", "zscaler", "bluecoat", "tinyproxy", "privoxy", "mitmproxy", "varnish")
-_PROGRAMS = (
-    ("aad pod identity", "the NMI of AAD Pod Identity"),
-    ("pod list is empty", "the NMI of AAD Pod Identity"),
-    ("azureassignedidentit", "the NMI of AAD Pod Identity"),
-    ("no healthy upstream", "Envoy"),
-    ("upstream connect error", "Envoy"),
-    ("upstream request timeout", "Envoy"),
-    ("<center>nginx", "nginx"),
-    ("<center>openresty", "OpenResty"),
-    ("no server is available to handle this request", "HAProxy"),
-    ("squid", "Squid"),
-    ("linkerd", "Linkerd"),
-)
-"""By words of an answer, lower case: who says so. Azure/aad-pod-identity pkg/nmi/server/server.go,
-envoyproxy/envoy source/common/http and source/common/router, haproxy/haproxy src/http.c."""
-
-_OTHER_CLOUDS = {"metadata-flavor": "Google", "x-aws-ec2-metadata-token-ttl-seconds": "AWS"}
-"""Headers of other clouds' metadata services, which have the same address."""
-
-_SERVICE_SERVERS = ("imds", "microsoft-iis", "microsoft-httpapi")
-"""What the service calls itself, as captures have it; other hosts may leave the header out."""
-
 _GUEST_PROXY_HEADER = "x-ms-azure-host-authorization"
 _GUEST_PROXY_STATUSES = {401, 403, 421}
 _HTTP_STATUS = re.compile(r"HTTP ([0-9]{3})\b")
@@ -249,13 +219,13 @@ def judge(failed: Try, surroundings: Surroundings) -> Verdict:
     if _GUEST_PROXY_HEADER in failed.headers:
         because = f"the answer has the header {_GUEST_PROXY_HEADER}"
         return Verdict("metadata-security-protocol", Sureness.CERTAIN, because)
-    if because := _proxy(failed):
+    if because := named(failed):
         return Verdict("proxy-in-the-way", Sureness.CERTAIN, because)
     if status in _GUEST_PROXY_STATUSES:
         return Verdict(
             "metadata-security-protocol", Sureness.LIKELY, "the service itself documents no such status"
         )
-    if because := _foreign(failed):
+    if because := foreign(failed):
         cause = "proxy-in-the-way" if surroundings.default_endpoint else "wrong-endpoint"
         return Verdict(cause, Sureness.LIKELY, because)
     return _judge_status(failed, status)
@@ -281,36 +251,6 @@ def _judge_trouble(trouble: Trouble, surroundings: Surroundings) -> Verdict:
             return Verdict("metadata-service-unreachable", sure, "")
 
 
-def _proxy(failed: Try) -> str:
-    """What shows that a proxy answered; empty if nothing does."""
-    if failed.status == 407:
-        return "only proxies ask for authentication with 407"
-    for name in _PROXY_HEADERS:
-        if name in failed.headers:
-            return f"the answer has the header {name}: {failed.headers[name]}"
-    server = failed.headers.get("server", "")
-    if any(proxy in server.lower() for proxy in _PROXY_SERVERS):
-        return f"the answer is from {server}"
-    text = f"{failed.body.decode('ascii', 'replace')} {failed.detail}".lower()
-    named = next((program for words, program in _PROGRAMS if words in text), None)
-    return "" if named is None else f"the answer is from {named}, by its text"
-
-
-def _foreign(failed: Try) -> str:
-    """What shows that the service itself did not answer; empty if nothing does."""
-    if 300 <= (failed.status or 0) < 400:
-        return "the service never redirects"
-    for name, cloud in _OTHER_CLOUDS.items():
-        if name in failed.headers:
-            return f"the answer has the header {name}: it is from the metadata service of {cloud}"
-    if failed.body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
-        return "the answer is an HTML page"
-    server = failed.headers.get("server", "")
-    if server and not server.lower().startswith(_SERVICE_SERVERS):
-        return f"the answer is from {server}"
-    return ""
-
-
 def _judge_status(failed: Try, status: int) -> Verdict:
     if refuses_version(status, failed.body):
         return Verdict("api-version-refused", Sureness.CERTAIN, "")
@@ -321,7 +261,7 @@ def _judge_status(failed: Try, status: int) -> Verdict:
             return Verdict(row.cause, Sureness.CERTAIN, because)
     if 500 <= status < 600:
         # Anything between says 502 or 503 as well, and not always its name.
-        own = failed.headers.get("server", "").lower().startswith(_SERVICE_SERVERS)
+        own = says_its_name(failed)
         sure = Sureness.CERTAIN if own else Sureness.LIKELY
         because = "" if own else "nothing but the status looks like the metadata service"
         return Verdict("metadata-service-unavailable", sure, because)
