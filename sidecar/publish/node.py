@@ -12,6 +12,7 @@ from sidecar.core.annotations import Layout, field_manager, found, own
 from sidecar.core.state import Found, Snapshot
 from sidecar.core.writes import Ledger, Read, Remove, Schedule, Wait, Write
 from sidecar.kube import KubernetesError, NodeMetadata, NodeReplacedError
+from sidecar.kube.errors import printable
 from sidecar.kube.ownership import applied_at, owners
 from sidecar.logs import log
 from sidecar.publish import PublishError, Turn
@@ -161,7 +162,7 @@ class NodePublisher:
             "annotations-changed",
             node=self._node,
             names=self._named(changed),
-            managers=",".join(sorted(managers)[:_MANAGERS]),
+            managers=printable(",".join(sorted(managers)[:_MANAGERS])),
             by=by,
         )
 

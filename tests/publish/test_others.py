@@ -49,6 +49,23 @@ async def test_two_agents_with_one_prefix_are_noticed(caplog: pytest.LogCaptureF
     assert len(writes) <= 2 + len(first.times("get"))
 
 
+async def test_hostile_field_manager(caplog: pytest.LogCaptureFixture) -> None:
+    """The names of field managers are somebody else's words: few, cut, and printable in the log."""
+    publishing = Publishing()
+    publishing.nodes.add(NODE)
+    async with driven(publishing.frame):
+        await publishing.answered(FULL, until=100)
+        for number, name in enumerate(
+            ("public-ip", "public-ips", "inbound", "status", "egress-ips", "revision")
+        ):
+            publishing.node.annotate(LAYOUT.key(name), "x", manager=f"{number}\x1b[2J\n" + "y" * 100)
+        await publishing.answered(FULL, until=1000)
+    (line,) = logged(caplog, "annotations-changed")
+    assert isinstance(line["managers"], str)
+    assert line["managers"].isprintable()
+    assert line["managers"].count(",") < 5
+
+
 async def test_second_agent_alike_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
     """Two agents that write the same are noticed by the times that the one writes and the other did not."""
     first = Publishing(heartbeat_interval=1800)
