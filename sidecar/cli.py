@@ -1,6 +1,7 @@
 """Dispatch on the first word; an error becomes advice and an exit code."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -50,6 +51,11 @@ def run(arguments: Sequence[str]) -> int:
             # Also before an error is told: what was printed may not be to be had.
             sys.stdout.flush()
     except Error as error:
+        from sidecar.logs import flushed  # noqa: PLC0415 - most commands log nothing
+
+        if not flushed():
+            # Nobody reads standard error: to say there what went wrong would never end.
+            os._exit(error.exit_code)
         line = " ".join(str(error).splitlines())
         sys.stderr.write(f"{PROGRAM} {given[0]}: {line}\n")
         return error.exit_code

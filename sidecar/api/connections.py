@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
@@ -308,13 +308,17 @@ class _Connection(web.RequestHandler):
         """A body that never comes: the library lingers for it, so that no reset takes the answer away."""
         return streams.StreamReader(self, _SLICE, loop=self._loop)
 
-    def finish_response(
+    async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+    ) -> tuple[web.StreamResponse, bool]:
         """Send an answer, which ends the connection if the request had a body."""
         if request.body_exists:
             resp.force_close()
-        return super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        # The client sees the end of the answer at once; only what it still sends is lingered for.
+        if not resp.keep_alive and not request.content.is_eof() and self.transport is not None:
+            self.transport.write_eof()
+        return finished
 
     def handle_error(
         self,

@@ -12,7 +12,7 @@ from sidecar.commands.arguments import Parser
 from sidecar.config import Loaded, load, misspelt_variables, shown
 from sidecar.descriptors import clients_within, raise_limit
 from sidecar.errors import Error, ExitCode
-from sidecar.logs import configure, flushed, log
+from sidecar.logs import configure, log
 from sidecar.runtime import LoopErrors, Runtime
 from sidecar.settings import Settings
 from sidecar.stopping import run
@@ -61,13 +61,7 @@ def main(arguments: Sequence[str]) -> int:
             files=limit,
         )
         settings = settings.model_copy(update={"max_clients": places})
-    try:
-        run(_run(settings, runtime, once=loaded.arguments.once))
-    except Error as error:
-        if not flushed():
-            # Nobody reads standard error: to say there what went wrong would never end.
-            os._exit(error.exit_code)
-        raise
+    run(_run(settings, runtime, once=loaded.arguments.once))
     return ExitCode.DONE
 
 

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from sidecar.api import connections
 from sidecar.api.application import Application, Configuration
 from sidecar.core.instant import Instant
 from sidecar.latest import Latest
@@ -13,6 +14,7 @@ from sidecar.metrics import Metrics
 from tests.api.support import NODE, api_running, exchange, served
 from tests.support import states
 from tests.support.faults import CLIENTS_ONLY, Origin, fault
+from tests.support.waiting import DEADLINE_S
 
 DATA = states.snapshot_after(states.answer(states.body(public=[states.pair("20.1.2.3")])))
 STARTING = states.snapshot_after(states.unreachable())
@@ -247,6 +249,16 @@ async def test_odd_headers(header: bytes) -> None:
 
     assert reply.startswith(b"HTTP/1.1 200 ")
     assert reply.endswith(b"\r\n\r\n20.1.2.3\n")
+
+
+@pytest.mark.parametrize(
+    "request_", [b"NONSENSE\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"]
+)
+async def test_end_of_a_refusal(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a client is lingered for, it sees at once that the answer has ended."""
+    monkeypatch.setattr(connections, "_LINGER_SECONDS", 1000 * DEADLINE_S)
+    async with api_running(DATA) as api:
+        assert b"\r\n\r\n" in await exchange(api.address, request_)
 
 
 @fault(

@@ -105,7 +105,7 @@ async def test_sometimes_throttled(service: Serving, new_agent: NewAgent, doctor
     agent = await new_agent(poll_interval="300ms")
     await agent.until_ready()
     service.simulator.set_fault({"name": "throttled", "times": 4})
-    await agent.more_attempts(4, "throttled")
+    await until(lambda: agent.attempts("throttled"), lambda attempts: attempts == 4)
     await agent.more_attempts(1, "ok")
 
     report = await doctor()
@@ -120,7 +120,7 @@ async def test_a_single_failure(service: Serving, new_agent: NewAgent, doctor: D
     agent = await new_agent()
     await agent.until_ready()
     service.simulator.set_fault({"name": "unavailable", "times": 1})
-    await agent.more_attempts(1, "unavailable")
+    await until(lambda: agent.attempts("unavailable"))
     await agent.until_document(ok)
 
     (await doctor()).is_healthy()

@@ -162,6 +162,30 @@ PANELS: tuple[Panel, ...] = (
         ],
     ),
     Panel(
+        "Annotations of others",
+        "Our annotations that somebody else changed, and those that were removed since they were not due.",
+        [
+            Query(
+                f"sum by (by) (increase({_of('foreign_changes_total')}[$__rate_interval]))",
+                "changed by {{by}}",
+            ),
+            Query(
+                f"sum (increase({_of('removed_annotations_total')}[$__rate_interval]))",
+                "removed",
+            ),
+        ],
+    ),
+    Panel(
+        "Dropped log lines",
+        "Lines that standard error did not take.",
+        [
+            Query(
+                f"sum by (node) (increase({_of('log_dropped_lines_total')}[$__rate_interval]))",
+                "{{node}}",
+            )
+        ],
+    ),
+    Panel(
         "Memory",
         "Resident memory of the agents.",
         [

@@ -97,7 +97,7 @@ class AgentProcess:
         return await self.metric("azure_lb_metadata_attempts_total", **labels)
 
     async def more_attempts(self, count: int, outcome: str | None = None) -> None:
-        """Wait until it has asked so many times more."""
+        """Wait until it has asked so many times more than by now: for what lasts until it is changed."""
         goal = await self.attempts(outcome) + count
         await until(lambda: self.attempts(outcome), lambda attempts: attempts >= goal)
 
