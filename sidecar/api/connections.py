@@ -55,7 +55,7 @@ _READ = 16_384
 _LIGHT = 4096
 """Bytes of requests that each connection may hold; what hold more than that are counted together."""
 
-_HEAVY = 4 << 20
+_HEAVY = 1 << 20
 """Bytes of requests that all connections of a listener may hold that are not light. In memory, parsed, each
 is some three."""
 
@@ -138,7 +138,7 @@ class Server(web.Server):
                 connection = self._longest_idle.popleft()
                 if connection.transport is not None and connection.is_idle:
                     self.count_refused("idle")
-                    connection.transport.abort()
+                    connection.give_way()
                     # It goes by itself in the next turn of the loop, and its place with it.
                     self._connections.pop(connection, None)
                     return True
@@ -158,8 +158,7 @@ class Server(web.Server):
             oldest = next(iter(self._heavy))
             self._heavy_bytes -= self._heavy.pop(oldest)
             self.count_refused("heads")
-            if oldest.transport is not None:
-                oldest.transport.abort()
+            oldest.give_way()
 
     def abort(self) -> None:
         """Cut all connections."""
@@ -260,6 +259,8 @@ class _Connection(web.RequestHandler):
         was, self._held = self._held, len(data) if rests else self._held + len(data)
         if self._held > _LIGHT or was > _LIGHT:
             self._server.weigh(self, self._held)
+            if self._discards:
+                return  # it gave way itself
         super().data_received(data)
         if len(self._messages) > 1 and not self._buffer_paused:
             self._pause_reading_for_buffer()
@@ -340,6 +341,19 @@ class _Connection(web.RequestHandler):
             log(_logger, logging.DEBUG, "request-malformed", error=repr(error))
         elif count := self._server.defects.count(type(error).__name__):
             log(_logger, logging.ERROR, "connection-failed", error=repr(error), count=count)
+
+    def give_way(self) -> None:
+        """Cut the connection, and let go at once of what was read of it.
+
+        The transport ends in the loop's next turn, and in this one all the others may be read from.
+        """
+        self._discards = True
+        self._parser = None
+        if self._task_handler is not None:
+            self._task_handler.cancel()
+        self._messages.clear()
+        if self.transport is not None:
+            self.transport.abort()
 
     def _close_in(self, seconds: float) -> None:
         self._stop_timer()

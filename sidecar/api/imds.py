@@ -40,7 +40,7 @@ def refusal(problem: problems.ProblemError, *, method: str, path: str) -> web.Re
     return error_response(status, members, headers=problem.headers)
 
 
-def _text(problem: problems.ProblemError, *, method: str, path: str) -> str:  # noqa: PLR0911 - one text each
+def _text(problem: problems.ProblemError, *, method: str, path: str) -> str:
     where = f'Path = "{path}", Method = "{method}"'
     match problem:
         case problems.UnknownPathError():
