@@ -35,7 +35,7 @@ venv: $(VENV)/.runtime ## Create .venv with what the program needs
 venv-dev: $(VENV)/.dev ## Add what its developers need
 
 test: venv-dev ## Run the test suites (SUITES="unit go apiserver browser chart monitoring e2e wheel"; REQUIRE_ALL=1 leaves none out)
-	$(BIN)/python -m tests.suites $(SUITES)
+	$(BIN)/python -m tools.suites $(SUITES)
 
 check: venv-dev ## Lint, format check, types, import contracts, dead code, repeated blocks: what CI runs
 	$(BIN)/ruff check
@@ -57,13 +57,13 @@ format: venv-dev ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix
 
 binaries: python ## Build etcd, kube-apiserver and kubectl for the API server tests (needs Go)
-	$(PYTHON) -m tests.binaries.build apiserver
+	$(PYTHON) -m tools.binaries.build apiserver
 
 binaries-cluster: python ## Build also Helm, helm-docs, CoreDNS and the parts of a cluster (needs Go and gcc)
-	$(PYTHON) -m tests.binaries.build chart e2e
+	$(PYTHON) -m tools.binaries.build chart e2e
 
 binaries-release: python ## Build what a release is made with: a registry, cosign, syft, Helm (needs Go)
-	$(PYTHON) -m tests.binaries.build release
+	$(PYTHON) -m tools.binaries.build release
 
 image: ## Build the image with Docker, or without its daemon with buildah (IMAGE=name:tag BASE=image BUILD_OPTIONS=…)
 	@if docker info >/dev/null 2>&1; then docker build $(BUILD_ARGUMENTS) .; \
@@ -88,7 +88,7 @@ cluster-down: venv-dev ## End that cluster and remove all of it
 	@$(BIN)/python -m tests.e2e.harness down
 
 e2e: venv-dev ## Run the end-to-end tests on such a cluster
-	$(BIN)/python -m tests.suites e2e
+	$(BIN)/python -m tools.suites e2e
 
 requirements: venv-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=--upgrade: newest, a week old at least)
 	$(COMPILE) requirements/pip.in -o requirements/pip.txt
@@ -106,44 +106,44 @@ soak: venv-dev ## An agent that runs for very long: nothing may grow (N=100000 p
 	$(BIN)/python -m tests.soak --polls $(or $(N),100000) --real-polls $(or $(REAL),10000) --seed $(or $(SEED),1)
 
 audit: venv-dev ## Look the pinned requirements up among the package index's advisories
-	$(BIN)/python -m tests.security.audit
+	$(BIN)/python -m tools.audit
 
 manifests: venv-dev ## Render manifests/ from the chart (needs Helm: make binaries-cluster)
-	$(BIN)/python -m tests.chart.manifests
+	$(BIN)/python -m tools.pages.manifests
 
 chart-docs: venv-dev ## Write the chart's README.md from values.yaml (needs helm-docs: make binaries-cluster)
-	$(BIN)/python -m tests.chart.readme
+	$(BIN)/python -m tools.pages.chart_readme
 
 metrics-docs: venv-dev ## Write docs/metrics.md and the golden file of the metrics
-	$(BIN)/python -m tests.monitoring.metrics_page
+	$(BIN)/python -m tools.pages.metrics
 
 logs-docs: venv-dev ## Write docs/logs.md from the catalogue of log lines
-	$(BIN)/python -m tests.monitoring.logs_page
+	$(BIN)/python -m tools.pages.logs
 
 settings-docs: venv-dev ## Write docs/settings.md from the settings
-	$(BIN)/python -m tests.docs.settings_page
+	$(BIN)/python -m tools.pages.settings
 
 schema-docs: venv-dev ## Write docs/schema/ from the models of the HTTP API
-	$(BIN)/python -m tests.docs.schema
+	$(BIN)/python -m tools.pages.schema
 
 performance-docs: venv-dev ## Write tables and picture of docs/performance.md from what bench-fleet recorded
 	$(BIN)/python -m bench.fleet.page
 
 doctor-docs: venv-dev ## Write docs/doctor.md from the table of causes
-	$(BIN)/python -m tests.doctor
+	$(BIN)/python -m tools.pages.doctor
 
 dashboard: venv-dev ## Write the chart's dashboard from the table of its panels
-	$(BIN)/python -m tests.monitoring.dashboard
+	$(BIN)/python -m tools.pages.dashboard
 
 pictures: venv-dev ## Take the pictures in docs/images/ anew (needs Chromium, Prometheus and Helm)
-	$(BIN)/python -m tests.browser.pictures
-	$(BIN)/python -m tests.monitoring.picture
+	$(BIN)/python -m tools.pictures.status_page
+	$(BIN)/python -m tools.pictures.dashboard
 
 faults: venv-dev ## Write docs/faults.md from the marks of the tests
-	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tools.pages.faults
 
 mutations: venv-dev ## Break each promise in a copy, see that its tests notice, and write docs/mutations.md
-	$(BIN)/python -m tests.mutations
+	$(BIN)/python -m tools.mutations
 
 chaos: venv-dev ## Random faults against the rules (SEED=number SECONDS=60; real API server: make binaries)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
@@ -197,17 +197,17 @@ wheel: venv-dev ## Build the source distribution and the wheel into dist/
 	$(BIN)/python -m build --no-isolation
 
 release-check: venv-dev ## See that all places name the same version (TAG=v1.2.3: and that it may be released so)
-	@$(BIN)/python -m tests.release check $(if $(TAG),--tag $(TAG))
+	@$(BIN)/python -m tools.release check $(if $(TAG),--tag $(TAG))
 
 release-dry-run: venv-dev ## The whole release on this machine: registry, signatures, helm install (NO_CLUSTER=1; as root)
-	@$(BIN)/python -m tests.release dry-run $(if $(NO_CLUSTER),--no-cluster)
+	@$(BIN)/python -m tools.release dry-run $(if $(NO_CLUSTER),--no-cluster)
 
 lint-workflows: venv-dev ## Lint .github/workflows with actionlint and zizmor (needs Go)
-	@$(BIN)/python -m tests.binaries.build workflows
-	@$(BIN)/python -m tests.release.workflows
+	@$(BIN)/python -m tools.binaries.build workflows
+	@$(BIN)/python -m tools.release.workflows
 
 matrix: venv-dev ## Run suites with each Python, Kubernetes and Helm here; write docs/matrix.md (ONLY="Helm 3,Python"; NO_BUILD=1)
-	$(BIN)/python -m tests.matrix $(if $(ONLY),--only "$(ONLY)") $(if $(NO_BUILD),--no-build)
+	$(BIN)/python -m tools.matrix $(if $(ONLY),--only "$(ONLY)") $(if $(NO_BUILD),--no-build)
 
 clean: ## Remove what was built and cached here (.venv stays)
 	rm -rf dist .build .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

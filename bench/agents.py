@@ -12,8 +12,6 @@ from bench.processes import answered, free_port, many_rules, running, until
 from tests.support.apiserver import api_server_running
 from tests.support.cluster import Cluster, Identity, cluster_of
 
-__all__ = ["Bench", "Mode", "Running", "bench"]
-
 _POLL_SECONDS = 0.01
 
 
@@ -140,7 +138,7 @@ def _modes(identity: Identity, server_url: str) -> tuple[Mode, ...]:
         ),
         Mode(
             name="annotations, HTTP",
-            modules="sidecar.commands.run, sidecar.publish.node",
+            modules="sidecar.commands.run, sidecar.agent.publish_node",
             arguments=["--node-name", identity.node, "--write-splay", "1s"],
             within=pod,
             done='azure_lb_metadata_publishes_total{publisher="node",result="written"} 1.0',

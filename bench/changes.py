@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from sidecar.simulator import Simulator
 
-__all__ = ["HEADINGS", "address_of", "change", "figures"]
-
 HEADINGS = f"{'median':>8}{'most':>8}"
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from tests.e2e.harness.images import Builder, cache_directory, debian
 from tests.e2e.harness.system import run
-from tests.matrix.pythons import interpreter
 from tests.support.removal import remove_tree, temporary_folder
+from tools.matrix.pythons import interpreter
 
 _MINOR = "3.13"
 _LIBRARIES = ("libbz2-1.0", "libdb5.3", "libffi8", "libgdbm6", "liblzma5", "libncursesw6", "libreadline8",

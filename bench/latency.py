@@ -46,12 +46,12 @@ async def _measure(simulator: Simulator, api: str, path: Path) -> list[tuple[flo
         for number in range(1, _CHANGES + 1):
             async with session.get(api + _PATH) as response:
                 etag = response.headers["ETag"]
-            told = asyncio.create_task(_told(session, api, etag))
+            reported = asyncio.create_task(_told(session, api, etag))
             written = asyncio.create_task(_written(path, address_of(number)))
             # Wherever in the poll interval the change falls.
             await asyncio.sleep(0.1 + number / _CHANGES)
             changed = change(simulator, number, lists="publicIpAddresses")
-            rows.append((await told - changed, await written - await told))
+            rows.append((await reported - changed, await written - await reported))
     return rows
 
 

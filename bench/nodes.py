@@ -10,8 +10,6 @@ from typing import Any
 
 from tests.support.nodes import realistic_node
 
-__all__ = ["condition", "each", "full_node", "name_of"]
-
 _IN_FLIGHT = 24
 _LABELS = 20
 _IMAGES = 30

@@ -12,17 +12,6 @@ from pathlib import Path
 
 from tests.support.processes import ReservedPort, poll_until
 
-__all__ = [
-    "answered",
-    "cpu_seconds",
-    "environment",
-    "free_port",
-    "many_rules",
-    "resident_mib",
-    "running",
-    "until",
-]
-
 _DEADLINE_SECONDS = 30.0
 _POLL_SECONDS = 0.002
 

@@ -1,7 +1,7 @@
 """Requests of an agent to the API server in each situation, counted in virtual time.
 
 ``make bench-requests``. The product's publisher with its default settings and a scripted API server, for
-agents that differ in their random numbers; ``tests/publish/test_requests.py`` holds the bounds.
+agents that differ in their random numbers; ``tests/agent/publish/test_requests.py`` holds the bounds.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from functools import partial
 
 from looptime import new_event_loop
 
-from tests.publish.requests import HOUR, SITUATIONS, Count, Requests, Situation, quiet_hour
+from tests.agent.publish.requests import HOUR, SITUATIONS, Count, Requests, Situation, quiet_hour
 from tests.support.states import EPOCH
 
 _AGENTS = 50
@@ -23,7 +23,9 @@ _AGENTS = 50
 async def _agent(situation: Situation, seed: int, *, heartbeat_interval: float) -> Mapping[str, Count]:
     """What one agent sends in each part of a situation."""
     chance = random.Random(seed)  # noqa: S311 - no secret
-    requests = Requests(chance.random, patience=chance.random(), heartbeat_interval=heartbeat_interval)
+    requests = Requests(
+        chance.random, staleness_jitter=chance.random(), heartbeat_interval=heartbeat_interval
+    )
     await situation(requests)
     return requests.counts
 

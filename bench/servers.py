@@ -13,20 +13,6 @@ from typing import NamedTuple
 
 from bench.processes import answered, free_port, many_rules, running, until
 
-__all__ = [
-    "Agent",
-    "Connection",
-    "Recorded",
-    "Server",
-    "agent_of_many_rules",
-    "agent_with_history",
-    "bare_handler",
-    "connected",
-    "put_document",
-    "recorded",
-    "request_of",
-]
-
 
 class Server(NamedTuple):
     """A process that answers."""

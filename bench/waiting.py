@@ -42,7 +42,7 @@ class Clients:
             writer.write(request)
             await writer.drain()
 
-    async def told(self) -> list[float]:
+    async def reported(self) -> list[float]:
         """When each of them has read the news."""
         return await asyncio.gather(*(self._told(reader) for reader, _ in self.connections))
 
@@ -90,7 +90,7 @@ class Setup:
         quiet = await _idle(pid, self.seconds)
         await clients.connect(self.count)
         if clients.path != _WAITED:
-            await clients.told()
+            await clients.reported()
         busy = await _idle(pid, self.seconds)
         grown = resident_mib(pid) - resident
         spreads = [await self._change(clients, 240 - number) for number in range(_CHANGES)]
@@ -101,12 +101,12 @@ class Setup:
     async def _change(self, clients: Clients, rules: int) -> float:
         """Seconds from the first client that is told of a change to the last."""
         await asyncio.to_thread(put_document, self.agent.control, f"name: many-rules\nrules: {rules}")
-        told = await clients.told()
+        reported = await clients.reported()
         if clients.path == _WAITED:
             clients.headers = _waiting(clients.server)
             await clients.ask()
         await _settled(self.agent.server.pid)
-        return max(told) - min(told)
+        return max(reported) - min(reported)
 
 
 def _waiting(server: Server) -> str:

@@ -5,8 +5,6 @@ import sys
 from sidecar.cli import run
 from sidecar.output import open_output
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Run the command line of this process, and end with its exit code."""

@@ -15,8 +15,6 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-__all__ = ["BlockedError", "Blocking", "EventLoop", "read_regular"]
-
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")
 

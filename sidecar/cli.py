@@ -1,4 +1,4 @@
-"""Dispatch on the first word; an error becomes advice and an exit code."""
+"""The command line: dispatch on the first word; an error becomes advice and an exit code."""
 
 import importlib
 import os
@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import sidecar
 from sidecar.errors import Error, ExitCode
-
-__all__ = ["COMMANDS", "PROGRAM", "run"]
 
 PROGRAM = "azure-lb-metadata"
 
@@ -24,7 +22,15 @@ COMMANDS = {
     "simulate": "a stand-in for the metadata service, for tests and demonstrations",
     "demo": "simulator and agent on loopback, to look around",
 }
-"""One line for each command; its module in ``sidecar.commands`` is imported only when it is called."""
+"""One line for each command."""
+
+_MODULES = {
+    "doctor": "sidecar.doctor.command",
+    "nodes": "sidecar.fleet.nodes",
+    "rules": "sidecar.fleet.rules",
+    "prune": "sidecar.fleet.prune",
+}
+"""Where a command is that is not in ``sidecar.commands``. It is imported only when it is called."""
 
 _INTERRUPTED = 130
 """What a shell reports of a command that Ctrl-C ended: 128 + SIGINT."""
@@ -78,8 +84,9 @@ def _dispatch(command: str, *arguments: str) -> int:
     if command not in COMMANDS:
         sys.stderr.write(f"{PROGRAM}: there is no command {command!r}; there are {', '.join(COMMANDS)}\n")
         return ExitCode.USAGE
+    module = _MODULES.get(command, f"sidecar.commands.{command}")
     try:
-        return int(importlib.import_module(f"sidecar.commands.{command}").main(list(arguments)))
+        return int(importlib.import_module(module).main(list(arguments)))
     except SystemExit as end:  # how argparse ends after --help
         return int(end.code or ExitCode.DONE)
 

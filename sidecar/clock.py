@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 
 from sidecar.core.instant import Instant
 
-__all__ = ["Clock", "now"]
-
 Clock = Callable[[], Instant]
 """Gives the present moment; injected, so that tests decide what time it is."""
 

@@ -13,11 +13,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import CliSettingsSource, EnvSettingsSource
 
-from sidecar.core.durations import print_duration
+from sidecar.core.instant import print_duration
 from sidecar.errors import UsageError
 from sidecar.settings import ENVIRONMENT_PREFIX, FALLBACK_VARIABLES, Settings, flag, named, variable
-
-__all__ = ["Loaded", "load", "load_variables", "misspelt_variables", "shown"]
 
 _INJECTED = re.compile(
     f"{ENVIRONMENT_PREFIX}(PORT|SERVICE)($|_)"

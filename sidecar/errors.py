@@ -2,8 +2,6 @@
 
 from enum import IntEnum
 
-__all__ = ["Error", "ExitCode", "ListenError", "NoDataError", "NoneError", "UnreachableError", "UsageError"]
-
 
 class ExitCode(IntEnum):
     """What a command's exit status says, the same for every command."""
@@ -53,7 +51,7 @@ class NoDataError(Error):
     exit_code = ExitCode.UNREACHABLE
 
 
-class NoneError(Error):
+class EmptyError(Error):
     """There is an answer, and it is that there is none."""
 
     exit_code = ExitCode.NONE

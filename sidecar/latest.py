@@ -1,4 +1,4 @@
-"""A value that changes, and a way to wait for its next change.
+"""A watched value: set, and wait for the next change.
 
 Level, not edge: a reader that was busy sees the newest value only, never a queue of old ones.
 """
@@ -7,18 +7,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["Latest"]
-
 Value = TypeVar("Value")
 
 
-class Latest(Generic[Value]):
+class Watch(Generic[Value]):
     """The newest value of something, for one event loop."""
 
     def __init__(self, value: Value) -> None:
         self._value = value
         self._changed = asyncio.Event()
-        self._followers: list[Callable[[Value], None]] = []
+        self._subscribers: list[Callable[[Value], None]] = []
 
     @property
     def value(self) -> Value:
@@ -30,15 +28,15 @@ class Latest(Generic[Value]):
         self._value = value
         self._changed.set()
         self._changed = asyncio.Event()
-        for follower in self._followers:
-            follower(value)
+        for subscriber in self._subscribers:
+            subscriber(value)
 
-    def follow(self, follower: Callable[[Value], None]) -> None:
+    def subscribe(self, subscriber: Callable[[Value], None]) -> None:
         """Call a function with every value that is set from now on, at once.
 
         For a reader that serves many others: one call per value, and no task. It must not fail.
         """
-        self._followers.append(follower)
+        self._subscribers.append(subscriber)
 
     async def changed(self, seen: Value) -> Value:
         """Wait until the value is another object than ``seen``, and return it."""

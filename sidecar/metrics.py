@@ -23,9 +23,7 @@ from sidecar.core.changes import KINDS
 from sidecar.core.document import Document
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import Snapshot
-from sidecar.latest import Latest
-
-__all__ = ["PREFIX", "PUBLISH_RESULTS", "Metrics"]
+from sidecar.latest import Watch
 
 PREFIX = "azure_lb_metadata"
 PUBLISH_RESULTS = ("written", "skipped", "failed")
@@ -164,7 +162,7 @@ class Metrics:
             Gauge, "http_event_clients", "Streams of events that are open at the moment."
         )
 
-    def watch(self, latest: Latest[Snapshot], clock: Clock, *, addresses: bool = False) -> None:
+    def watch(self, latest: Watch[Snapshot], clock: Clock, *, addresses: bool = False) -> None:
         """Derive the gauges of the state from the newest snapshot at every scrape.
 
         Args:
@@ -225,7 +223,7 @@ class Metrics:
 class _AddressInfo(Collector):
     """One sample for each address of the published document."""
 
-    def __init__(self, latest: Latest[Snapshot]) -> None:
+    def __init__(self, latest: Watch[Snapshot]) -> None:
         self._latest = latest
 
     def describe(self) -> Iterator[Metric]:
@@ -246,25 +244,25 @@ class _AddressInfo(Collector):
         return GaugeMetricFamily(f"{PREFIX}_address_info", text, labels=["kind", "address"])
 
 
-def _is_status(latest: Latest[Snapshot], status: Status) -> float:
+def _is_status(latest: Watch[Snapshot], status: Status) -> float:
     return float(latest.value.status is status)
 
 
-def _age(latest: Latest[Snapshot], clock: Clock) -> float:
+def _age(latest: Watch[Snapshot], clock: Clock) -> float:
     observed = latest.value.state.observed
     return math.nan if observed is None else observed.age(clock())
 
 
-def _count(latest: Latest[Snapshot], entries_of: Callable[[Document], Sequence[object]]) -> float:
+def _count(latest: Watch[Snapshot], entries_of: Callable[[Document], Sequence[object]]) -> float:
     document = latest.value.state.document
     return 0.0 if document is None else float(len(entries_of(document)))
 
 
-def _last_change(latest: Latest[Snapshot], kind: str) -> float:
+def _last_change(latest: Watch[Snapshot], kind: str) -> float:
     times = (change.at.timestamp() for change in latest.value.state.changes if kind in change.kinds)
     return max(times, default=math.nan)
 
 
-def _size(latest: Latest[Snapshot]) -> float:
+def _size(latest: Watch[Snapshot]) -> float:
     document = latest.value.state.document
     return 0.0 if document is None else float(len(document.canonical))

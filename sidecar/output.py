@@ -12,8 +12,6 @@ from typing import Any
 
 from sidecar.errors import Error
 
-__all__ = ["OutputError", "open_output"]
-
 _FILLING = (os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)
 """How the null device is opened for 0, 1 and 2: writing to 1 is to fail as it does when it is closed."""
 

@@ -18,13 +18,10 @@ from pydantic_settings import (
 )
 
 from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
-from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
-from sidecar.core.durations import parse_duration
+from sidecar.core.annotations import DEFAULT_PREFIX, is_node_name, parse_prefix
+from sidecar.core.instant import parse_duration
 from sidecar.core.listen import ListenAddress, parse_listen
-from sidecar.core.names import is_node_name
 from sidecar.errors import UsageError
-
-__all__ = ["ENVIRONMENT_PREFIX", "FALLBACK_VARIABLES", "Settings", "flag", "named", "variable"]
 
 ENVIRONMENT_PREFIX = "AZURE_LB_METADATA_"
 
@@ -129,11 +126,11 @@ class Settings(BaseSettings):
     annotations: bool = Field(default_factory=_default_annotations)
     """Publish as annotations of the Node; needs a node name and a cluster. On unless --upstream is given."""
     poll_interval: Duration = Field(default_factory=_default_poll_interval)
-    """Time between two requests to the metadata service, give or take 10 %; 60s with --no-annotations."""
+    """Interval between requests to the metadata service, ±10 %; 60s with --no-annotations."""
     imds_timeout: Annotated[Duration, Field(le=_LONGEST_TIMEOUT)] = 5.0
-    """Longest time for a whole request to the metadata service, at most 15s."""
+    """Timeout of a whole request to the metadata service, at most 15s."""
     stale_after: Duration = 300.0
-    """Age of the last good answer from which the data are called stale."""
+    """Age of the last good answer at which the data become stale."""
     absent_after: Duration = 300.0
     """How long the metadata service must keep saying "none" before earlier data are withdrawn."""
     listen: Listen = parse_listen("127.0.0.1:16925")
@@ -141,11 +138,11 @@ class Settings(BaseSettings):
     admin_listen: Listen = parse_listen("127.0.0.1:16926")
     """Where probes, metrics and the last attempts are served, in the same forms."""
     max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
-    """Connections that the HTTP API serves at the same time."""
+    """Maximum concurrent connections to the HTTP API."""
     max_header_size: Annotated[int, Field(ge=1024, le=65_536)] = 8192
-    """Most bytes that the request line, and each header field of a request, may have."""
+    """Maximum size of the request line, and of each header field, in bytes."""
     idle_timeout: Duration = 75.0
-    """How long a connection to the HTTP API may be without a request before it is closed."""
+    """Idle time after which a connection to the HTTP API is closed."""
     allow_forwarded: bool = False
     """Answer requests that carry X-Forwarded-For; refused by default, as the metadata service does."""
     allow_from: Networks = ()
@@ -163,27 +160,27 @@ class Settings(BaseSettings):
     previous_annotation_prefixes: Prefixes = ()
     """Earlier values of --annotation-prefix, separated by commas: their keys are removed at the start."""
     annotation_budget: Annotated[int, Field(ge=2048, le=262_144)] = 8192
-    """Most bytes of keys and values that all annotations may have together."""
+    """Maximum size of all annotations together, keys and values, in bytes."""
     node_address: Annotated[IPAddress, _written(_first_address)] | None = None
     """The node's own address (of several the first), whose public IP comes first; HOST_IP if not set."""
     write_splay: Duration = 30.0
-    """Longest wait before writes to the API server, least time between; over 1,000 nodes 30 ms a node."""
+    """Maximum random delay before a write, minimum interval between writes; over 1,000 nodes 30 ms a node."""
     resync_interval: Duration = 900.0
-    """Time between two readings of the Node, give or take 20 %."""
+    """Interval between reads of the Node, ±20 %."""
     heartbeat_interval: DurationOrZero = 3600.0
-    """How often `observed-at` is refreshed when nothing else is written, give or take 20 %; 0 is off."""
+    """How often `observed-at` is refreshed when nothing else is written, ±20 %; 0 disables it."""
     events: bool = False
-    """Also tell of changed public or outbound IPs, withdrawn data and lasting faults in Kubernetes Events."""
+    """Also send Kubernetes Events for changed public or outbound IPs, withdrawn data and lasting faults."""
     events_fault_after: Duration = 900.0
-    """How long the metadata service must not have answered before an Event tells of it."""
+    """How long the metadata service must fail before an Event reports it."""
     file: Path | None = None
     """Also write the document as JSON there, and KEY=value lines to the same path + .env."""
     metrics_addresses: bool = False
-    """Name the addresses in a metric, address_info: one sample for each."""
+    """Export the addresses as a metric, address_info: one sample each."""
     log_format: Annotated[Literal["json", "text"], _written(str.lower)] | None = None
     """Format of log lines; text on a terminal and json elsewhere, if not set."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _written(str.lower)] = "info"
-    """Least severe log lines to print."""
+    """Minimum severity of log lines."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

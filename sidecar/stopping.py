@@ -1,4 +1,4 @@
-"""The wish to stop, as signals express it: once is a request, twice is an order."""
+"""Shutdown on SIGTERM or SIGINT: the first signal drains, the second exits at once."""
 
 import asyncio
 import signal
@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 from sidecar.blocking import EventLoop
 
-__all__ = ["Stopping", "run", "run_until_terminated"]
-
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _TERMINATED = 128 + signal.SIGTERM
@@ -19,7 +17,7 @@ _TERMINATED = 128 + signal.SIGTERM
 _Value = TypeVar("_Value")
 
 
-class Stopping:
+class Shutdown:
     """Whether the process should stop, for one event loop."""
 
     def __init__(self) -> None:

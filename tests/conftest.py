@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
-from tests.binaries.programs import ENABLE_COMMAND, BinariesMissingError, locate
 from tests.support.apiserver import ApiServer, api_server_running
-from tests.support.cluster import Cluster, Identity, NodeMetadata, cluster_of
+from tests.support.cluster import Cluster, Identity, cluster_of
 from tests.support.fleet import Fleet
+from tests.support.nodes import NodeMetadata
 from tests.support.processes import ReservedPort
 from tests.support.requirements import leave_out
+from tools.binaries.programs import ENABLE_COMMAND, BinariesMissingError, locate
 
 pytest_plugins = ["tests.support.preparation"]
 

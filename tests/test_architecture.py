@@ -137,6 +137,8 @@ def test_parsing_needs_the_json_parser_alone() -> None:
 
 def test_agent_in_its_pod_loads_no_kubernetes_library() -> None:
     """Annotating a Node takes nothing of the Kubernetes library, nor what it brings along."""
-    loaded = loaded_by("import sidecar.agent, sidecar.kube, sidecar.publish.node, sidecar.publish.events")
+    loaded = loaded_by(
+        "import sidecar.agent, sidecar.kube, sidecar.agent.publish_node, sidecar.agent.publish_events"
+    )
     for package in ("kubernetes", "requests", "urllib3", "oauthlib", "yaml"):
         assert within(loaded, package) == set()

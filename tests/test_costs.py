@@ -1,6 +1,6 @@
 """What every node pays, guarded by counts: modules in a process, bytes on a Node.
 
-Requests are counted where they are made, in tests/publish; times are measured by bench/.
+Requests are counted where they are made, in tests/agent/publish; times are measured by bench/.
 """
 
 import functools
@@ -26,7 +26,7 @@ AGENT = {
 }
 """Packages of others in every agent."""
 
-ANNOTATING = "sidecar.commands.run, sidecar.kube, sidecar.publish.node, sidecar.publish.events"
+ANNOTATING = "sidecar.commands.run, sidecar.kube, sidecar.agent.publish_node, sidecar.agent.publish_events"
 
 
 @functools.cache
@@ -64,7 +64,12 @@ def test_packages(modules: str, packages: set[str]) -> None:
 def test_parts_that_wait_until_they_are_needed() -> None:
     """An agent that answers over HTTP alone has loaded nothing that it may never use."""
     loaded = loaded_by("sidecar.commands.run")
-    for part in ("sidecar.kube", "sidecar.publish.node", "sidecar.publish.events", "sidecar.api.page"):
+    for part in (
+        "sidecar.kube",
+        "sidecar.agent.publish_node",
+        "sidecar.agent.publish_events",
+        "sidecar.api.page",
+    ):
         assert part not in loaded
     assert {"difflib", "yaml", "multiprocessing"}.isdisjoint(loaded)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.descriptors import clients_within
+from sidecar.commands.run import clients_within
 from sidecar.simulator import Serving
 from tests.faults.support import prepared
 from tests.support.agent import agent_with

@@ -6,7 +6,8 @@ import aiohttp
 import pytest
 
 from tests.support.apiserver import ApiServer, api_server_running
-from tests.support.cluster import APPLY_PATCH, ApiError, Cluster, Identity, NodeMetadata, cluster_of
+from tests.support.cluster import APPLY_PATCH, ApiError, Cluster, Identity, cluster_of
+from tests.support.nodes import NodeMetadata
 from tests.support.processes import ServerProcess, StartError
 
 pytestmark = pytest.mark.apiserver

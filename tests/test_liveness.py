@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.liveness import Liveness
+from sidecar.runtime import Liveness
 from tests.support.fakes import virtual_now
 from tests.support.states import FakeClock
 

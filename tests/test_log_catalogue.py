@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.logs import EVENTS, FIELDS
-from tests.monitoring import logs_page
+from tools.pages import logs as logs_page
 
 SIDECAR = Path(__file__).resolve().parents[1] / "sidecar"
 LEVELS = ("debug", "info", "warning", "error", "critical")

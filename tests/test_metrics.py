@@ -11,11 +11,11 @@ import sidecar
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import NONE, Outcome, Reason
 from sidecar.core.state import Snapshot, State, observe
-from sidecar.latest import Latest
+from sidecar.latest import Watch
 from sidecar.metrics import Metrics
 from tests.core.examples import FULL, MOVED, answer, at, failure, inbound, outbound, utc
-from tests.monitoring import metrics_page
 from tests.support.states import POLICY
+from tools.pages import metrics as metrics_page
 
 PREFIX = "azure_lb_metadata_"
 
@@ -26,7 +26,7 @@ class Watched:
     def __init__(self, *, addresses: bool = False) -> None:
         self.seconds = 0.0
         self.state = State(started=at(0))
-        self.latest = Latest(Snapshot.of(self.state, at(0), POLICY))
+        self.latest = Watch(Snapshot.of(self.state, at(0), POLICY))
         self.metrics = Metrics()
         self.metrics.watch(self.latest, lambda: at(self.seconds), addresses=addresses)
 

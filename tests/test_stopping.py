@@ -6,13 +6,13 @@ import signal
 
 import pytest
 
-from sidecar.stopping import Stopping
+from sidecar.stopping import Shutdown
 from tests.support.waiting import DEADLINE_S
 
 
 async def test_once_is_a_request() -> None:
     """Asked once, it is requested and not at once."""
-    stopping = Stopping()
+    stopping = Shutdown()
     assert not stopping.requested.is_set()
 
     stopping.request()
@@ -23,7 +23,7 @@ async def test_once_is_a_request() -> None:
 
 async def test_twice_is_an_order() -> None:
     """Asked again, it is at once; any more changes nothing."""
-    stopping = Stopping()
+    stopping = Shutdown()
     for _ in range(3):
         stopping.request()
 
@@ -34,7 +34,7 @@ async def test_twice_is_an_order() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_signals_ask(number: signal.Signals) -> None:
     """SIGTERM and SIGINT ask, and the second one of either is the order."""
-    stopping = Stopping()
+    stopping = Shutdown()
     async with asyncio.timeout(DEADLINE_S):
         with stopping.on_signals():
             os.kill(os.getpid(), number)
@@ -47,7 +47,7 @@ async def test_signals_ask(number: signal.Signals) -> None:
 
 async def test_handlers_are_removed() -> None:
     """Afterwards signals do what Python has them do, also after an error."""
-    stopping = Stopping()
+    stopping = Shutdown()
     with pytest.raises(LookupError), stopping.on_signals():
         raise LookupError
 

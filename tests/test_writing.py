@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sidecar.writing import LineWriter
+from sidecar.logs import LineWriter
 from tests.support.waiting import DEADLINE_S
 
 LINE = b"x" * 1023 + b"\n"

@@ -164,7 +164,18 @@ def main() -> None:
     """Print a table: the figure, and what is to be reached."""
     parser = argparse.ArgumentParser(prog="tools.house", description="Measure the shape of the code.")
     parser.add_argument("checkout", nargs="?", type=Path, default=CHECKOUT, help="default: this one")
-    for name, figure in measured(parser.parse_args().checkout).items():
+    parser.add_argument(
+        "--once", type=Path, metavar="FOLDER", help="list the private functions there that have one caller"
+    )
+    given = parser.parse_args()
+    if given.once is not None:
+        for path in sorted(given.once.rglob("*.py")):
+            module = Module.read(path)
+            lines = {function.name: length(function) for function in module.functions()}
+            for name in once_called(module):
+                print(f"{path}: {name}, {lines[name]} lines")
+        return
+    for name, figure in measured(given.checkout).items():
         target = f"   to reach: {TARGETS[name]}" if name in TARGETS else ""
         print(f"{name:<46}{figure}{target}")
 

@@ -58,7 +58,7 @@ async def _run(server: ApiServer, options: argparse.Namespace, directory: Path) 
     costs: list[Cost] = []
     about = report.machine()
 
-    def told(cost: Cost) -> None:
+    def reported(cost: Cost) -> None:
         costs.append(cost)
         if options.record:
             report.record(cost, about=about)
@@ -76,7 +76,7 @@ async def _run(server: ApiServer, options: argparse.Namespace, directory: Path) 
             fleet,
             Meter(server, fleet, directory),
             directory,
-            told,
+            reported,
             real=Pace() if options.write_splay is None else Pace(write_splay=options.write_splay),
         )
         for role, rate in rates.items():

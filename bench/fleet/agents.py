@@ -10,17 +10,15 @@ from typing import Literal
 from bench.fleet.pace import Pace
 from bench.fleet.population import Identity
 from sidecar import clock
+from sidecar.agent.publish_loop import PublishLoop
+from sidecar.agent.publish_node import NodePublisher
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Outcome
-from sidecar.core.state import Found, Snapshot, State, observe, take_up
+from sidecar.core.state import Found, Snapshot, State, observe, restore
 from sidecar.kube import KubernetesError, NodeClient, NodeMetadata, connect
-from sidecar.latest import Latest
+from sidecar.latest import Watch
 from sidecar.metrics import Metrics
-from sidecar.publish.frame import Frame
-from sidecar.publish.node import NodePublisher
 from sidecar.runtime import Runtime
-
-__all__ = ["Agent", "Call", "Settled"]
 
 _FIRST_DRAWS = 4
 """Random numbers that an agent draws until its first reading and its first write are noted."""
@@ -120,7 +118,7 @@ class Agent:
     """Whether it is somewhere within its intervals, as one that started long ago."""
     phase: float = field(default_factory=random.random)
     """Where in each poll interval it polls, from 0 to 1."""
-    _latest: Latest[Snapshot] = field(init=False)
+    _latest: Watch[Snapshot] = field(init=False)
     _nodes: _Counting | None = None
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack)
     _task: asyncio.Task[None] | None = None
@@ -129,16 +127,16 @@ class Agent:
         """Connect, and begin to publish."""
         runtime = Runtime(random=_aged_draws() if self.aged else random.random, metrics=self.metrics)
         now = runtime.clock()
-        self._latest = Latest(Snapshot.of(State(started=now), now, self.pace.policy))
+        self._latest = Watch(Snapshot.of(State(started=now), now, self.pace.policy))
         client = await self._resources.enter_async_context(
             connect(metrics=self.metrics, service_account=self.identity.directory)
         )
         self._nodes = _Counting(client, self.calls)
-        schedule = self.pace.schedule(patience=random.random(), annotate=self.annotate)  # noqa: S311 - no secret
+        schedule = self.pace.schedule(staleness_jitter=random.random(), annotate=self.annotate)  # noqa: S311 - no secret
         publisher = NodePublisher(
-            self._nodes, self.identity.node, schedule=schedule, on_found=self._take_up, runtime=runtime
+            self._nodes, self.identity.node, schedule=schedule, on_found=self._restore, runtime=runtime
         )
-        self._task = asyncio.create_task(Frame(publisher, self._latest, runtime=runtime).run())
+        self._task = asyncio.create_task(PublishLoop(publisher, self._latest, runtime=runtime).run())
 
     async def stop(self) -> None:
         """End as a pod does: without a word to the API server."""
@@ -172,9 +170,9 @@ class Agent:
         now = clock.now()
         self._set(observe(self._latest.value.state, outcome, now, self.pace.policy), now)
 
-    def _take_up(self, found: Found) -> None:
+    def _restore(self, found: Found) -> None:
         now = clock.now()
-        self._set(take_up(self._latest.value.state, found, now, self.pace.policy), now)
+        self._set(restore(self._latest.value.state, found, now, self.pace.policy), now)
 
     def _set(self, state: State, now: Instant) -> None:
         self._latest.set(Snapshot.of(state, now, self.pace.policy))

@@ -5,21 +5,6 @@ from typing import Any
 
 from bench.fleet.others import WATCHERS
 
-__all__ = [
-    "HOUR",
-    "IDLE",
-    "LARGE_NODES",
-    "LARGE_WATCHERS",
-    "Records",
-    "idle_cpu",
-    "idle_cpu_in_an_hour",
-    "kubelet_cpu_in_an_hour",
-    "our_cpu",
-    "our_cpu_in_an_hour",
-    "watched_in_an_hour",
-    "watched_table",
-]
-
 Records = Mapping[str, Mapping[str, Any]]
 """Figures by scenario."""
 

@@ -14,11 +14,9 @@ from bench.fleet.pace import Pace
 from bench.fleet.population import Identity
 from bench.nodes import each
 from sidecar.core.document import Document
-from sidecar.core.outcome import Answer, Failure, Outcome, Reason
+from sidecar.core.outcome import Failure, Outcome, Reason, Success
 from sidecar.metrics import Metrics
 from tests.support.fleet import document
-
-__all__ = ["REFRESH", "Fleet", "World", "point_to"]
 
 _POLL_INTERVAL = 10.0
 """Seconds within which every agent notices a change: the default of ``--poll-interval``."""
@@ -45,10 +43,10 @@ class World:
         """What each node is told."""
         if not self.reachable:
             return Failure(reason=Reason.UNREACHABLE, detail="connection refused")
-        told = _document(self)
-        return Answer(document=told, body=told.canonical)
+        reported = _document(self)
+        return Success(document=reported, body=reported.canonical)
 
-    def settled(self, *, stale: bool = False) -> Settled:
+    def in_sync(self, *, stale: bool = False) -> Settled:
         """What each Node should say then."""
         return Settled(_document(self).revision, "stale" if stale else "ok")
 
@@ -131,7 +129,7 @@ class Fleet:
             When each of those that do began to, in order.
         """
         deadline = asyncio.get_running_loop().time() + within
-        wanted = self.world.settled(stale=stale)
+        wanted = self.world.in_sync(stale=stale)
 
         def done(agent: Agent) -> bool:
             return agent.seen == wanted

@@ -19,8 +19,6 @@ from bench.fleet.fleet import Fleet
 from bench.processes import cpu_seconds, environment
 from tests.support.apiserver import ApiServer
 
-__all__ = ["Cost", "Meter", "Quantiles", "beside"]
-
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:

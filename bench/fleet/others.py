@@ -22,8 +22,6 @@ import aiohttp
 
 from bench.nodes import name_of
 
-__all__ = ["CLIENT", "WATCHERS"]
-
 WATCHERS = 10
 CLIENT = "system:serviceaccount:default:controller"
 """The other client: a service account, as the agents are, so that both are of one priority level."""

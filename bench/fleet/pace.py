@@ -8,8 +8,6 @@ from sidecar.core.state import Policy
 from sidecar.core.writes import Schedule
 from tests.support.defaults import default
 
-__all__ = ["NODES_OF_THE_DEFAULTS", "Pace", "with_recommended_splay"]
-
 NODES_OF_THE_DEFAULTS = 1000
 """Up to so many the default write splay is right: docs/performance.md, "Defaults and why"."""
 
@@ -48,7 +46,7 @@ class Pace:
         """When data are stale, when they are withdrawn."""
         return Policy(stale_after=self.default("stale_after"), absent_after=self.default("absent_after"))
 
-    def schedule(self, *, patience: float, annotate: Literal["full", "summary"]) -> Schedule:
+    def schedule(self, *, staleness_jitter: float, annotate: Literal["full", "summary"]) -> Schedule:
         """The rules of writing of one agent."""
         return Schedule(
             layout=Layout(annotate=annotate),
@@ -56,7 +54,7 @@ class Pace:
             write_splay=self.splay,
             resync_interval=self.default("resync_interval"),
             heartbeat_interval=self.default("heartbeat_interval"),
-            patience=patience,
+            staleness_jitter=staleness_jitter,
         )
 
 

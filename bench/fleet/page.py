@@ -22,8 +22,6 @@ from bench.fleet.costs import (
 )
 from bench.fleet.others import WATCHERS
 
-__all__ = ["PAGE", "filled", "main"]
-
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 
 _BEGIN, _END = "<!-- {}: written by make bench-fleet RECORD=1 -->", "<!-- end of {} -->"

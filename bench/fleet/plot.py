@@ -16,8 +16,6 @@ from bench.fleet.costs import (
     watched_in_an_hour,
 )
 
-__all__ = ["PICTURE", "picture"]
-
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "fleet.svg"
 _ON_PAPER = 50_000
 

@@ -16,8 +16,6 @@ from tests.chart.helm import NAMESPACE, RELEASE, render
 from tests.chart.policy import ADMISSION
 from tests.support.cluster import RBAC, ApiError, Cluster
 
-__all__ = ["Identity", "populate"]
-
 _ACCOUNT = RELEASE
 _DEADLINE_SECONDS = 30.0
 _DAY_SECONDS = 86_400

@@ -18,8 +18,6 @@ from bench.fleet.costs import (
 from bench.fleet.meters import Cost
 from bench.fleet.others import WATCHERS
 
-__all__ = ["RESULTS", "heading", "machine", "record", "recorded", "row", "watched"]
-
 RESULTS = Path(__file__).parent / "results"
 
 _COLUMNS = (

@@ -13,8 +13,6 @@ from bench.fleet.meters import Cost, Meter, Quantiles, beside
 from bench.fleet.pace import NODES_OF_THE_DEFAULTS, Pace
 from tests.support.apiserver import ApiServer
 
-__all__ = ["CHANGES", "SCENARIOS", "STATUS_INTERVAL", "Stage"]
-
 STATUS_INTERVAL = 300.0
 """Seconds between two posts of a kubelet's node status (nodeStatusReportFrequency)."""
 

@@ -1,36 +1,38 @@
 """The composition root: builds the parts, owns their tasks, and ends them in stages."""
 
 import asyncio
+import importlib
 import logging
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sidecar
-from sidecar.agent.publishers import cluster_publishers, file_publishers
+from sidecar.agent.poller import Poller
+from sidecar.agent.publish_file import FilePublisher
+from sidecar.agent.publish_loop import Publisher, PublishLoop
 from sidecar.api.admin import AdminApplication
 from sidecar.api.application import Application, Configuration
-from sidecar.api.listen import bind
-from sidecar.api.serving import BoundAddress, Limits, serving
+from sidecar.api.sockets import BoundAddress, Limits, bind, serving
+from sidecar.blocking import BlockedError
 from sidecar.core.addresses import PRIVATE_NETWORKS, IPNetwork
+from sidecar.core.annotations import Layout
+from sidecar.core.events import EventPolicy
 from sidecar.core.listen import ListenAddress
-from sidecar.core.state import Policy, Snapshot, State
+from sidecar.core.state import Found, Policy, Snapshot, State
 from sidecar.core.upstream import longest_wait
-from sidecar.errors import Error, NoDataError, NoneError
-from sidecar.latest import Latest
-from sidecar.logs import log
-from sidecar.poller import Poller
-from sidecar.publish import Publisher
-from sidecar.publish.frame import Frame
+from sidecar.core.writes import Schedule
+from sidecar.errors import EmptyError, Error, NoDataError
+from sidecar.latest import Watch
+from sidecar.logs import log, power_of_two
 from sidecar.runtime import Runtime
 from sidecar.settings import Settings
 from sidecar.sources import Source
 from sidecar.sources.imds import IMDSSource
 from sidecar.sources.upstream import UpstreamSource
-from sidecar.stopping import Stopping
-
-__all__ = ["DRAIN_SECONDS", "Agent", "Listening"]
+from sidecar.stopping import Shutdown
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ _ADMIN_CLIENTS = 128
 DRAIN_SECONDS = 3.0
 """How long the HTTP API goes on answering after a request to stop, while its endpoint is taken away.
 
-After that requests under way have the time of :class:`sidecar.api.connections.Limits`.
+After that requests under way have the time of :class:`sidecar.api.sockets.Limits`.
 """
 
 
@@ -60,10 +62,10 @@ class Agent:
         self._runtime = runtime or Runtime()
         self._policy = Policy(stale_after=settings.stale_after, absent_after=settings.absent_after)
         now = self._runtime.clock()
-        self.latest = Latest(Snapshot.of(State(started=now), now, self._policy))
+        self.latest = Watch(Snapshot.of(State(started=now), now, self._policy))
         self._runtime.metrics.watch(self.latest, self._runtime.clock, addresses=settings.metrics_addresses)
-        self.stopping = Stopping()
-        self._files: list[Frame] = []
+        self.stopping = Shutdown()
+        self._files: list[PublishLoop] = []
         self._running: Poller | None = None
         self._application = Application(self._configuration())
 
@@ -106,7 +108,7 @@ class Agent:
         """
         async with AsyncExitStack() as stack:
             poller = self._poller(await stack.enter_async_context(self._source()))
-            publishers = file_publishers(self._settings, poller.take_up, runtime=self._runtime)
+            publishers = file_publishers(self._settings, poller.restore, runtime=self._runtime)
             if self._settings.annotations:
                 # One turn has nothing to compare with: no Event.
                 node, *_ = await stack.enter_async_context(self._cluster_publishers(poller))
@@ -116,20 +118,20 @@ class Agent:
             if failure is not None:
                 raise NoDataError(f"no data, {failure.reason}", advice=failure.detail)
             if self.latest.value.state.document is None:
-                raise NoneError("the metadata service has no load balancer metadata for this machine")
+                raise EmptyError("the metadata service has no load balancer metadata for this machine")
             for publisher in publishers:
-                await self._publish_once(self._frame(publisher))
+                await self._publish_once(self._loop(publisher))
 
-    async def _publish_once(self, frame: Frame) -> None:
+    async def _publish_once(self, loop: PublishLoop) -> None:
         """Let a publisher turn until it has written, or nothing waits to be written.
 
         What waits does so for two splays at most: one to leave an earlier prefix, one to write. A failure
         ends it.
         """
-        turn = await frame.turn(self.latest.value)
-        while not (turn.wrote or turn.settled) and turn.next_at is not None:
+        turn = await loop.turn(self.latest.value)
+        while not (turn.wrote or turn.in_sync) and turn.next_at is not None:
             await asyncio.sleep(max(0.0, turn.next_at - self._runtime.clock().mono))
-            turn = await frame.turn(self.latest.value)
+            turn = await loop.turn(self.latest.value)
 
     def _configuration(self) -> Configuration:
         settings = self._settings
@@ -224,8 +226,8 @@ class Agent:
     async def _work(self, poller: Poller) -> None:
         """Run the loops until asked to stop; one that fails ends all."""
         self._running = poller
-        publishers = file_publishers(self._settings, poller.take_up, runtime=self._runtime)
-        self._files = [self._frame(publisher) for publisher in publishers]
+        publishers = file_publishers(self._settings, poller.restore, runtime=self._runtime)
+        self._files = [self._loop(publisher) for publisher in publishers]
         loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]
         if self._settings.annotations:
             loops.append(self._drive_cluster_publishers(poller))
@@ -253,16 +255,16 @@ class Agent:
         except TimeoutError:
             return
 
-    def _frame(self, publisher: Publisher) -> Frame:
-        return Frame(publisher, self.latest, runtime=self._runtime)
+    def _loop(self, publisher: Publisher) -> PublishLoop:
+        return PublishLoop(publisher, self.latest, runtime=self._runtime)
 
     async def _drive_cluster_publishers(self, poller: Poller) -> None:
         async with self._cluster_publishers(poller) as publishers, asyncio.TaskGroup() as tasks:
             for publisher in publishers:
-                tasks.create_task(self._frame(publisher).run())
+                tasks.create_task(self._loop(publisher).run())
 
     def _cluster_publishers(self, poller: Poller) -> AbstractAsyncContextManager[list[Publisher]]:
-        return cluster_publishers(self._settings, poller.take_up, policy=self._policy, runtime=self._runtime)
+        return cluster_publishers(self._settings, poller.restore, policy=self._policy, runtime=self._runtime)
 
 
 def _waiting_places(max_clients: int) -> int:
@@ -286,3 +288,96 @@ def _first(group: BaseExceptionGroup[Error]) -> Error:
     """The first error of a group, however nested."""
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+if TYPE_CHECKING:
+    from sidecar.kube import NodeClient
+
+
+Restoring = Callable[[Found], None]
+"""Is given what an earlier run published."""
+
+
+def file_publishers(settings: Settings, restore: Restoring, *, runtime: Runtime) -> list[Publisher]:
+    """The file publisher if there is one; it takes up what an earlier run wrote, when it first looks."""
+    if settings.file is None:
+        return []
+    return [
+        FilePublisher(
+            path=settings.file,
+            node=settings.node_name,
+            node_address=settings.node_address,
+            stale_after=settings.stale_after,
+            clock=runtime.clock,
+            on_found=restore,
+        )
+    ]
+
+
+@asynccontextmanager
+async def cluster_publishers(
+    settings: Settings, restore: Restoring, *, policy: Policy, runtime: Runtime
+) -> AsyncIterator[list[Publisher]]:
+    """Connect to the API server; only here is its client imported, beside the running loop.
+
+    The first one annotates the Node. What it finds there is restored when it first looks.
+
+    Raises:
+        UsageError: there is no usable kubeconfig.
+    """
+    async with AsyncExitStack() as stack:
+        nodes = await _connected(settings, stack, runtime=runtime)
+        from sidecar.agent.publish_events import EventPublisher  # noqa: PLC0415 - imported there with the client
+        from sidecar.agent.publish_node import NodePublisher  # noqa: PLC0415 - the same
+
+        node = settings.node_name or ""
+        schedule = _schedule(settings, policy, staleness_jitter=runtime.random())
+        publishers: list[Publisher] = [
+            NodePublisher(nodes, node, schedule=schedule, on_found=restore, runtime=runtime)
+        ]
+        if settings.events:
+            event_policy = EventPolicy(splay=settings.write_splay, fault_after=settings.events_fault_after)
+            publishers.append(
+                EventPublisher(nodes.events(), node, event_policy=event_policy, runtime=runtime)
+            )
+        yield publishers
+
+
+async def _connected(settings: Settings, stack: AsyncExitStack, *, runtime: Runtime) -> "NodeClient":
+    """The client of the API server; what cannot be had or read just now is tried again."""
+    kubeconfig = None if settings.kubeconfig is None else str(settings.kubeconfig)
+    failures = 0
+    while True:
+        try:
+            await asyncio.to_thread(importlib.import_module, "sidecar.agent.publish_node")
+            from sidecar.kube import UnreadConfigError, connect  # noqa: PLC0415 - a second that others save
+
+            try:
+                return await stack.enter_async_context(
+                    connect(metrics=runtime.metrics, kubeconfig=kubeconfig, context=settings.context)
+                )
+            except UnreadConfigError as unread:
+                error: Exception = unread
+        except BlockedError as blocked:
+            error = blocked
+        failures += 1
+        if power_of_two(failures):
+            log(_logger, logging.WARNING, "publish-failed", publisher="node", failures=failures, error=error)
+        await asyncio.sleep(runtime.random() * settings.write_splay)
+
+
+def _schedule(settings: Settings, policy: Policy, *, staleness_jitter: float) -> Schedule:
+    return Schedule(
+        layout=Layout(
+            prefix=settings.annotation_prefix,
+            previous_prefixes=settings.previous_annotation_prefixes,
+            budget=settings.annotation_budget,
+            annotate=settings.annotate,
+            node_address=settings.node_address,
+        ),
+        policy=policy,
+        write_splay=settings.write_splay,
+        resync_interval=settings.resync_interval,
+        heartbeat_interval=settings.heartbeat_interval,
+        staleness_jitter=staleness_jitter,
+    )

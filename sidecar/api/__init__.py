@@ -2,8 +2,8 @@
 
 A reader of the latest snapshot, and of nothing else. A request becomes a question
 (:mod:`~sidecar.api.questions`), the question of an endpoint (:mod:`~sidecar.api.endpoints`) becomes a
-body (:mod:`~sidecar.api.bodies`, :mod:`~sidecar.api.derived`), and bodies are kept until the data change
+body (:mod:`~sidecar.api.bodies`, :mod:`~sidecar.api.bodies`), and bodies are kept until the data change
 (:mod:`~sidecar.api.representations`). Who waits for a change (:mod:`~sidecar.api.waiting`,
-:mod:`~sidecar.api.events`) waits for the ETag of such a body. People get :mod:`~sidecar.api.page`;
+:mod:`~sidecar.api.waiting`) waits for the ETag of such a body. People get :mod:`~sidecar.api.page`;
 :mod:`~sidecar.api.description` is made at build time and imported by nothing here.
 """

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 from prometheus_client import exposition, openmetrics
 
-from sidecar.api.negotiation import media_types
+from sidecar.api.parameters import media_types
 from sidecar.api.problems import (
     HEADERS,
     METHODS,
@@ -24,13 +24,11 @@ from sidecar.core.instant import rfc3339
 from sidecar.core.outcome import Attempt
 from sidecar.metrics import Metrics
 
-__all__ = ["AdminApplication"]
-
 _OPENMETRICS = "application/openmetrics-text"
 
 
 class AdminApplication:
-    """The request handler of the admin listener; see :func:`sidecar.api.serving.serving`.
+    """The request handler of the admin listener; see :func:`sidecar.api.sockets.serving`.
 
     Args:
         metrics: What ``/metrics`` prints.

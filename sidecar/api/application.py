@@ -17,8 +17,7 @@ from multidict import CIMultiDict, istr
 
 from sidecar.api import imds
 from sidecar.api.endpoints import Kind
-from sidecar.api.events import Events, Pace
-from sidecar.api.negotiation import etag_matches, wait_preference
+from sidecar.api.parameters import etag_matches, wait_preference
 from sidecar.api.peers import is_own_host, peer_of
 from sidecar.api.problems import (
     FORWARDED,
@@ -31,16 +30,14 @@ from sidecar.api.problems import (
 )
 from sidecar.api.questions import Reader, split_target
 from sidecar.api.representations import Key, Prepared, Representations, data_headers
-from sidecar.api.waiting import Subject, Waiting
+from sidecar.api.waiting import EventStreams, Pace, Subject, Waiting
 from sidecar.clock import Clock
 from sidecar.core.addresses import IPAddress
 from sidecar.core.instant import Instant
 from sidecar.core.state import Snapshot
-from sidecar.latest import Latest
+from sidecar.latest import Watch
 from sidecar.logs import Recurring, log
 from sidecar.metrics import Metrics
-
-__all__ = ["Application", "Configuration"]
 
 _logger = logging.getLogger(__name__)
 
@@ -61,7 +58,7 @@ _LONGEST_WAIT = 300
 class Configuration:
     """What the API is given."""
 
-    latest: Latest[Snapshot]
+    latest: Watch[Snapshot]
     clock: Clock
     metrics: Metrics
     node_name: str | None = None
@@ -78,7 +75,7 @@ class Configuration:
 
 
 class Application:
-    """The request handler; see :func:`sidecar.api.serving.serving`."""
+    """The request handler; see :func:`sidecar.api.sockets.serving`."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
@@ -94,14 +91,14 @@ class Application:
         self._waiting = Waiting(
             self._representations, bound=configuration.max_waiting, metrics=configuration.metrics
         )
-        self._events = Events(self._representations, self._waiting, configuration.pace)
+        self._events = EventStreams(self._representations, self._waiting, configuration.pace)
         self._defects = Recurring()
         self._page_made: tuple[tuple[Snapshot, int], bytes] | None = None
         """The status page, and what it was made from: its ages are of one second."""
-        configuration.latest.follow(self._follow)
+        configuration.latest.subscribe(self._follow)
 
     def _follow(self, snapshot: Snapshot) -> None:
-        if self._representations.follow(snapshot):
+        if self._representations.refresh(snapshot):
             self._waiting.look_soon()
 
     def stop(self) -> None:

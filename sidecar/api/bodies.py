@@ -4,35 +4,20 @@ JSON bodies are ASCII without spaces; text bodies are one item per line, each li
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import TypeVar, cast
 
-from sidecar.api.filters import Filter
-from sidecar.api.parameters import Format
-from sidecar.api.problems import NothingError, NotYetError
+from sidecar.api import models
+from sidecar.api.parameters import API_VERSIONS, EntryFilter, Format
+from sidecar.api.problems import EmptyProblemError, NotReadyError
 from sidecar.core import views
 from sidecar.core.addresses import IPAddress, endpoint
-from sidecar.core.changes import Change
+from sidecar.core.changes import OTHER, Change
 from sidecar.core.document import Document, InboundRule, OutboundRule, canonical_bytes
+from sidecar.core.instant import rfc3339
 from sidecar.core.representation import load_balancer
-from sidecar.core.state import Snapshot, Source
-
-__all__ = [
-    "Build",
-    "Facts",
-    "Question",
-    "egress_ips",
-    "imds",
-    "inbound_ips",
-    "inbound_rules",
-    "items",
-    "loadbalancer",
-    "outbound_ips",
-    "outbound_rules",
-    "public_ip",
-    "public_ips",
-    "raw",
-]
+from sidecar.core.state import DataOrigin, Snapshot
 
 _Item = TypeVar("_Item")
 _Wire = TypeVar("_Wire")
@@ -62,7 +47,7 @@ class Facts:
         if document is None:
             reason = self.snapshot.reason
             why = "" if reason is None else f" The last attempt ended with: {reason}."
-            raise NotYetError(f"The metadata service has not told anything yet.{why}")
+            raise NotReadyError(f"No response from the metadata service yet.{why}")
         return document
 
     @property
@@ -89,7 +74,7 @@ class Facts:
 class Question:
     """What a request asks of an endpoint; equal questions have equal bodies."""
 
-    filter: Filter
+    filter: EntryFilter
     form: Format
     private_ip: IPAddress | None = None
     """The one in the path."""
@@ -103,17 +88,17 @@ Build = Callable[[Facts, Question], bytes]
 def imds(facts: Facts, _: Question) -> bytes:
     """The document as the metadata service wraps it."""
     if facts.document.empty:
-        raise NothingError(_NO_METADATA)
+        raise EmptyProblemError(_NO_METADATA)
     return b'{"loadbalancer":' + facts.document.canonical + b"}"
 
 
 def raw(facts: Facts, _: Question) -> bytes:
     """The last answer byte for byte: the metadata service's, or in a sidecar the node agent's."""
     state = facts.snapshot.state
-    if state.answer is None or state.source is Source.RESTORED:
-        raise NotYetError("The metadata service has not told anything since the agent's start.")
+    if state.answer is None or state.source is DataOrigin.RESTORED:
+        raise NotReadyError("No response from the metadata service since the agent started.")
     if state.answer.body is None:
-        raise NothingError(_NO_METADATA)
+        raise EmptyProblemError(_NO_METADATA)
     return state.answer.body
 
 
@@ -127,7 +112,7 @@ def public_ip(facts: Facts, question: Question) -> bytes:
     family = question.filter.family
     address = views.public_ip(facts.document, facts.node_address, family=family)
     if address is None:
-        raise NothingError(_no_public_ip(facts.document, family))
+        raise EmptyProblemError(_no_public_ip(facts.document, family))
     return f"{address}\n".encode() if question.form is Format.TEXT else canonical_bytes(str(address))
 
 
@@ -202,3 +187,101 @@ def items(
     if form is Format.TEXT:
         return "".join(f"{text(item)}\n" for item in listed).encode()
     return canonical_bytes(wrap([wire(item) for item in listed]))
+
+
+_OPENAPI = resources.files("sidecar.api").joinpath("openapi.json").read_bytes()
+
+
+def private_ips(facts: Facts, question: Question) -> bytes:
+    """The facts grouped per private IP address; as text, the addresses alone."""
+    # Of the groups and not of the rules: what holds for any private IP address holds for this one too.
+    wanted = question.filter.private_ip
+    document = replace(question.filter, private_ip=None).apply(facts.document)
+    groups = [group for group in views.private_ips(document) if wanted in (None, group.address)]
+    return items(
+        groups,
+        question.form,
+        text=lambda group: str(group.address),
+        wire=_group,
+        wrap=lambda listed: models.PrivateIPs(privateIps=listed, anyPrivateIp=_any_private_ip(document)),
+    )
+
+
+def private_ip(facts: Facts, question: Question) -> bytes:
+    """The facts of the private IP address in the path, and those that hold for any."""
+    document = facts.document
+    groups = views.private_ips(document)
+    found = next((group for group in groups if group.address == question.private_ip), None)
+    if found is None:
+        known = ", ".join(str(group.address) for group in groups) or "none"
+        raise EmptyProblemError(
+            f"The metadata service names no private IP address {question.private_ip} of this node. "
+            f"It names: {known}."
+        )
+    return canonical_bytes(models.PrivateIPFacts(**_group(found), anyPrivateIp=_any_private_ip(document)))
+
+
+def _group(group: views.PrivateIP) -> models.PrivateIPModel:
+    return models.PrivateIPModel(
+        privateIp=str(group.address),
+        publicIps=[str(address) for address in group.public_ips],
+        outboundIps=[str(address) for address in group.outbound_ips],
+        inboundRules=_rules(group.inbound_rules),
+    )
+
+
+def _any_private_ip(document: Document) -> models.AnyPrivateIP:
+    return models.AnyPrivateIP(inboundRules=_rules(views.any_private_ip(document)))
+
+
+def _rules(rules: Iterable[InboundRule]) -> list[models.InboundRuleModel]:
+    return cast("list[models.InboundRuleModel]", [rule.wire() for rule in rules])
+
+
+def reachable(facts: Facts, question: Question) -> bytes:
+    """Where a port of the node is reached from elsewhere."""
+    protocol, port = question.filter.protocol, question.port
+    if protocol is None or port is None:
+        raise TypeError("both parameters are required")
+    # A rule for all protocols leads to each of them: the filter on the protocol must not drop it.
+    document = replace(question.filter, protocol=None).apply(facts.document)
+    return items(
+        views.reachable(document, protocol=protocol, port=port),
+        question.form,
+        text=lambda entry: endpoint(entry.address, entry.port),
+        wire=_endpoint,
+    )
+
+
+def _endpoint(entry: views.Reachable) -> models.Endpoint:
+    return models.Endpoint(ipAddress=str(entry.address), port=entry.port, via=entry.via.value)
+
+
+def history(facts: Facts, question: Question) -> bytes:
+    """The last changes of the document, newest first."""
+    return items(reversed(facts.changes), question.form, text=_change_text, wire=_change)
+
+
+def _change_text(change: Change) -> str:
+    return f"{rfc3339(change.at)} {' '.join(change.items)}"
+
+
+def _change(change: Change) -> models.Change:
+    return {
+        "changedAt": rfc3339(change.at),
+        "from": change.before,
+        "to": change.after,
+        "added": [item[1:] for item in change.items if item.startswith("+")],
+        "removed": [item[1:] for item in change.items if item.startswith("-")],
+        "otherRules": OTHER in change.items,
+    }
+
+
+def openapi(_: Facts, __: Question) -> bytes:
+    """The description of the API; see :mod:`sidecar.api.description`."""
+    return _OPENAPI
+
+
+def versions(_: Facts, __: Question) -> bytes:
+    """The versions that the drop-in path takes, as the metadata service lists its own."""
+    return canonical_bytes(models.Versions(apiVersions=sorted(API_VERSIONS)))

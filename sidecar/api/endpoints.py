@@ -3,13 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from sidecar.api import bodies, derived
-from sidecar.api.filters import ADDRESS_FILTERS, RULE_FILTERS
-from sidecar.api.negotiation import media_types
-from sidecar.api.parameters import API_VERSION, Format
+from sidecar.api import bodies, bodies as derived
+from sidecar.api.parameters import ADDRESS_FILTERS, API_VERSION, RULE_FILTERS, Format, media_types
 from sidecar.api.problems import ParameterValueError
-
-__all__ = ["ENDPOINTS", "Endpoint", "Forms", "Kind", "find"]
 
 _JSON = "application/json"
 _TEXT = "text/plain"
@@ -41,7 +37,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Route:
     """One path and how it is answered."""
 
     path: str
@@ -87,7 +83,7 @@ class Endpoint:
 
 
 _TABLE = (
-    Endpoint(
+    Route(
         path="/metadata/loadbalancer",
         build=bodies.imds,
         forms=Forms.JSON_ALWAYS,
@@ -95,39 +91,39 @@ _TABLE = (
         json_type=f"{_JSON}; charset=utf-8",
         metadata_header=True,
     ),
-    Endpoint(
+    Route(
         path="/metadata/versions",
         build=derived.versions,
         kind=Kind.STATIC,
         forms=Forms.JSON_ALWAYS,
         json_type=f"{_JSON}; charset=utf-8",
     ),
-    Endpoint(path="/v1/loadbalancer", build=bodies.loadbalancer, forms=Forms.JSON),
-    Endpoint(
+    Route(path="/v1/loadbalancer", build=bodies.loadbalancer, forms=Forms.JSON),
+    Route(
         path="/v1/public-ip",
         build=bodies.public_ip,
         forms=Forms.TEXT_OR_JSON,
         filters=frozenset(("family",)),
     ),
-    Endpoint(path="/v1/public-ips", build=bodies.public_ips, filters=ADDRESS_FILTERS),
-    Endpoint(path="/v1/inbound-ips", build=bodies.inbound_ips, filters=RULE_FILTERS),
-    Endpoint(path="/v1/outbound-ips", build=bodies.outbound_ips, filters=ADDRESS_FILTERS),
-    Endpoint(path="/v1/egress-ips", build=bodies.egress_ips, filters=ADDRESS_FILTERS),
-    Endpoint(path="/v1/inbound-rules", build=bodies.inbound_rules, filters=RULE_FILTERS),
-    Endpoint(path="/v1/outbound-rules", build=bodies.outbound_rules, filters=ADDRESS_FILTERS),
-    Endpoint(path="/v1/private-ips", build=derived.private_ips, filters=RULE_FILTERS),
-    Endpoint(path="/v1/private-ips/{ip}", build=derived.private_ip, forms=Forms.JSON),
-    Endpoint(
+    Route(path="/v1/public-ips", build=bodies.public_ips, filters=ADDRESS_FILTERS),
+    Route(path="/v1/inbound-ips", build=bodies.inbound_ips, filters=RULE_FILTERS),
+    Route(path="/v1/outbound-ips", build=bodies.outbound_ips, filters=ADDRESS_FILTERS),
+    Route(path="/v1/egress-ips", build=bodies.egress_ips, filters=ADDRESS_FILTERS),
+    Route(path="/v1/inbound-rules", build=bodies.inbound_rules, filters=RULE_FILTERS),
+    Route(path="/v1/outbound-rules", build=bodies.outbound_rules, filters=ADDRESS_FILTERS),
+    Route(path="/v1/private-ips", build=derived.private_ips, filters=RULE_FILTERS),
+    Route(path="/v1/private-ips/{ip}", build=derived.private_ip, forms=Forms.JSON),
+    Route(
         path="/v1/reachable",
         build=derived.reachable,
         filters=ADDRESS_FILTERS,
         required=frozenset(("protocol", "port")),
     ),
-    Endpoint(path="/v1/history", build=derived.history),
-    Endpoint(path="/v1/raw", build=bodies.raw, forms=Forms.JSON, per_answer=True),
-    Endpoint(path="/openapi.json", build=derived.openapi, kind=Kind.STATIC, forms=Forms.JSON),
-    Endpoint(path="/v1/events", build=bodies.loadbalancer, kind=Kind.EVENTS, forms=Forms.JSON),
-    Endpoint(path="/", build=bodies.loadbalancer, kind=Kind.PAGE, forms=Forms.JSON),
+    Route(path="/v1/history", build=derived.history),
+    Route(path="/v1/raw", build=bodies.raw, forms=Forms.JSON, per_answer=True),
+    Route(path="/openapi.json", build=derived.openapi, kind=Kind.STATIC, forms=Forms.JSON),
+    Route(path="/v1/events", build=bodies.loadbalancer, kind=Kind.EVENTS, forms=Forms.JSON),
+    Route(path="/", build=bodies.loadbalancer, kind=Kind.PAGE, forms=Forms.JSON),
 )
 
 ENDPOINTS = {endpoint.path: endpoint for endpoint in _TABLE}
@@ -138,7 +134,7 @@ _FIXED = {path: endpoint for path, endpoint in ENDPOINTS.items() if not path.end
 _PARENTS = {path.rpartition("/")[0]: endpoint for path, endpoint in ENDPOINTS.items() if path not in _FIXED}
 
 
-def find(path: str) -> tuple[Endpoint, str | None] | None:
+def find(path: str) -> tuple[Route, str | None] | None:
     """The endpoint of a decoded path, and the path's last segment where that is a parameter.
 
     A slash at the end is passed over where the metadata service is imitated, as clients of it write one.

@@ -13,8 +13,6 @@ from sidecar.api import problems
 from sidecar.api.parameters import API_VERSION, NEWEST_VERSIONS
 from sidecar.core.document import canonical_bytes
 
-__all__ = ["covers", "error_response", "refusal"]
-
 _NO_METADATA = (
     "No load balancer metadata is found. Please check if your VM is using any non-basic SKU load balancer "
     "and retry later."
@@ -58,9 +56,9 @@ def _text(problem: problems.ProblemError, *, method: str, path: str) -> str:
             )
         case problems.ParameterError():
             return _UNEXPECTED
-        case problems.NothingError():
+        case problems.EmptyProblemError():
             return _NO_METADATA
-        case problems.NotYetError():
+        case problems.NotReadyError():
             return _UNAVAILABLE
         case _:
             return str(problem)

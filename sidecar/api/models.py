@@ -5,24 +5,6 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-__all__ = [
-    "Address",
-    "AddressPair",
-    "AnyPrivateIP",
-    "Change",
-    "Endpoint",
-    "InboundRule",
-    "LoadBalancer",
-    "LoadBalancerDocument",
-    "MetadataDocument",
-    "MetadataError",
-    "PrivateIP",
-    "PrivateIPFacts",
-    "PrivateIPs",
-    "Problem",
-    "Versions",
-]
-
 Address = Annotated[
     str, Field(description="An IPv4 or IPv6 address, canonical, without brackets.", examples=["20.1.2.3"])
 ]
@@ -62,7 +44,7 @@ class AddressPair(TypedDict):
     privateIpAddress: Address
 
 
-class InboundRule(TypedDict):
+class InboundRuleModel(TypedDict):
     """A load balancing rule or inbound NAT rule that reaches this node."""
 
     frontendIpAddress: Address
@@ -78,7 +60,7 @@ class LoadBalancerDocument(TypedDict):
     """The canonical document, in the metadata service's own key names."""
 
     publicIpAddresses: list[AddressPair]
-    inboundRules: list[InboundRule]
+    inboundRules: list[InboundRuleModel]
     outboundRules: list[AddressPair]
 
 
@@ -99,29 +81,29 @@ class LoadBalancer(TypedDict):
     loadbalancer: LoadBalancerDocument
 
 
-class PrivateIP(TypedDict):
+class PrivateIPModel(TypedDict):
     """What is known of one private IP address of the network interface."""
 
     privateIp: Address
     publicIps: list[Address]
     outboundIps: list[Address]
-    inboundRules: list[InboundRule]
+    inboundRules: list[InboundRuleModel]
 
 
 class AnyPrivateIP(TypedDict):
     """Rules with floating IP, which do not tell which private IP address they reach."""
 
-    inboundRules: list[InboundRule]
+    inboundRules: list[InboundRuleModel]
 
 
 class PrivateIPs(TypedDict):
     """The facts grouped per private IP address."""
 
-    privateIps: list[PrivateIP]
+    privateIps: list[PrivateIPModel]
     anyPrivateIp: AnyPrivateIP
 
 
-class PrivateIPFacts(PrivateIP):
+class PrivateIPFacts(PrivateIPModel):
     """The facts of one private IP address, and those that hold for any."""
 
     anyPrivateIp: AnyPrivateIP

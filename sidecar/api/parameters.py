@@ -9,19 +9,9 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from sidecar.api.problems import MissingParameterError, ParameterError, ParameterValueError
-from sidecar.core.addresses import is_port, parse_address
+from sidecar.core.addresses import PRIVATE_NETWORKS, IPAddress, is_port, parse_address
+from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
 from sidecar.core.reply import KNOWN_VERSIONS
-
-__all__ = [
-    "API_VERSION",
-    "API_VERSIONS",
-    "NEWEST_VERSIONS",
-    "PARAMETERS",
-    "VERSION_PATTERN",
-    "Format",
-    "Scope",
-    "read_parameters",
-]
 
 API_VERSION = "api-version"
 
@@ -50,7 +40,7 @@ class Format(StrEnum):
     TEXT = "text"
 
 
-class Scope(StrEnum):
+class AddressScope(StrEnum):
     """Where an address can be reached from."""
 
     PUBLIC = "public"
@@ -98,7 +88,7 @@ def _refuse() -> NoReturn:
 PARAMETERS = {
     "privateIp": Parameter(parse_address, "an IP address"),
     "family": Parameter(_family, "'ipv4' or 'ipv6'"),
-    "scope": Parameter(Scope, "'public' or 'private'"),
+    "scope": Parameter(AddressScope, "'public' or 'private'"),
     "protocol": Parameter(_protocol, "a protocol, such as 'tcp'"),
     "frontendPort": Parameter(_port, "a port from 0 to 65535"),
     "backendPort": Parameter(_port, "a port from 0 to 65535"),
@@ -152,3 +142,122 @@ def _parse(name: str, text: str) -> object:
         return parameter.parse(text)
     except ValueError:
         raise ParameterValueError(name, text, expected=parameter.expected) from None
+
+
+ADDRESS_FILTERS = frozenset(("privateIp", "family", "scope"))
+"""The filters of lists whose entries are pairs of addresses."""
+
+RULE_FILTERS = ADDRESS_FILTERS | {"protocol", "frontendPort", "backendPort"}
+"""The filters of lists made of inbound rules."""
+
+
+def scope_of(address: IPAddress) -> AddressScope:
+    """Where an address can be reached from.
+
+    Not :attr:`ipaddress.IPv4Address.is_private`, which takes in documentation ranges and changed
+    between Python versions.
+    """
+    return (
+        AddressScope.PRIVATE
+        if any(address in network for network in PRIVATE_NETWORKS)
+        else AddressScope.PUBLIC
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFilter:
+    """Conditions that an entry must all meet; ``None`` is no condition."""
+
+    private_ip: IPAddress | None = None
+    family: int | None = None
+    """4 or 6, of the frontend."""
+    scope: AddressScope | None = None
+    """Of the frontend."""
+    protocol: str | None = None
+    frontend_port: int | None = None
+    backend_port: int | None = None
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "EntryFilter":
+        """Build a filter from parsed parameters by their names in the query."""
+        return cls(
+            private_ip=values.get("privateIp"),
+            family=values.get("family"),
+            scope=values.get("scope"),
+            protocol=values.get("protocol"),
+            frontend_port=values.get("frontendPort"),
+            backend_port=values.get("backendPort"),
+        )
+
+    def apply(self, document: Document) -> Document:
+        """The document with only those entries that meet the conditions, in their order.
+
+        Entries that have no protocol and no ports meet every condition on them.
+        """
+        if self == _EVERYTHING:
+            return document
+        return Document(
+            public_ip_addresses=tuple(filter(self._pair_meets, document.public_ip_addresses)),
+            inbound_rules=tuple(filter(self._rule_meets, document.inbound_rules)),
+            outbound_rules=tuple(filter(self._pair_meets, document.outbound_rules)),
+        )
+
+    def _rule_meets(self, rule: InboundRule) -> bool:
+        return (
+            self.protocol in (None, rule.protocol)
+            and self.frontend_port in (None, rule.frontend_port)
+            and self.backend_port in (None, rule.backend_port)
+            and self._pair_meets(rule)
+        )
+
+    def _pair_meets(self, entry: PublicIPAddress | OutboundRule | InboundRule) -> bool:
+        return (
+            self.private_ip in (None, entry.private_ip)
+            and self.family in (None, entry.frontend_ip.version)
+            and (self.scope is None or self.scope is scope_of(entry.frontend_ip))
+        )
+
+
+_EVERYTHING = EntryFilter()
+
+
+_ETAG = re.compile(r'(?:W/)?("[^"]*")\s*(?:,|$)')
+_WAIT = re.compile(r'\s*wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE)
+_LONGEST = 10**9
+"""Seconds that stand for any more."""
+
+_ZERO = re.compile(r"0(\.0{0,3})?")
+
+
+def media_types(accept: str) -> frozenset[str]:
+    """The media types that an ``Accept`` header names, in lower case, without those of weight 0."""
+    ranges = (entry.partition(";") for entry in accept.lower().split(","))
+    return frozenset(
+        name.strip() for name, _, parameters in ranges if name.strip() and not _refused(parameters)
+    )
+
+
+def _refused(parameters: str) -> bool:
+    pairs = (parameter.partition("=") for parameter in parameters.split(";"))
+    return any(name.strip() == "q" and _ZERO.fullmatch(value.strip()) for name, _, value in pairs)
+
+
+def etag_matches(if_none_match: str, etag: str) -> bool:
+    """Whether ``If-None-Match`` names a strong ETag (with its quotes), by the weak comparison of RFC 9110.
+
+    What is not a list of ETags matches nothing.
+    """
+    if if_none_match in (etag, "*"):
+        return True
+    return etag in _ETAG.findall(if_none_match)
+
+
+def wait_preference(prefer: str) -> int | None:
+    """The seconds of the preference ``wait`` (RFC 7240) in a ``Prefer`` header, the first one if repeated.
+
+    Preferences that are not understood count for nothing.
+    """
+    found = (_WAIT.fullmatch(preference) for preference in prefer.split(","))
+    digits = next((match[2].lstrip("0") or "0" for match in found if match is not None), None)
+    # Nobody waits for longer than that: the digits may be more than an integer may be read from.
+    return None if digits is None else int(digits[:9]) if len(digits) <= 9 else _LONGEST

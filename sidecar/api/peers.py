@@ -1,12 +1,10 @@
-"""Who asks: the peer of a connection, and the name that a browser asks under."""
+"""The client of a request: its address, and the host name it used."""
 
 import contextlib
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from aiohttp import web
-
-__all__ = ["is_own_host", "peer_of"]
 
 
 def peer_of(request: web.BaseRequest) -> str | None:

@@ -12,28 +12,6 @@ from aiohttp import web
 
 from sidecar.core.document import canonical_bytes
 
-__all__ = [
-    "FORWARDED",
-    "HEADERS",
-    "SERVER",
-    "BodyError",
-    "ForwardedError",
-    "MetadataHeaderError",
-    "MethodError",
-    "MissingParameterError",
-    "NotYetError",
-    "NothingError",
-    "OtherNodeError",
-    "OtherSiteError",
-    "ParameterError",
-    "ParameterValueError",
-    "ProblemError",
-    "StoppingError",
-    "TooManyWaitingError",
-    "UnknownPathError",
-    "problem_response",
-]
-
 SERVER = "azure-lb-metadata"
 """The ``Server`` header of every answer."""
 
@@ -155,14 +133,14 @@ class OtherNodeError(ProblemError):
         super().__init__(f"{agent}; the request asks for node {asked!r}.")
 
 
-class NothingError(ProblemError):
+class EmptyProblemError(ProblemError):
     """There is an answer, and it is "there is none"."""
 
     status = HTTPStatus.NOT_FOUND
     code = "none"
 
 
-class NotYetError(ProblemError):
+class NotReadyError(ProblemError):
     """There is no answer yet."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -173,7 +151,7 @@ class NotYetError(ProblemError):
         super().__init__(detail, headers={"Retry-After": str(self.retry_after)})
 
 
-class _ComeAgainError(ProblemError):
+class _RetryLaterError(ProblemError):
     """This process does not answer now; whoever does next has a connection of its own."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -183,14 +161,14 @@ class _ComeAgainError(ProblemError):
         super().__init__(detail, headers={"Retry-After": "1"})
 
 
-class TooManyWaitingError(_ComeAgainError):
+class TooManyWaitingError(_RetryLaterError):
     """As many clients wait as may."""
 
     def __init__(self) -> None:
         super().__init__("There are too many clients that wait for changes.")
 
 
-class StoppingError(_ComeAgainError):
+class StoppingError(_RetryLaterError):
     """The agent is about to stop."""
 
     def __init__(self) -> None:

@@ -1,12 +1,11 @@
-"""From a request to the question that it asks of an endpoint."""
+"""From an HTTP request to a query of an endpoint."""
 
 from urllib.parse import unquote, urlsplit
 
 from sidecar.api import imds
 from sidecar.api.bodies import Question
-from sidecar.api.endpoints import Endpoint, Kind, find
-from sidecar.api.filters import Filter
-from sidecar.api.parameters import read_parameters
+from sidecar.api.endpoints import Kind, Route, find
+from sidecar.api.parameters import EntryFilter, read_parameters
 from sidecar.api.problems import (
     METHODS,
     ForwardedError,
@@ -19,8 +18,6 @@ from sidecar.api.problems import (
 from sidecar.api.representations import Key
 from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.metrics import Metrics
-
-__all__ = ["Reader", "split_target"]
 
 
 class Reader:
@@ -35,7 +32,7 @@ class Reader:
         self._allow_forwarded = allow_forwarded
         self._refused_forwarded = metrics.refused_clients.labels(cause="forwarded")
 
-    def read(self, key: Key, *, node_name: str | None) -> tuple[Endpoint, Question]:
+    def read(self, key: Key, *, node_name: str | None) -> tuple[Route, Question]:
         """What a request asks for.
 
         Args:
@@ -63,10 +60,10 @@ class Reader:
             raise OtherNodeError(asked, node_name)
         form = endpoint.form(values.get("format"), key.accept)
         address = None if last is None else _address(last)
-        return endpoint, Question(Filter.of(values), form, address, values.get("port"))
+        return endpoint, Question(EntryFilter.of(values), form, address, values.get("port"))
 
 
-def _guarded(endpoint: Endpoint) -> bool:
+def _guarded(endpoint: Route) -> bool:
     """Whether an endpoint tells of the node, or stands in for a service that guards all it tells."""
     return endpoint.kind is not Kind.STATIC or imds.covers(endpoint.path)
 

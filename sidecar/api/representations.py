@@ -10,13 +10,11 @@ from typing import NamedTuple, TypeVar
 from multidict import CIMultiDict
 
 from sidecar.api.bodies import Build, Facts, Question
-from sidecar.api.endpoints import Endpoint, Kind
-from sidecar.api.problems import HEADERS, NotYetError, ProblemError
+from sidecar.api.endpoints import Kind, Route
+from sidecar.api.problems import HEADERS, NotReadyError, ProblemError
 from sidecar.core.addresses import IPAddress
 from sidecar.core.instant import Instant, rfc3339
 from sidecar.core.state import Snapshot
-
-__all__ = ["Key", "Prepared", "Representation", "Representations", "data_headers"]
 
 _CAPACITY = 512
 """Entries of each cache; a full cache is emptied."""
@@ -78,7 +76,7 @@ class Representations:
     _bodies: dict[tuple[Build, Question], Representation] = field(init=False, default_factory=dict)
     _prepared: dict[Key, Prepared] = field(init=False, default_factory=dict)
 
-    def follow(self, snapshot: Snapshot) -> bool:
+    def refresh(self, snapshot: Snapshot) -> bool:
         """Take the newest snapshot, forget what was made from other data, and tell whether they are other."""
         before, self.snapshot = self.snapshot, snapshot
         self._prepared.clear()
@@ -96,7 +94,7 @@ class Representations:
         """The answer to a request like one before, if it is still what would be made now."""
         return self._prepared.get(key)
 
-    def prepare(self, key: Key, endpoint: Endpoint, question: Question) -> Prepared:
+    def prepare(self, key: Key, endpoint: Route, question: Question) -> Prepared:
         """Make the answer to a request.
 
         Raises:
@@ -129,16 +127,16 @@ class Representations:
             _remember(self._prepared, key, prepared)
         return prepared
 
-    def etag(self, endpoint: Endpoint, question: Question) -> str | None:
+    def etag(self, endpoint: Route, question: Question) -> str | None:
         """See :class:`sidecar.api.waiting.Etags`."""
         try:
             return self.representation(endpoint, question).etag
-        except NotYetError:
+        except NotReadyError:
             return None
         except ProblemError:
             return ""
 
-    def representation(self, endpoint: Endpoint, question: Question) -> Representation:
+    def representation(self, endpoint: Route, question: Question) -> Representation:
         """The body that answers a question at the moment.
 
         Raises:

@@ -4,22 +4,9 @@ import argparse
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from sidecar.core.annotations import DEFAULT_PREFIX, parse_prefix
-from sidecar.core.durations import parse_duration
-from sidecar.core.names import is_node_name
+from sidecar.core.annotations import DEFAULT_PREFIX, is_node_name, parse_prefix
+from sidecar.core.instant import parse_duration
 from sidecar.errors import UsageError
-
-__all__ = [
-    "Parser",
-    "add_context_argument",
-    "add_kubeconfig_argument",
-    "add_prefix_argument",
-    "annotation_prefix",
-    "duration",
-    "node_name",
-    "whole_number",
-    "written_as",
-]
 
 _Value = TypeVar("_Value")
 

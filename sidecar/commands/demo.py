@@ -15,8 +15,7 @@ from contextlib import AsyncExitStack
 from pydantic import ValidationError
 
 from sidecar.agent import Agent, Listening
-from sidecar.api.listen import bind
-from sidecar.api.serving import BoundAddress
+from sidecar.api.sockets import BoundAddress, bind
 from sidecar.commands.arguments import Parser
 from sidecar.core.annotations import Layout, annotations, field_manager
 from sidecar.core.listen import ListenAddress, parse_listen
@@ -26,8 +25,6 @@ from sidecar.logs import configure
 from sidecar.settings import Settings
 from sidecar.simulator import DOCUMENTS, Simulator, parse_scenario, serve
 from sidecar.stopping import run
-
-__all__ = ["main"]
 
 _NODE_ADDRESS = "10.224.0.4"
 """The private address of the machine that the simulator's documents describe."""

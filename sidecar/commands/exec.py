@@ -7,14 +7,12 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
 from sidecar.commands.arguments import Parser
-from sidecar.commands.asking import AgentRespondent
-from sidecar.commands.waiting import Waited, add_waiting_arguments, wait
-from sidecar.core.environment import variables
+from sidecar.commands.clients import AgentClient
+from sidecar.commands.wait import Waited, add_waiting_arguments, wait
+from sidecar.core.representation import variables
 from sidecar.errors import UsageError
 from sidecar.sources import reading
 from sidecar.stopping import run_until_terminated
-
-__all__ = ["main"]
 
 _SEPARATOR = "--"
 
@@ -57,7 +55,7 @@ async def _variables(parsed: Namespace) -> dict[str, str]:
 async def _agents_variables(waited: Waited, node: str | None) -> dict[str, str]:
     """The variables in the agent's own words, which knows the node's address where we do not."""
     async with reading.new_session(timeout=waited.settings.imds_timeout) as session:
-        agent = AgentRespondent(session, str(waited.url), waited.patience)
+        agent = AgentClient(session, str(waited.url), waited.deadline)
         return await agent.variables_of(waited.snapshot, node=node)
 
 

@@ -15,23 +15,26 @@ from sidecar.commands.arguments import (
     add_prefix_argument,
     node_name,
 )
-from sidecar.commands.asking import Respondent, ask_imds, ask_node, reach_agent
-from sidecar.commands.patience import Patience
-from sidecar.commands.questions import WHATS, Asked, parse_asked
-from sidecar.commands.tables import as_form
-from sidecar.commands.targets import (
+from sidecar.commands.clients import (
+    WHATS,
+    Deadline,
+    FactsClient,
+    Query,
     add_target_arguments,
     agent_url,
+    ask_imds,
+    ask_node,
     check_target,
     metadata_service,
+    parse_asked,
+    reach_agent,
     settings_of,
 )
-from sidecar.core.environment import print_variables
+from sidecar.commands.tables import as_form
+from sidecar.core.representation import print_variables
 from sidecar.errors import Error, ExitCode, UnreachableError, UsageError
 from sidecar.sources import reading
 from sidecar.stopping import run_until_terminated
-
-__all__ = ["main"]
 
 _PATIENCE = 10.0
 """Seconds."""
@@ -80,14 +83,14 @@ def _parser() -> Parser:
     return parser
 
 
-async def _get(parsed: Namespace, asked: Asked) -> tuple[str, bool]:
+async def _get(parsed: Namespace, asked: Query) -> tuple[str, bool]:
     """What to print, and whether there is anything in it."""
-    async with _respondent(parsed) as respondent:
+    async with _respondent(parsed) as client:
         if parsed.output == "env":
-            values = await respondent.variables()
+            values = await client.variables()
             return print_variables(values), any(values[name] for name in _LIST_VARIABLES)
         form = Format.JSON if parsed.output in {"json", "yaml"} or asked.json_only else Format.TEXT
-        text = (await respondent.answer(asked, form)).decode()
+        text = (await client.answer(asked, form)).decode()
     if form is Format.TEXT:
         return text, bool(text.strip())
     try:
@@ -109,7 +112,7 @@ def _has_any(value: Any) -> bool:  # noqa: ANN401 - any JSON value
 
 
 @asynccontextmanager
-async def _respondent(parsed: Namespace) -> AsyncIterator[Respondent]:
+async def _respondent(parsed: Namespace) -> AsyncIterator[FactsClient]:
     """Find out who is to answer."""
     if parsed.node is not None:
         yield await ask_node(
@@ -117,20 +120,20 @@ async def _respondent(parsed: Namespace) -> AsyncIterator[Respondent]:
             prefix=parsed.annotation_prefix,
             kubeconfig=parsed.kubeconfig,
             context=parsed.context,
-            patience=parsed.timeout,
+            deadline=parsed.timeout,
         )
         return
     # The endpoint and where the agent listens follow the agent's own variables.
     settings = settings_of(parsed)
-    patience = Patience(parsed.timeout)
+    deadline = Deadline(parsed.timeout)
     async with (
         reading.new_session(timeout=settings.imds_timeout) as session,
         metadata_service(settings) as source,
     ):
         url = agent_url(parsed, settings)
-        agent = None if url is None else await reach_agent(session, url, patience=patience)
+        agent = None if url is None else await reach_agent(session, url, deadline=deadline)
         if agent is None and url is not None and parsed.upstream is not None:
             raise UnreachableError(f"no agent listens at {url}")
         yield agent or await ask_imds(
-            source, patience=patience, node=settings.node_name, node_address=settings.node_address
+            source, deadline=deadline, node=settings.node_name, node_address=settings.node_address
         )

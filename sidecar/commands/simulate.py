@@ -23,9 +23,7 @@ from sidecar.simulator import (
     parse_scenario,
     serve,
 )
-from sidecar.stopping import Stopping
-
-__all__ = ["main", "parser"]
+from sidecar.stopping import Shutdown
 
 _EPILOGUE = """\
 While it runs, the control listener changes what it says:
@@ -135,7 +133,7 @@ def _print_list(*, as_json: bool) -> None:
 
 
 async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str, int]) -> None:
-    stopping = Stopping()
+    stopping = Shutdown()
     try:
         with stopping.on_signals():
             async with serve(

@@ -5,21 +5,6 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from sidecar.core.fleet.ages import age
-
-__all__ = [
-    "NONE",
-    "UNKNOWN",
-    "age",
-    "as_csv",
-    "as_form",
-    "as_json",
-    "as_table",
-    "counted",
-    "grouped",
-    "shortened",
-]
-
 _GAP = "   "
 NONE = "-"
 """What a cell shows when there is nothing."""

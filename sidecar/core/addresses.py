@@ -3,18 +3,6 @@
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-__all__ = [
-    "PRIVATE_NETWORKS",
-    "IPAddress",
-    "IPNetwork",
-    "address_order",
-    "endpoint",
-    "is_assignable",
-    "is_port",
-    "parse_address",
-    "sorted_addresses",
-]
-
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 

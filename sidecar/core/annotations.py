@@ -3,34 +3,19 @@
 Keys, values, their order and the budget are a contract, see ``docs/annotations.md``.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from sidecar.core import views
 from sidecar.core.addresses import IPAddress
 from sidecar.core.changes import parse_changes, print_changes
 from sidecar.core.document import REVISION, Document
 from sidecar.core.instant import parse_rfc3339, rfc3339
-from sidecar.core.names import SUBDOMAIN
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.parsing import MalformedError, parse_canonical
 from sidecar.core.state import Found, State
-
-__all__ = [
-    "DEFAULT_PREFIX",
-    "KEYS",
-    "Layout",
-    "addresses",
-    "annotations",
-    "canonical_document",
-    "differing",
-    "field_manager",
-    "found",
-    "own",
-    "parse_prefix",
-    "with_status",
-]
 
 DEFAULT_PREFIX = "azure-lb-metadata.io"
 
@@ -222,3 +207,16 @@ def differing(desired: Mapping[str, str], live: Mapping[str, str]) -> set[str]:
 def addresses(values: Mapping[str, str], names: Iterable[str], *, layout: Layout) -> set[str]:
     """The items of comma-separated lists under some of ``KEYS``."""
     return {item for name in names for item in values.get(layout.key(name), "").split(",") if item}
+
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+"""What is a DNS subdomain.
+
+https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+"""
+
+
+def is_node_name(value: object) -> TypeGuard[str]:
+    """Whether a value that somebody else wrote can be the name of a Node, or of anything named so."""
+    return isinstance(value, str) and SUBDOMAIN.fullmatch(value) is not None

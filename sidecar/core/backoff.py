@@ -1,11 +1,9 @@
-"""How long to wait before asking again."""
+"""Backoff between attempts."""
 
 from datetime import datetime
 
 from sidecar.core.instant import parse_http_date
 from sidecar.core.outcome import Failure, Outcome, Reason, UpstreamAnswer
-
-__all__ = ["next_poll_delay", "parse_retry_after", "retry_ceiling"]
 
 JITTER = 0.1
 """Part of the poll interval by which a regular poll comes earlier or later."""

@@ -9,8 +9,6 @@ from sidecar.core import views
 from sidecar.core.document import Document
 from sidecar.core.instant import parse_rfc3339, rfc3339
 
-__all__ = ["HISTORY_LENGTH", "KINDS", "OTHER", "Change", "between", "parse_changes", "print_changes"]
-
 HISTORY_LENGTH = 50
 """How many changes an agent remembers."""
 

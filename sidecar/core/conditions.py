@@ -1,4 +1,4 @@
-"""What can be waited for: data, a public IP address, or addresses to leave from that others expect."""
+"""The conditions of `wait`: data, a public IP address, or egress addresses within expected networks."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -8,14 +8,12 @@ from sidecar.core import views
 from sidecar.core.document import Document
 from sidecar.core.state import State
 
-__all__ = ["Condition", "Verdict", "judge", "parse_condition"]
-
 _DATA = "data"
 _PUBLIC_IP = "public-ip"
 _EGRESS_IN = "egress-in="
 
 
-class Verdict(Enum):
+class ConditionResult(Enum):
     """How things stand with a condition."""
 
     HELD = auto()
@@ -28,7 +26,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class WaitCondition:
     """What is waited for."""
 
     text: str
@@ -37,45 +35,53 @@ class Condition:
     """Of ``egress-in``: where every address that the node leaves from must be."""
 
 
-def parse_condition(text: str) -> Condition:
+def parse_condition(text: str) -> WaitCondition:
     """Read ``data``, ``public-ip`` or ``egress-in=20.1.2.3,20.9.9.0/24``.
 
     Raises:
         ValueError: it is none of these; the text says what there is.
     """
     if text in (_DATA, _PUBLIC_IP):
-        return Condition(text)
+        return WaitCondition(text)
     if not text.startswith(_EGRESS_IN):
         raise ValueError(f"{text!r} is neither data nor public-ip nor egress-in=ADDRESS,NETWORK,...")
     networks = [ip_network(part.strip()) for part in text.removeprefix(_EGRESS_IN).split(",")]
-    return Condition(text, tuple(networks))
+    return WaitCondition(text, tuple(networks))
 
 
-def judge(condition: Condition, state: State) -> tuple[Verdict, str]:
+def judge(condition: WaitCondition, state: State) -> tuple[ConditionResult, str]:
     """Whether a condition holds, and why not in words."""
     if state.document is None:
         if state.failure is not None:
-            return Verdict.UNKNOWN, f"{state.failure.reason}, {state.failure.detail}"
+            return ConditionResult.UNKNOWN, f"{state.failure.reason}, {state.failure.detail}"
         none = state.empty_answers > 0
-        return (Verdict.NONE, _NO_METADATA) if none else (Verdict.UNKNOWN, "there is no answer yet")
+        return (
+            (ConditionResult.NONE, _NO_METADATA)
+            if none
+            else (ConditionResult.UNKNOWN, "there is no answer yet")
+        )
     if state.document.empty:
-        return Verdict.NONE, _NO_METADATA
+        return ConditionResult.NONE, _NO_METADATA
     if condition.text == _DATA:
-        return Verdict.HELD, ""
+        return ConditionResult.HELD, ""
     if condition.text == _PUBLIC_IP:
         held = bool(state.document.public_ip_addresses)
-        return (Verdict.HELD, "") if held else (Verdict.NONE, "the node has no public IP address")
+        return (
+            (ConditionResult.HELD, "")
+            if held
+            else (ConditionResult.NONE, "the node has no public IP address")
+        )
     return _judge_egress(condition, state.document)
 
 
 _NO_METADATA = "the metadata service has no load balancer metadata for this machine"
 
 
-def _judge_egress(condition: Condition, document: Document) -> tuple[Verdict, str]:
+def _judge_egress(condition: WaitCondition, document: Document) -> tuple[ConditionResult, str]:
     addresses = views.egress_ips(document)
     if not addresses:
-        return Verdict.NONE, "the metadata service tells no address that the node leaves from"
+        return ConditionResult.NONE, "the metadata service tells no address that the node leaves from"
     others = [address for address in addresses if not any(address in net for net in condition.networks)]
     if not others:
-        return Verdict.HELD, ""
-    return Verdict.DIFFERS, f"the node leaves from {', '.join(map(str, others))} as well"
+        return ConditionResult.HELD, ""
+    return ConditionResult.DIFFERS, f"the node leaves from {', '.join(map(str, others))} as well"

@@ -14,18 +14,6 @@ from typing import Any
 
 from sidecar.core.addresses import IPAddress, address_order
 
-__all__ = [
-    "ALL_PROTOCOLS",
-    "EMPTY",
-    "LISTS",
-    "REVISION",
-    "Document",
-    "InboundRule",
-    "OutboundRule",
-    "PublicIPAddress",
-    "canonical_bytes",
-]
-
 ALL_PROTOCOLS = "all"
 """As a rule's protocol: each of them."""
 

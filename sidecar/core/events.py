@@ -1,6 +1,6 @@
-"""When the agent tells of its Node in a Kubernetes Event, and what: pure, level and not edge.
+"""Which Kubernetes Events to send, by comparing the last reported state with the current one.
 
-An :class:`Herald` compares what was last told with what is true now. What came and went in between is
+An :class:`EventPolicy` compares what was last told with what is true now. What came and went in between is
 never told, so a flapping address makes no more Events than one that changed once.
 """
 
@@ -10,11 +10,8 @@ from enum import StrEnum
 
 from sidecar.core import views
 from sidecar.core.document import Document
-from sidecar.core.durations import print_duration
-from sidecar.core.instant import Instant
+from sidecar.core.instant import Instant, print_duration
 from sidecar.core.state import State
-
-__all__ = ["EventReason", "Herald", "Ledger", "Pause", "Report", "Told"]
 
 _APART = 600.0
 """Seconds between two Events of one reason."""
@@ -36,13 +33,13 @@ class EventReason(StrEnum):
 
 
 _WORDS = {"public": "public IPs", "inbound": "inbound rules", "outbound": "outbound IPs"}
-"""What the lists of `Told` are called."""
+"""What the lists of `Reported` are called."""
 _CHANGED = {"public": EventReason.PUBLIC_IPS_CHANGED, "outbound": EventReason.OUTBOUND_IPS_CHANGED}
 """Those of them that an Event tells of when they are others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Reported:
     """What of a document Events are about."""
 
     public: tuple[str, ...] = ()
@@ -50,7 +47,7 @@ class Told:
     inbound: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, document: Document) -> "Told":
+    def of(cls, document: Document) -> "Reported":
         """The addresses and frontends of a document."""
         return cls(
             public=tuple(map(str, views.public_ips(document))),
@@ -60,13 +57,13 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class EventToSend:
     """An Event to send now."""
 
     reason: EventReason
     note: str
     warning: bool
-    told: Told
+    reported: Reported
     """What is known once it is sent."""
     since: float | None = None
     """Monotonic start of the fault that it tells of."""
@@ -94,13 +91,13 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
+class EventState:
     """What was told, and when."""
 
-    told: Told | None = None
+    reported: Reported | None = None
     """What the cluster is taken to know; ``None`` before there is a document."""
-    taken_up: bool = False
-    """Whether ``told`` is what an earlier run published."""
+    restored: bool = False
+    """Whether ``reported`` is what an earlier run published."""
     due: Mapping[EventReason, float] = field(default_factory=dict)
     """Monotonic time from which each Event that waits may be sent."""
     behind: bool = False
@@ -109,7 +106,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Herald:
+class EventPolicy:
     """The rules. All durations are in seconds."""
 
     splay: float
@@ -118,40 +115,44 @@ class Herald:
     """How long there must have been no answer to be told of."""
 
     def decide(
-        self, ledger: Ledger, state: State, *, now: Instant, fraction: float
-    ) -> tuple[Ledger, Report | Pause]:
-        """What to send next, and the ledger to go on with; ``fraction`` is random, from 0 to 1."""
-        ledger = _followed(ledger, state)
-        reports = {report.reason: report for report in self._reports(ledger, state, now)}
-        due = {reason: ledger.due.get(reason, now.mono + fraction * self.splay) for reason in reports}
-        not_before = {reason: _not_before(ledger, report) for reason, report in reports.items()}
-        ledger = replace(ledger, due=due, behind=any(at <= now.mono for at in not_before.values()))
+        self, event_state: EventState, state: State, *, now: Instant, fraction: float
+    ) -> tuple[EventState, EventToSend | Pause]:
+        """What to send next, and the state to go on with; ``fraction`` is random, from 0 to 1."""
+        event_state = _followed(event_state, state)
+        reports = {report.reason: report for report in self._reports(event_state, state, now)}
+        due = {reason: event_state.due.get(reason, now.mono + fraction * self.splay) for reason in reports}
+        not_before = {reason: _not_before(event_state, report) for reason, report in reports.items()}
+        event_state = replace(event_state, due=due, behind=any(at <= now.mono for at in not_before.values()))
         times = {reason: max(due[reason], not_before[reason]) for reason in reports}
         ready = [reports[reason] for reason, at in times.items() if at <= now.mono]
         if ready:
-            return ledger, ready[0]
-        return ledger, Pause(min((*times.values(), *self._fault_told_at(state, now)), default=None))
+            return event_state, ready[0]
+        return event_state, Pause(min((*times.values(), *self._fault_told_at(state, now)), default=None))
 
-    def was_sent(self, ledger: Ledger, report: Report, *, name: str, now: Instant) -> Ledger:
-        """The ledger after a report was sent as the Event of that name."""
+    def was_sent(
+        self, event_state: EventState, report: EventToSend, *, name: str, now: Instant
+    ) -> EventState:
+        """The state after a report was sent as the Event of that name."""
         sent = Sent(at=now.mono, name=name, since=report.since, count=report.count)
-        due = {reason: at for reason, at in ledger.due.items() if reason is not report.reason}
-        return replace(ledger, told=report.told, due=due, sent={**ledger.sent, report.reason: sent})
+        due = {reason: at for reason, at in event_state.due.items() if reason is not report.reason}
+        return replace(
+            event_state, reported=report.reported, due=due, sent={**event_state.sent, report.reason: sent}
+        )
 
-    def _reports(self, ledger: Ledger, state: State, now: Instant) -> Iterable[Report]:
-        if state.document is not None and ledger.told is not None:
-            yield from _changes(ledger.told, Told.of(state.document))
+    def _reports(self, event_state: EventState, state: State, now: Instant) -> Iterable[EventToSend]:
+        if state.document is not None and event_state.reported is not None:
+            yield from _changes(event_state.reported, Reported.of(state.document))
         since = state.failing_since
         if since is not None and state.failure is not None and now.mono >= since.mono + self.fault_after:
-            last = ledger.sent.get(EventReason.UNAVAILABLE)
+            last = event_state.sent.get(EventReason.UNAVAILABLE)
             if last is not None and last.since != since.mono:
                 last = None  # it told of an earlier fault
-            yield Report(
+            yield EventToSend(
                 reason=EventReason.UNAVAILABLE,
                 note=f"no answer of the metadata service for {print_duration(round(since.age(now)))}: "
                 f"{state.failure.reason} ({_cut(state.failure.detail)})",
                 warning=True,
-                told=ledger.told or Told(),
+                reported=event_state.reported or Reported(),
                 since=since.mono,
                 count=1 if last is None else last.count + 1,
                 name="" if last is None else last.name,
@@ -164,44 +165,49 @@ class Herald:
         return [at] if at is not None and at > now.mono else []
 
 
-def _followed(ledger: Ledger, state: State) -> Ledger:
+def _followed(event_state: EventState, state: State) -> EventState:
     """The first document counts as told, better what an earlier run published; rules are never told of."""
     found = None if state.found is None else state.found.document
-    if found is not None and not ledger.taken_up and not ledger.sent:
-        return replace(ledger, told=Told.of(found), taken_up=True)
+    if found is not None and not event_state.restored and not event_state.sent:
+        return replace(event_state, reported=Reported.of(found), restored=True)
     if state.document is None:
-        return ledger
-    current = Told.of(state.document)
-    if ledger.told is None:
-        return replace(ledger, told=current)
-    return replace(ledger, told=replace(ledger.told, inbound=current.inbound or ledger.told.inbound))
+        return event_state
+    current = Reported.of(state.document)
+    if event_state.reported is None:
+        return replace(event_state, reported=current)
+    return replace(
+        event_state,
+        reported=replace(event_state.reported, inbound=current.inbound or event_state.reported.inbound),
+    )
 
 
-def _changes(told: Told, current: Told) -> Iterable[Report]:
+def _changes(reported: Reported, current: Reported) -> Iterable[EventToSend]:
     withdrawn = {
-        name: getattr(told, name) for name in _WORDS if getattr(told, name) and not getattr(current, name)
+        name: getattr(reported, name)
+        for name in _WORDS
+        if getattr(reported, name) and not getattr(current, name)
     }
     if withdrawn:
         lists = "; ".join(f"{_WORDS[name]} {_listed(items, 200)}" for name, items in withdrawn.items())
-        yield Report(
+        yield EventToSend(
             reason=EventReason.WITHDRAWN,
             note=f"the metadata service no longer has {lists}",
             warning=True,
-            told=replace(told, **dict.fromkeys(withdrawn, ())),
+            reported=replace(reported, **dict.fromkeys(withdrawn, ())),
         )
     for name, reason in _CHANGED.items():
-        before, after = getattr(told, name), getattr(current, name)
+        before, after = getattr(reported, name), getattr(current, name)
         if after and after != before:
-            yield Report(
+            yield EventToSend(
                 reason=reason,
                 note=f"{_WORDS[name]} changed from {_listed(before)} to {_listed(after)}",
                 warning=False,
-                told=replace(told, **{name: after}),
+                reported=replace(reported, **{name: after}),
             )
 
 
-def _not_before(ledger: Ledger, report: Report) -> float:
-    last = ledger.sent.get(report.reason)
+def _not_before(event_state: EventState, report: EventToSend) -> float:
+    last = event_state.sent.get(report.reason)
     if last is None:
         return float("-inf")
     return last.at + (_REPEATED if report.count > 1 else _APART)

@@ -1,10 +1,9 @@
 """Points in time: monotonic for ages and deadlines, UTC for printing."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-
-__all__ = ["Instant", "parse_http_date", "parse_rfc3339", "rfc3339"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +55,56 @@ def parse_http_date(text: str) -> datetime | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return None if parsed.tzinfo is None else parsed
+
+
+_PART = r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s)"
+_DURATION = re.compile(f"(?:{_PART})+")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration.
+
+    Raises:
+        ValueError: the text is something else, or longer than a century.
+    """
+    if _DURATION.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not a duration such as 10s, 1m30s or 250ms")
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, text))
+    if seconds > 100 * 365 * 24 * 3600:
+        raise ValueError(f"{text[:20]!r} is longer than a century")
+    return seconds
+
+
+def print_duration(seconds: float) -> str:
+    """The shortest text that :func:`parse_duration` reads back, to the millisecond."""
+    rest = round(seconds * 1000)
+    parts = []
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts) or "0s"
+
+
+_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+_BEFORE_TWO_PARTS = 10
+"""From so many of a unit on, the smaller unit is left out."""
+
+
+def approximate(seconds: float) -> str:
+    """``45s``, ``3m20s``, ``12m``, ``5h10m``, ``3d4h``, ``40d``; less than nothing is nothing."""
+    rest = max(0, int(seconds))
+    for position, (unit, size) in enumerate(_UNITS[:-1]):
+        count, remainder = divmod(rest, size)
+        if count:
+            smaller_unit, smaller_size = _UNITS[position + 1]
+            smaller = remainder // smaller_size
+            return f"{count}{unit}" + (
+                f"{smaller}{smaller_unit}" if smaller and count < _BEFORE_TWO_PARTS else ""
+            )
+    return f"{rest}s"
+
+
+def age(since: datetime | None, *, now: datetime) -> str:
+    """How long ago, or nothing where that is not known."""
+    return "" if since is None else approximate((now - since).total_seconds())

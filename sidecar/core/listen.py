@@ -5,8 +5,6 @@ from ipaddress import IPv6Address
 
 from sidecar.core.addresses import IPAddress, is_port, parse_address
 
-__all__ = ["ListenAddress", "parse_listen"]
-
 _PATH_LENGTH = 107
 """Bytes of a Unix socket's path; ``sun_path`` has 108 with the closing zero (unix(7))."""
 

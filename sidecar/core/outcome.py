@@ -1,4 +1,4 @@
-"""What one attempt to read the load balancer document came to."""
+"""The outcome of one attempt to read the load balancer document."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,8 +8,6 @@ from sidecar.core.document import EMPTY, Document
 from sidecar.core.instant import Instant
 from sidecar.core.parsing import DroppedEntry
 
-__all__ = ["NONE", "Answer", "Attempt", "Failure", "Outcome", "Reason", "Status", "UpstreamAnswer", "word"]
-
 
 class Status(StrEnum):
     """What the published data are worth."""
@@ -18,7 +16,7 @@ class Status(StrEnum):
     """No answer yet."""
     OK = "ok"
     STALE = "stale"
-    """The last good answer is older than stale-after, or was taken up from an earlier run."""
+    """The last good answer is older than stale-after, or was restored from an earlier run."""
     NO_METADATA = "no-metadata"
     """The metadata service positively says that there is none."""
 
@@ -42,7 +40,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Success:
     """The source said what there is, possibly that there is nothing."""
 
     document: Document
@@ -52,7 +50,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamAnswer(Answer):
+class UpstreamAnswer(Success):
     """A node agent said what it publishes and what that is worth: its word is taken as it is."""
 
     status: Status
@@ -82,9 +80,9 @@ class Failure:
     """As of :class:`UpstreamAnswer`."""
 
 
-Outcome = Answer | Failure
+Outcome = Success | Failure
 
-NONE = Answer(document=EMPTY, body=None)
+NONE = Success(document=EMPTY, body=None)
 """The metadata service positively says that it has no load balancer metadata."""
 
 

@@ -17,19 +17,6 @@ from sidecar.core.addresses import IPAddress, is_assignable, parse_address
 from sidecar.core.document import ALL_PROTOCOLS, Document, InboundRule, OutboundRule, PublicIPAddress
 from sidecar.errors import Error
 
-__all__ = [
-    "ERROR_LIMIT",
-    "DroppedEntry",
-    "MalformedError",
-    "ParsedDocument",
-    "error_object",
-    "parse_canonical",
-    "parse_document",
-    "parse_json",
-    "parse_response",
-    "without_mark",
-]
-
 _Entry = TypeVar("_Entry")
 
 _LONGEST_PROTOCOL = 16

@@ -8,19 +8,8 @@ import re
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 
-from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason
+from sidecar.core.outcome import NONE, Failure, Outcome, Reason, Success
 from sidecar.core.parsing import MalformedError, error_object, parse_response, without_mark
-
-__all__ = [
-    "KNOWN_VERSIONS",
-    "fallback_version",
-    "interpret",
-    "listed_version",
-    "printable",
-    "reason_of",
-    "refuses_version",
-    "shown",
-]
 
 KNOWN_VERSIONS = (
     "2020-10-01",
@@ -84,7 +73,7 @@ def _document(body: bytes) -> Outcome:
         parsed = parse_response(body)
     except MalformedError as error:
         return Failure(Reason.MALFORMED, detail=printable(str(error)), status=HTTPStatus.OK)
-    return Answer(document=parsed.document, body=body, dropped=parsed.dropped)
+    return Success(document=parsed.document, body=body, dropped=parsed.dropped)
 
 
 def reason_of(status: int) -> Reason:

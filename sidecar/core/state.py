@@ -1,7 +1,7 @@
-"""What the agent knows, and how one more outcome changes it.
+"""The agent's state, and the pure transition for each poll outcome.
 
 ``observe(state, outcome, now, policy) -> State`` is the heart of the agent: errors never remove
-anything, and data are withdrawn only when the source keeps saying so. ``take_up`` does the same
+anything, and data are withdrawn only when the source keeps saying so. ``restore`` does the same
 for what an earlier run published.
 """
 
@@ -10,30 +10,86 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sidecar.core import changes
 from sidecar.core.changes import HISTORY_LENGTH, Change
-from sidecar.core.document import Document
+from sidecar.core.document import LISTS, Document
 from sidecar.core.instant import Instant
-from sidecar.core.outcome import Answer, Attempt, Failure, Outcome, Reason, Status, UpstreamAnswer
-from sidecar.core.withdrawal import WITHDRAWAL_ANSWERS, Absence, unconfirmed, withhold
+from sidecar.core.outcome import Attempt, Failure, Outcome, Reason, Status, Success, UpstreamAnswer
 
-__all__ = [
-    "Found",
-    "Policy",
-    "Snapshot",
-    "Source",
-    "State",
-    "observe",
-    "take_up",
-    "turns_stale_at",
-]
+WITHDRAWAL_ANSWERS = 3
+"""How many answers in a row must lack a list before it is withdrawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """How long a published list has been missing from the answers."""
+
+    since: float
+    """Monotonic time of the first answer without it."""
+    answers: int
+
+
+def withhold(
+    published: Document,
+    answered: Document,
+    *,
+    absences: Mapping[str, Absence],
+    now: Instant,
+    absent_after: float,
+) -> tuple[dict[str, Absence], dict[str, Any]]:
+    """Decide list by list which published entries stay although the answer lacks the list.
+
+    Args:
+        published: What is published.
+        answered: What the source said now.
+        absences: The running absences before this answer, by field of ``Document``.
+        now: When it said so.
+        absent_after: Seconds that a list must have been missing.
+
+    Returns:
+        The running absences, and the lists to keep, both by field of ``Document``.
+    """
+    running: dict[str, Absence] = {}
+    kept: dict[str, Any] = {}
+    for name in LISTS:
+        if getattr(answered, name) or not getattr(published, name):
+            continue
+        before = absences.get(name, Absence(since=now.mono, answers=0))
+        absence = Absence(since=before.since, answers=before.answers + 1)
+        if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < absent_after:
+            running[name] = absence
+            kept[name] = getattr(published, name)
+    return running, kept
+
+
+def unconfirmed(published: Document, answered: Document, *, previous: Document | None) -> dict[str, Any]:
+    """Decide list by list which published entries stay although the answer has only some of them.
+
+    What is gained or replaced is none of this and counts at once.
+
+    Args:
+        published: What is published.
+        answered: What the source said now.
+        previous: What it said before that, however long ago; ``None`` if that was nothing.
+
+    Returns:
+        The lists to keep, by field of ``Document``: two answers in a row must say the same of a list.
+    """
+    kept: dict[str, Any] = {}
+    for name in LISTS:
+        had, said = getattr(published, name), getattr(answered, name)
+        if said and set(said) < set(had) and (previous is None or getattr(previous, name) != said):
+            kept[name] = had
+    return kept
+
 
 ATTEMPTS_LENGTH = 10
 """How many attempts an agent remembers."""
 
 
-class Source(StrEnum):
+class DataOrigin(StrEnum):
     """Where the published document came from."""
 
     IMDS = "imds"
@@ -52,7 +108,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What an earlier run published, already checked: see ``annotations.found`` and ``publish/file.py``."""
+    """What an earlier run published, already checked: see ``annotations.found``, ``agent/publish_file``."""
 
     revision: str
     changed_at: datetime
@@ -71,14 +127,14 @@ class State:
 
     started: Instant
     document: Document | None = None
-    source: Source = Source.IMDS
+    source: DataOrigin = DataOrigin.IMDS
     observed: Instant | None = None
     """The last good answer."""
     changed_at: datetime | None = None
     """When this revision was first seen."""
     changes: tuple[Change, ...] = ()
     """Newest last, at most ``HISTORY_LENGTH``."""
-    answer: Answer | None = None
+    answer: Success | None = None
     """The last answer as it came, before withdrawal was held back."""
     answered: Instant | None = None
     """When ``answer`` came; ``observed`` is the same or, while "none" is not accepted yet, unset."""
@@ -125,7 +181,7 @@ class State:
     def upstream(self) -> UpstreamAnswer | None:
         """The last word of the node agent that the data are from; ``None`` where they are not from one."""
         said = self.answer
-        return said if self.source is Source.UPSTREAM and isinstance(said, UpstreamAnswer) else None
+        return said if self.source is DataOrigin.UPSTREAM and isinstance(said, UpstreamAnswer) else None
 
     @property
     def failing_since(self) -> Instant | None:
@@ -139,7 +195,7 @@ class State:
         """
         if own is not None:
             return own
-        if self.source is Source.RESTORED:
+        if self.source is DataOrigin.RESTORED:
             return None if self.found is None else self.found.node
         return None if self.upstream is None else self.upstream.node
 
@@ -165,7 +221,7 @@ class Snapshot:
 
 def turns_stale_at(state: State, policy: Policy) -> float | None:
     """Monotonic time at which the status becomes stale without any new outcome, if it can."""
-    if state.document is None or state.observed is None or state.source is Source.RESTORED:
+    if state.document is None or state.observed is None or state.source is DataOrigin.RESTORED:
         return None
     since = state.observed
     if state.upstream is not None and state.failure is None and state.answered is not None:
@@ -196,7 +252,7 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
     partial = unconfirmed(state.document, outcome.document, previous=previous)
     document = replace(outcome.document, **withheld, **partial)
     changed = _changed(state, document, at=now.utc)
-    return replace(changed, source=Source.IMDS, observed=now, absences=absences)
+    return replace(changed, source=DataOrigin.IMDS, observed=now, absences=absences)
 
 
 def _copied(state: State, answer: UpstreamAnswer, now: Instant, policy: Policy) -> State:
@@ -215,10 +271,10 @@ def _copied(state: State, answer: UpstreamAnswer, now: Instant, policy: Policy) 
         state = replace(state, document=answer.document, changes=known.changes if known and same else ())
     else:
         state = _changed(state, answer.document, at=changed_at)
-    return replace(state, source=Source.UPSTREAM, observed=observed, changed_at=changed_at, absences={})
+    return replace(state, source=DataOrigin.UPSTREAM, observed=observed, changed_at=changed_at, absences={})
 
 
-def _first(state: State, answer: Answer, now: Instant) -> State:
+def _first(state: State, answer: Success, now: Instant) -> State:
     """Nothing was published: data count at once, "none" after a few answers in a row."""
     if answer.document.empty and state.empty_answers + 1 < WITHDRAWAL_ANSWERS:
         return replace(state, empty_answers=state.empty_answers + 1)
@@ -228,7 +284,7 @@ def _first(state: State, answer: Answer, now: Instant) -> State:
     return replace(
         state,
         document=answer.document,
-        source=Source.IMDS,
+        source=DataOrigin.IMDS,
         observed=now,
         changed_at=known.changed_at,
         changes=known.changes,
@@ -250,7 +306,7 @@ def _changed(state: State, document: Document, *, at: datetime) -> State:
     )
 
 
-def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
+def restore(state: State, found: Found, now: Instant, policy: Policy) -> State:
     """The state once it is known what an earlier run published.
 
     Whether this comes before or after the first answer makes no difference: the last answer is
@@ -262,12 +318,12 @@ def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
     earlier = () if state.found is None else state.found.changes
     own = tuple(change for change in state.changes if change not in earlier)
     if found.document is None or found.observed_at is None:
-        return _take_up_revision(replace(state, found=found), found)
+        return _restored_revision(replace(state, found=found), found)
     restored = replace(
         state,
         found=found,
         document=found.document,
-        source=Source.RESTORED,
+        source=DataOrigin.RESTORED,
         observed=Instant.in_the_past(found.observed_at, now=now),
         changed_at=found.changed_at,
         changes=found.changes,
@@ -277,13 +333,13 @@ def take_up(state: State, found: Found, now: Instant, policy: Policy) -> State:
     if state.answer is None or state.answered is None:
         return restored
     # One answer, which is no second one to itself.
-    taken_up = observe(replace(restored, answer=None), state.answer, state.answered, policy)
+    observed = observe(replace(restored, answer=None), state.answer, state.answered, policy)
     return replace(
-        taken_up,
+        observed,
         attempts=state.attempts,
         failure=state.failure,
         failures=state.failures,
-        changes=(*found.changes, *own)[-HISTORY_LENGTH:] if own else taken_up.changes,
+        changes=(*found.changes, *own)[-HISTORY_LENGTH:] if own else observed.changes,
     )
 
 
@@ -294,7 +350,7 @@ def _tells_more(found: Found, known: Found) -> bool:
     return known.document is None or known.observed_at is None or found.observed_at > known.observed_at
 
 
-def _take_up_revision(state: State, found: Found) -> State:
+def _restored_revision(state: State, found: Found) -> State:
     """Only a revision was found: its history is ours if it is still the revision."""
     if state.document is None or state.changes or state.document.revision != found.revision:
         return state

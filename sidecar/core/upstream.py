@@ -9,14 +9,12 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
+from sidecar.core.annotations import is_node_name
 from sidecar.core.document import Document
 from sidecar.core.instant import Instant, parse_rfc3339
-from sidecar.core.names import is_node_name
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
 from sidecar.core.parsing import MalformedError, error_object, parse_document, parse_json
 from sidecar.core.reply import printable, reason_of, shown
-
-__all__ = ["Response", "interpret", "longest_wait", "was_held"]
 
 _LONGEST_WAIT = 300
 """Seconds; an agent holds no request longer."""
@@ -30,7 +28,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class UpstreamResponse:
     """What of a complete response matters; headers that are not there are ``None``."""
 
     status: int
@@ -71,7 +69,7 @@ def was_held(applied: str | None, *, elapsed: float, news: bool) -> bool:
 
 
 def interpret(
-    response: Response, *, node: str | None, last: UpstreamAnswer | None, now: Instant
+    response: UpstreamResponse, *, node: str | None, last: UpstreamAnswer | None, now: Instant
 ) -> UpstreamAnswer | Failure:
     """Judge a complete response of ``/v1/loadbalancer``.
 
@@ -93,7 +91,7 @@ def interpret(
     return _other_node(response, answer, node)
 
 
-def _failure(response: Response) -> Failure:
+def _failure(response: UpstreamResponse) -> Failure:
     reason = reason_of(response.status)
     if response.status == HTTPStatus.MISDIRECTED_REQUEST:
         reason = Reason.REJECTED
@@ -111,7 +109,7 @@ def _failure(response: Response) -> Failure:
     )
 
 
-def _other_node(response: Response, answer: UpstreamAnswer, node: str) -> Failure:
+def _other_node(response: UpstreamResponse, answer: UpstreamAnswer, node: str) -> Failure:
     said = answer.node if response.node in (None, node) else response.node
     whose = "an agent that does not say its node" if said in (None, node) else f"node {printable(said)!r}"
     detail = f"the answer is that of {whose}, and this is node {node!r}"
@@ -124,13 +122,13 @@ def _observed(age: str | None, now: Instant) -> Instant:
     return Instant(mono=now.mono - int(age), utc=now.utc - timedelta(seconds=int(age)))
 
 
-def _again(response: Response, last: UpstreamAnswer | None, observed: Instant) -> UpstreamAnswer:
+def _again(response: UpstreamResponse, last: UpstreamAnswer | None, observed: Instant) -> UpstreamAnswer:
     if last is None:
         raise MalformedError("not modified, of a request that named no earlier answer")
     return replace(last, observed=observed, held=response.held)
 
 
-def _answer(response: Response, observed: Instant) -> UpstreamAnswer:
+def _answer(response: UpstreamResponse, observed: Instant) -> UpstreamAnswer:
     value = parse_json(response.body)
     if not isinstance(value, dict):
         raise MalformedError("the answer is not a JSON object")

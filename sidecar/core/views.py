@@ -1,4 +1,4 @@
-"""What people ask of a document: its public IP, the frontends that reach it, where it leaves from."""
+"""Views of a document: its public IP, the frontends that reach it, its egress addresses."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,23 +7,6 @@ from typing import TypeVar
 
 from sidecar.core.addresses import IPAddress, address_order, endpoint, sorted_addresses
 from sidecar.core.document import ALL_PROTOCOLS, Document, InboundRule, OutboundRule, PublicIPAddress
-
-__all__ = [
-    "EgressBasis",
-    "PrivateIP",
-    "Reachable",
-    "Via",
-    "any_private_ip",
-    "egress_basis",
-    "egress_ips",
-    "inbound",
-    "inbound_ips",
-    "outbound_ips",
-    "private_ips",
-    "public_ip",
-    "public_ips",
-    "reachable",
-]
 
 _Entry = TypeVar("_Entry", PublicIPAddress, OutboundRule, InboundRule)
 

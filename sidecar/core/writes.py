@@ -1,7 +1,7 @@
-"""When a Node is read and written: few writes, spread over time, none without need.
+"""The schedule of reads and writes of a Node: few writes, spread over time, none without need.
 
 A :class:`Schedule` says what the annotations should be and what to do next about it. It knows
-nothing of how that is done; see ``publish/node.py``.
+nothing of how that is done; see ``agent/publish_node.py``.
 """
 
 from collections.abc import Mapping, Set as AbstractSet
@@ -10,23 +10,21 @@ from dataclasses import dataclass, replace
 from sidecar.core.annotations import Layout, addresses, annotations, differing, own, with_status
 from sidecar.core.instant import Instant, parse_rfc3339
 from sidecar.core.outcome import Status
-from sidecar.core.state import Policy, Source, State
-
-__all__ = ["Action", "Ledger", "Read", "Remove", "Schedule", "Wait", "Write"]
+from sidecar.core.state import DataOrigin, Policy, State
 
 _SPREAD = 0.2
 """Part of the resync and heartbeat intervals by which they come earlier or later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
+class WriteState:
     """What is known of the Node's annotations, and when they were written. Times are monotonic."""
 
     live: Mapping[str, str] | None = None
     """Our keys as last seen on the Node; ``None``: read the Node before anything else."""
     stuck: frozenset[str] = frozenset()
     """Keys of ours that came back when they were removed; tried again after the next reading."""
-    taken_up_at: float | None = None
+    restored_at: float | None = None
     """When the Node was read for the first time."""
     wrote_at: float | None = None
     """The last write of this process."""
@@ -86,7 +84,7 @@ class Schedule:
     resync_interval: float
     heartbeat_interval: float
     """0 is off."""
-    patience: float
+    staleness_jitter: float
     """0 to 1: the random part of stale-after by which annotations turn stale later than the HTTP API,
     so that an outage of the service on all nodes is not one wave of writes."""
 
@@ -95,77 +93,85 @@ class Schedule:
 
         ``live`` are our keys as they stand there.
         """
-        unanswered = state.document is None or state.source is Source.RESTORED
-        if unanswered and now.mono < self.patient_until(state):
+        unanswered = state.document is None or state.source is DataOrigin.RESTORED
+        if unanswered and now.mono < self.stale_deadline(state):
             return None
         if state.document is None:
             return with_status(live, Status.STARTING, state.reason(Status.STARTING), layout=self.layout)
-        status = state.status(now, self._patient_policy)
+        status = state.status(now, self._jittered_policy)
         return annotations(state, status, state.reason(status), layout=self.layout)
 
-    def patient_until(self, state: State) -> float:
+    def stale_deadline(self, state: State) -> float:
         """Monotonic time from which the lack of an answer shows: as ``starting`` or ``stale``.
 
         The one moment at which :meth:`desired` changes although the state does not.
         """
         if state.document is None or state.observed is None:
             return state.started.mono + self.policy.stale_after
-        since = state.started if state.source is Source.RESTORED else state.observed
-        return since.mono + self._patient_policy.stale_after
+        since = state.started if state.source is DataOrigin.RESTORED else state.observed
+        return since.mono + self._jittered_policy.stale_after
 
     @property
-    def _patient_policy(self) -> Policy:
-        return replace(self.policy, stale_after=self.policy.stale_after * (1 + self.patience))
+    def _jittered_policy(self) -> Policy:
+        return replace(self.policy, stale_after=self.policy.stale_after * (1 + self.staleness_jitter))
 
     def decide(
-        self, ledger: Ledger, values: Mapping[str, str] | None, *, now: float, fraction: float
-    ) -> tuple[Ledger, Action]:
-        """The next action towards ``values`` (of :meth:`desired`), and the ledger to go on with."""
-        if ledger.live is None or now >= ledger.resync_at:
-            return ledger, Read()
-        settled = replace(ledger, due_at=None, behind=False)
+        self, write_state: WriteState, values: Mapping[str, str] | None, *, now: float, fraction: float
+    ) -> tuple[WriteState, Action]:
+        """The next action towards ``values`` (of :meth:`desired`), and the state to go on with."""
+        if write_state.live is None or now >= write_state.resync_at:
+            return write_state, Read()
+        in_sync = replace(write_state, due_at=None, behind=False)
         if values is None:
-            return settled, Wait(ledger.resync_at)
-        changed = _changed(ledger, values)
+            return in_sync, Wait(write_state.resync_at)
+        changed = _changed(write_state, values)
         if not changed - {self.layout.key("observed-at")}:
             if not changed or not self.heartbeat_interval:
-                return settled, Wait(ledger.resync_at)
-            ledger, due_at = settled, ledger.heartbeat_at
+                return in_sync, Wait(write_state.resync_at)
+            write_state, due_at = in_sync, write_state.heartbeat_at
         else:
-            due_at = self._due_at(ledger, values, now=now, fraction=fraction)
-            put_off = now < self._status_not_before(ledger, changed)
-            ledger = replace(ledger, due_at=due_at, behind=not put_off)
-        at = max(due_at, self._not_before(ledger, changed))
+            due_at = self._due_at(write_state, values, now=now, fraction=fraction)
+            put_off = now < self._status_not_before(write_state, changed)
+            write_state = replace(write_state, due_at=due_at, behind=not put_off)
+        at = max(due_at, self._not_before(write_state, changed))
         if now < at:
-            return ledger, Wait(min(at, ledger.resync_at))
+            return write_state, Wait(min(at, write_state.resync_at))
         surplus = changed - values.keys()
         # An apply goes first where it has something to say: it removes what nobody else owns.
         if surplus and changed <= surplus | {self.layout.key("observed-at")}:
-            return ledger, Remove(frozenset(surplus))
-        return ledger, Write(values)
+            return write_state, Remove(frozenset(surplus))
+        return write_state, Write(values)
 
-    def _due_at(self, ledger: Ledger, values: Mapping[str, str], *, now: float, fraction: float) -> float:
+    def _due_at(
+        self, write_state: WriteState, values: Mapping[str, str], *, now: float, fraction: float
+    ) -> float:
         """The process's first write and a new public IP are due at once, all else within the splay."""
         names = ("public-ip", "public-ips")
-        had = addresses(ledger.live or {}, names, layout=self.layout)
-        if self._starts(ledger, now) or addresses(values, names, layout=self.layout) - had:
+        had = addresses(write_state.live or {}, names, layout=self.layout)
+        if self._starts(write_state, now) or addresses(values, names, layout=self.layout) - had:
             return now
-        return now + fraction * self.write_splay if ledger.due_at is None else ledger.due_at
+        return now + fraction * self.write_splay if write_state.due_at is None else write_state.due_at
 
-    def _starts(self, ledger: Ledger, now: float) -> bool:
+    def _starts(self, write_state: WriteState, now: float) -> bool:
         """Whether a write now would be that of a start, and not of a change long after a quiet one."""
-        if ledger.wrote_at is not None:
+        if write_state.wrote_at is not None:
             return False
-        return not ledger.live or ledger.taken_up_at is None or now < ledger.taken_up_at + self.write_splay
+        return (
+            not write_state.live
+            or write_state.restored_at is None
+            or now < write_state.restored_at + self.write_splay
+        )
 
-    def _not_before(self, ledger: Ledger, changed: set[str]) -> float:
+    def _not_before(self, write_state: WriteState, changed: set[str]) -> float:
         """Never two writes within one splay, and changes of the status alone are damped."""
-        not_before = float("-inf") if ledger.wrote_at is None else ledger.wrote_at + self.write_splay
-        return max(not_before, self._status_not_before(ledger, changed))
+        not_before = (
+            float("-inf") if write_state.wrote_at is None else write_state.wrote_at + self.write_splay
+        )
+        return max(not_before, self._status_not_before(write_state, changed))
 
-    def _status_not_before(self, ledger: Ledger, changed: set[str]) -> float:
-        if self._status_only(changed) and ledger.status_wrote_at is not None:
-            return ledger.status_wrote_at + 2 * self.policy.stale_after
+    def _status_not_before(self, write_state: WriteState, changed: set[str]) -> float:
+        if self._status_only(changed) and write_state.status_wrote_at is not None:
+            return write_state.status_wrote_at + 2 * self.policy.stale_after
         return float("-inf")
 
     def _status_only(self, changed: set[str]) -> bool:
@@ -173,84 +179,84 @@ class Schedule:
         return bool(changed & status) and changed <= status | {self.layout.key("observed-at")}
 
     def was_read(
-        self, ledger: Ledger, annotations: Mapping[str, str], *, now: Instant, fraction: float
-    ) -> Ledger:
-        """The ledger after the Node was read; the first time, the heartbeat follows ``observed-at``.
+        self, write_state: WriteState, annotations: Mapping[str, str], *, now: Instant, fraction: float
+    ) -> WriteState:
+        """The state after the Node was read; the first time, the heartbeat follows ``observed-at``.
 
         Only then: a forged time in the future counts as now, and would put it off at every reading.
         """
         live = own(annotations, layout=self.layout)
-        heartbeat_at = ledger.heartbeat_at
-        if ledger.live is None:
+        heartbeat_at = write_state.heartbeat_at
+        if write_state.live is None:
             observed_at = parse_rfc3339(live.get(self.layout.key("observed-at"), ""))
             since = now if observed_at is None else Instant.in_the_past(observed_at, now=now)
             heartbeat_at = since.mono + _spread(self.heartbeat_interval, fraction)
         return replace(
-            ledger,
+            write_state,
             live=live,
             stuck=frozenset(),
-            taken_up_at=now.mono if ledger.taken_up_at is None else ledger.taken_up_at,
+            restored_at=now.mono if write_state.restored_at is None else write_state.restored_at,
             resync_at=now.mono + _spread(self.resync_interval, fraction),
             heartbeat_at=heartbeat_at,
         )
 
     def was_written(
         self,
-        ledger: Ledger,
+        write_state: WriteState,
         values: Mapping[str, str],
         annotations: Mapping[str, str],
         *,
         now: float,
         fraction: float,
-    ) -> Ledger:
-        """The ledger after ``values`` were applied and the API server answered with ``annotations``.
+    ) -> WriteState:
+        """The state after ``values`` were applied and the API server answered with ``annotations``.
 
         The values count as written even where the answer differs, since then an admission webhook
         changed them: the next reading shows it, and it is not fought faster than that.
         """
         surplus = own(annotations, layout=self.layout).keys() - values.keys()
-        status_only = self._status_only(_changed(ledger, values))
-        return Ledger(
+        status_only = self._status_only(_changed(write_state, values))
+        return WriteState(
             live={key: annotations[key] for key in surplus} | dict(values),
-            stuck=ledger.stuck,
-            taken_up_at=ledger.taken_up_at,
+            stuck=write_state.stuck,
+            restored_at=write_state.restored_at,
             wrote_at=now,
-            status_wrote_at=now if status_only else ledger.status_wrote_at,
+            status_wrote_at=now if status_only else write_state.status_wrote_at,
             resync_at=now + _spread(self.resync_interval, fraction),
             heartbeat_at=now + _spread(self.heartbeat_interval, fraction),
         )
 
     def was_removed(
-        self, ledger: Ledger, keys: AbstractSet[str], annotations: Mapping[str, str], *, now: float
-    ) -> Ledger:
-        """The ledger after these keys were removed and the API server answered with ``annotations``.
+        self, write_state: WriteState, keys: AbstractSet[str], annotations: Mapping[str, str], *, now: float
+    ) -> WriteState:
+        """The state after these keys were removed and the API server answered with ``annotations``.
 
         Keys that are there in spite of it are left alone until the next reading, so that nobody who writes
         them is fought faster than that.
         """
         back = keys & annotations.keys()
         return replace(
-            ledger,
-            live={key: value for key, value in (ledger.live or {}).items() if key not in keys - back},
-            stuck=ledger.stuck | back,
+            write_state,
+            live={key: value for key, value in (write_state.live or {}).items() if key not in keys - back},
+            stuck=write_state.stuck | back,
             wrote_at=now,
-            status_wrote_at=now if self._status_only(set(keys)) else ledger.status_wrote_at,
+            status_wrote_at=now if self._status_only(set(keys)) else write_state.status_wrote_at,
             due_at=None,
         )
 
-    def changed_by_others(self, ledger: Ledger, annotations: Mapping[str, str]) -> set[str]:
+    def changed_by_others(self, write_state: WriteState, annotations: Mapping[str, str]) -> set[str]:
         """The keys that are not as this process last saw or wrote them, when the Node is read again.
 
         Empty at the first reading, and after the Node was made anew.
         """
-        if ledger.live is None:
+        if write_state.live is None:
             return set()
-        return differing(ledger.live, own(annotations, layout=self.layout))
+        return differing(write_state.live, own(annotations, layout=self.layout))
 
 
-def _changed(ledger: Ledger, values: Mapping[str, str]) -> set[str]:
+def _changed(write_state: WriteState, values: Mapping[str, str]) -> set[str]:
     """The keys that a write or removal towards ``values`` could change, as far as is known."""
-    return differing(values, ledger.live or {}) - (ledger.stuck - values.keys())
+    return differing(values, write_state.live or {}) - (write_state.stuck - values.keys())
 
 
 def _spread(interval: float, fraction: float) -> float:

@@ -21,13 +21,13 @@
 ===============  =======================================================================
 """
 
-from sidecar.kube.client import NodeClient, NodeMetadata, connect
+from sidecar.kube.client import EventClient, NodeClient, NodeEvent, NodeMetadata, connect
 from sidecar.kube.errors import (
     CredentialsError,
     ForbiddenError,
     KubeConfigError,
     KubernetesError,
-    MalformedError,
+    MalformedBodyError,
     NoAnswerError,
     NodeNotFoundError,
     NodeReplacedError,
@@ -37,7 +37,6 @@ from sidecar.kube.errors import (
     UnauthorizedError,
     UnreadConfigError,
 )
-from sidecar.kube.events import EventClient, NodeEvent
 
 __all__ = [
     "CredentialsError",
@@ -45,7 +44,7 @@ __all__ = [
     "ForbiddenError",
     "KubeConfigError",
     "KubernetesError",
-    "MalformedError",
+    "MalformedBodyError",
     "NoAnswerError",
     "NodeClient",
     "NodeEvent",

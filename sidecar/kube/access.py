@@ -22,8 +22,6 @@ from sidecar.kube.credentials import (
 )
 from sidecar.kube.errors import CredentialsError, KubeConfigError, UnreadConfigError, describe
 
-__all__ = ["SERVICE_ACCOUNT", "LoadingRules", "context_names", "load_access"]
-
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where kubelet mounts a pod's token and the certificate authority of its cluster."""
 

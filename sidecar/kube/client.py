@@ -1,19 +1,142 @@
 """The agent's calls to the API server: read the metadata of a Node, apply and remove annotations."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
-from sidecar.core.names import is_node_name
+from sidecar.core.annotations import is_node_name
 from sidecar.errors import UsageError
 from sidecar.kube.access import SERVICE_ACCOUNT, LoadingRules
-from sidecar.kube.connection import APPLY, MERGE, Answer, Request
-from sidecar.kube.events import EventClient
-from sidecar.kube.requester import Requester, malformed, object_of, requester
+from sidecar.kube.connection import APPLY, JSON, MERGE, Request, Response
+from sidecar.kube.requests import Requester, malformed, object_of, requester, successful
 from sidecar.metrics import Metrics
 
-__all__ = ["NodeClient", "NodeMetadata", "apply_request", "connect", "removal_request"]
+
+def solely_applied(managed_fields: Iterable[object], *, manager: str) -> set[str]:
+    """The annotations that this manager applied and nobody else owns: what its empty apply removes.
+
+    Args:
+        managed_fields: Decoded JSON; what is no entry of managed fields counts for nothing.
+        manager: Name of the field manager.
+    """
+    own: set[str] = set()
+    others: set[str] = set()
+    for entry in managed_fields:
+        if isinstance(entry, dict):
+            # A subresource is another owner, though of the same name.
+            identity = (entry.get("manager"), entry.get("operation"), entry.get("subresource") or "")
+            (own if identity == (manager, "Apply", "") else others).update(_annotations(entry))
+    return own - others
+
+
+def applied_at(managed_fields: Iterable[object], *, manager: str) -> str:
+    """When this manager last changed the object by applying, as it stands there; empty if never."""
+    for entry in managed_fields:
+        if isinstance(entry, dict) and (entry.get("manager"), entry.get("operation")) == (manager, "Apply"):
+            time = entry.get("time")
+            return time if isinstance(time, str) else ""
+    return ""
+
+
+def owners(managed_fields: Iterable[object], keys: AbstractSet[str]) -> set[str]:
+    """The field managers that own at least one of these annotations, in whatever way.
+
+    Args:
+        managed_fields: Decoded JSON; what is no entry of managed fields counts for nothing.
+        keys: Of the annotations.
+    """
+    entries = [entry for entry in managed_fields if isinstance(entry, dict)]
+    managers = [entry.get("manager") for entry in entries if keys & _annotations(entry)]
+    return {manager for manager in managers if isinstance(manager, str)}
+
+
+def _annotations(entry: dict[str, object]) -> set[str]:
+    fields: object = entry
+    for name in ("fieldsV1", "f:metadata", "f:annotations"):
+        fields = fields.get(name) if isinstance(fields, dict) else None
+    return {key.removeprefix("f:") for key in fields if key != "."} if isinstance(fields, dict) else set()
+
+
+CONTROLLER = "azure-lb-metadata.io/agent"
+"""Who reports; the chart's policy lets agents write no other."""
+
+_PATH = "/apis/events.k8s.io/v1/namespaces/default/events"
+_INSTANCE_CHARACTERS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEvent:
+    """An Event about a Node."""
+
+    name: str
+    """Of the Event, unique in the namespace ``default``."""
+    node: str
+    reason: str
+    note: str
+    """At most 1024 bytes."""
+    warning: bool
+    at: datetime
+
+
+class EventClient:
+    """Creates Events and repeats them; it never retries."""
+
+    def __init__(self, requester: Requester) -> None:
+        self._requester = requester
+
+    async def create(self, event: NodeEvent) -> bool:
+        """Create an Event; false when there is one of that name already.
+
+        Raises:
+            KubernetesError: a subclass names the situation.
+        """
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": event.name, "namespace": "default"},
+            "eventTime": _micro_time(event.at),
+            "reportingController": CONTROLLER,
+            "reportingInstance": event.node[:_INSTANCE_CHARACTERS],
+            "action": "Read",
+            "reason": event.reason,
+            "regarding": {"apiVersion": "v1", "kind": "Node", "name": event.node, "uid": event.node},
+            "note": event.note,
+            "type": "Warning" if event.warning else "Normal",
+        }
+        request = Request(method="POST", path=_PATH, body=body, content_type=JSON)
+        answer = await self._requester.exchange(request)
+        if answer.status == HTTPStatus.CONFLICT:
+            return False
+        successful(answer)
+        return True
+
+    async def repeat(self, name: str, *, count: int, at: datetime) -> bool:
+        """Say that what an Event tells of goes on; false when the API server has forgotten it.
+
+        Args:
+            name: Of the Event.
+            count: How often it was observed, at least 2.
+            at: The last time.
+
+        Raises:
+            KubernetesError: a subclass names the situation.
+        """
+        body = {"series": {"count": count, "lastObservedTime": _micro_time(at)}}
+        request = Request(method="PATCH", path=f"{_PATH}/{name}", body=body, content_type=MERGE)
+        answer = await self._requester.exchange(request)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return False
+        successful(answer)
+        return True
+
+
+def _micro_time(utc: datetime) -> str:
+    """``2026-01-02T03:04:05.678900Z``, with all six digits."""
+    return utc.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
 
 REQUEST_TIMEOUT = 10.0
 """Seconds that a request may take, from reading the token to the last byte of the answer."""
@@ -147,7 +270,7 @@ def removal_request(name: str, *, uid: str, keys: Iterable[str], field_manager: 
     return Request(method="PATCH", path=f"{_NODES}/{name}", query=query, body=body, content_type=MERGE)
 
 
-def _node_metadata(answer: Answer, name: str) -> NodeMetadata:
+def _node_metadata(answer: Response, name: str) -> NodeMetadata:
     """The metadata in a 2xx answer, whether of a whole Node or of its metadata only."""
     try:
         metadata = object_of(answer)["metadata"]

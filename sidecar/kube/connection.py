@@ -26,18 +26,6 @@ from sidecar.kube.access import LoadingRules, load_access
 from sidecar.kube.credentials import Access
 from sidecar.kube.errors import CredentialsError, KubeConfigError
 
-__all__ = [
-    "ANSWER_LIMIT",
-    "APPLY",
-    "JSON",
-    "MERGE",
-    "METADATA",
-    "METADATA_LIST",
-    "Answer",
-    "Connection",
-    "Request",
-]
-
 ANSWER_LIMIT = 4 * 1024 * 1024
 """Bytes of an answer that are read; etcd stores at most 1.5 MiB, and JSON escapes add to that."""
 
@@ -76,7 +64,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A whole answer, whatever its status."""
 
     status: int
@@ -122,7 +110,7 @@ class Connection:
         if session is not None:
             await session.close()
 
-    async def exchange(self, request: Request) -> Answer:
+    async def exchange(self, request: Request) -> Response:
         """Send one request and read the answer, whatever its status.
 
         Raises:
@@ -156,7 +144,7 @@ def _session(access: Access) -> aiohttp.ClientSession:
     )
 
 
-async def _send(session: aiohttp.ClientSession, access: Access, request: Request) -> Answer:
+async def _send(session: aiohttp.ClientSession, access: Access, request: Request) -> Response:
     headers = CIMultiDict([("Accept", request.accept), *access.impersonation])
     if not access.compression:
         headers["Accept-Encoding"] = "identity"
@@ -174,7 +162,7 @@ async def _send(session: aiohttp.ClientSession, access: Access, request: Request
         allow_redirects=False,
     ) as response:
         limit = request.answer_limit if 200 <= response.status < 300 else ERROR_LIMIT
-        return Answer(response.status, response.headers, await _read(response, limit))
+        return Response(response.status, response.headers, await _read(response, limit))
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

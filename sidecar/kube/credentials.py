@@ -8,8 +8,6 @@ from pathlib import Path
 from sidecar.blocking import BlockedError, Blocking, read_regular
 from sidecar.kube.errors import CredentialsError, KubeConfigError, describe
 
-__all__ = ["CONFIGURATION_ADVICE", "FILE_TIMEOUT", "Access", "read_token", "tls_context", "unusable"]
-
 TOKEN_LIMIT = 65_536
 """Bytes that a token file may have: more than any header."""
 

@@ -18,25 +18,6 @@ from sidecar.core.backoff import RETRY_AFTER_LIMIT, parse_retry_after
 from sidecar.core.parsing import error_object
 from sidecar.errors import Error, UnreachableError, UsageError
 
-__all__ = [
-    "MALFORMED_ADVICE",
-    "CredentialsError",
-    "ForbiddenError",
-    "KubeConfigError",
-    "KubernetesError",
-    "MalformedError",
-    "NoAnswerError",
-    "NodeNotFoundError",
-    "NodeReplacedError",
-    "RejectedError",
-    "ServerError",
-    "ThrottledError",
-    "UnauthorizedError",
-    "describe",
-    "error_from_answer",
-    "printable",
-]
-
 TEXT_LIMIT = 512
 """Characters kept of a text from elsewhere: a policy's denial begins with some 200 of names."""
 
@@ -112,7 +93,7 @@ class ServerError(KubernetesError):
     """5xx: the API server, or something it needs, is in trouble."""
 
 
-class MalformedError(KubernetesError):
+class MalformedBodyError(KubernetesError):
     """The answer is not what an API server gives."""
 
 
@@ -178,7 +159,7 @@ def _plain(headers: Mapping[str, str], body: bytes) -> str:
 def _situation(status: int, answer: dict[str, Any], message: str) -> tuple[type[KubernetesError], str]:
     """The class of the error and its advice."""
     if status in {400, 404} and not answer:
-        return MalformedError, MALFORMED_ADVICE  # a web server, but no API server
+        return MalformedBodyError, MALFORMED_ADVICE  # a web server, but no API server
     if status == 409 or (status == 422 and _blames_uid(answer)):
         return NodeReplacedError, _REPLACED_ADVICE
     by_status: dict[int, tuple[type[KubernetesError], str]] = {
@@ -194,7 +175,7 @@ def _situation(status: int, answer: dict[str, Any], message: str) -> tuple[type[
         return RejectedError, _REJECTED_ADVICE
     if 500 <= status < 600:
         return ServerError, _SERVER_ADVICE
-    return MalformedError, MALFORMED_ADVICE
+    return MalformedBodyError, MALFORMED_ADVICE
 
 
 def _forbidden_advice(message: str) -> str:

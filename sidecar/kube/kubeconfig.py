@@ -26,8 +26,6 @@ from sidecar.kube.errors import CredentialsError, KubeConfigError, printable
 from sidecar.kube.kubeconfig_files import Entry, KubeConfig, read
 from sidecar.kube.plugin import Credentials, credentials, plugin
 
-__all__ = ["contexts", "load"]
-
 _PROXIES = ("http", "https")
 """Schemes; of ``socks5``, which kubectl knows besides, there is no client here."""
 

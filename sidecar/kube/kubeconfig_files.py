@@ -18,8 +18,6 @@ from yaml import MarkedYAMLError, YAMLError, safe_load
 from sidecar.kube.credentials import unusable
 from sidecar.kube.errors import printable
 
-__all__ = ["Entry", "KubeConfig", "read"]
-
 _SIZE_LIMIT = 4 * 1024 * 1024
 """Bytes of a file: a hundred times that of a hundred clusters with their certificates."""
 

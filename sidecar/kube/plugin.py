@@ -20,8 +20,6 @@ from sidecar.kube.credentials import unusable
 from sidecar.kube.errors import KubeConfigError, describe, printable
 from sidecar.kube.kubeconfig_files import Entry
 
-__all__ = ["Credentials", "Plugin", "credentials", "plugin"]
-
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _EXTENSION = "client.authentication.k8s.io/exec"
 """The extension of a cluster whose content a plug-in is given."""

@@ -12,20 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from sidecar.core.addresses import IPAddress, parse_address
-from sidecar.core.nodes import ClusterNode, LoadBalancerService
-from sidecar.core.scheduling import Taint
-from sidecar.kube.listing import Page
-
-__all__ = [
-    "Conditions",
-    "Metadata",
-    "OptionalList",
-    "OptionalMap",
-    "Wire",
-    "WireNode",
-    "WireService",
-    "page_of",
-]
+from sidecar.core.cluster import ClusterNode, LoadBalancerService, Taint
+from sidecar.kube.requests import Page
 
 _Value = TypeVar("_Value")
 _Converted = TypeVar("_Converted")
@@ -72,7 +60,7 @@ class Metadata(Wire):
         return next((owner.name for owner in self.owner_references if owner.controller), "")
 
 
-class Condition(Wire):
+class WireCondition(Wire):
     """What Nodes and pods say of themselves."""
 
     type: str
@@ -81,12 +69,12 @@ class Condition(Wire):
     last_transition_time: datetime | None = None
 
 
-class Conditions(Wire):
+class WireConditions(Wire):
     """A status with conditions."""
 
-    conditions: OptionalList[Condition] = Field(default_factory=list)
+    conditions: OptionalList[WireCondition] = Field(default_factory=list)
 
-    def condition(self, kind: str) -> Condition | None:
+    def condition(self, kind: str) -> WireCondition | None:
         """The condition of this type."""
         return next((each for each in self.conditions if each.type == kind), None)
 
@@ -118,7 +106,7 @@ class WireNode(Wire):
 
     metadata: Metadata
     spec: _NodeSpec = _NodeSpec()
-    status: Conditions = Conditions()
+    status: WireConditions = WireConditions()
 
     def convert(self) -> ClusterNode:
         """The part that counts."""

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from sidecar.core.agents import AgentDaemonSet, AgentPod, annotation_prefix
-from sidecar.core.scheduling import Placement, Requirement, Toleration
+from sidecar.core.cluster import (
+    AgentDaemonSet,
+    AgentPod,
+    Placement,
+    Requirement,
+    Toleration,
+    annotation_prefix,
+)
 from sidecar.kube.errors import printable
-from sidecar.kube.wire import Conditions, Metadata, OptionalList, OptionalMap, Wire
-
-__all__ = ["WireDaemonSet", "WirePod"]
+from sidecar.kube.wire import Metadata, OptionalList, OptionalMap, Wire, WireConditions
 
 _PREFIX_ANNOTATION = "azure-lb-metadata.io/annotation-prefix"
 """Of the DaemonSet, as the chart sets it, whatever the release and its labels are called."""
@@ -118,7 +122,7 @@ class _ContainerStatus(Wire):
     state: _State = _State()
 
 
-class _PodStatus(Conditions):
+class _PodStatus(WireConditions):
     pod_ip: str = Field("", alias="podIP")
     reason: str = ""
     container_statuses: OptionalList[_ContainerStatus] = Field(default_factory=list)

@@ -9,19 +9,19 @@ misunderstandings.
         serving.simulator.set_fault("unavailable")
 """
 
-from sidecar.simulator.catalogue import catalogue
-from sidecar.simulator.conditions import Conditions, DocumentSettings, FaultSettings, InstanceSettings
-from sidecar.simulator.counters import Call, Counters
+from sidecar.simulator.conditions import Behaviour, DocumentSettings, FaultSettings, InstanceSettings
+from sidecar.simulator.control import catalogue
 from sidecar.simulator.documents import DOCUMENTS
 from sidecar.simulator.faults import FAULTS
 from sidecar.simulator.scenario import Scenario, ScenarioError, Step, load_scenario, parse_scenario
 from sidecar.simulator.server import Serving, Simulator, serve
+from sidecar.simulator.simulation import Call, Counters
 
 __all__ = [
     "DOCUMENTS",
     "FAULTS",
+    "Behaviour",
     "Call",
-    "Conditions",
     "Counters",
     "DocumentSettings",
     "FaultSettings",

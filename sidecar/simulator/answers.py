@@ -62,7 +62,7 @@ XML_BODY = """\
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Reply:
     """One HTTP answer before anything happens to it on the way."""
 
     status: int
@@ -77,28 +77,28 @@ def encode(value: JsonValue) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def success(value: JsonValue) -> Answer:
+def success(value: JsonValue) -> Reply:
     """A 200 that carries a JSON document."""
-    return Answer(status=200, body=encode(value))
+    return Reply(status=200, body=encode(value))
 
 
-def text(value: str) -> Answer:
+def text(value: str) -> Reply:
     """A 200 of plain text, as ``format=text`` gives it."""
-    return Answer(status=200, body=value.encode(), content_type=TEXT_TYPE)
+    return Reply(status=200, body=value.encode(), content_type=TEXT_TYPE)
 
 
-def error(status: int, message: str, **members: JsonValue) -> Answer:
+def error(status: int, message: str, **members: JsonValue) -> Reply:
     """An error in the shape ``{"error": "..."}``.
 
     The shape is ``ErrorResponse`` of Azure/azure-rest-api-specs, InstanceMetadataService 2023-07-01.
     """
-    return Answer(status=status, body=encode({"error": message, **members}))
+    return Reply(status=status, body=encode({"error": message, **members}))
 
 
-def xml_error(method: str = "HEAD") -> Answer:
+def xml_error(method: str = "HEAD") -> Reply:
     """The 400 in XML that an AKS node got for HEAD and PUT requests."""
     body = fill(XML_BODY, Method=method).encode()
-    return Answer(status=400, body=body, content_type=XML_TYPE, server=IIS_SERVER)
+    return Reply(status=400, body=body, content_type=XML_TYPE, server=IIS_SERVER)
 
 
 def fill(template: str, **names: str) -> str:

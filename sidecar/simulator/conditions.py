@@ -1,6 +1,7 @@
 """The conditions that decide every answer, as checked settings in camelCase."""
 
 import ipaddress
+import re
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -15,9 +16,79 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from sidecar.simulator.documents import DOCUMENTS
-from sidecar.simulator.durations import Seconds
 from sidecar.simulator.faults import FAULTS, Action
-from sidecar.simulator.versions import KNOWN_VERSIONS
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)", re.ASCII)
+_WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
+
+
+def seconds(value: object) -> object:
+    """Seconds of ``1m30s``, ``250ms``, ``0``; a number already means seconds.
+
+    Raises:
+        ValueError: The text is not a duration.
+    """
+    if not isinstance(value, str):
+        return value
+    if value == "0":
+        return 0.0
+    if not _WHOLE.fullmatch(value):
+        raise ValueError(f"{value!r} is not a duration; write it like 30s, 1m30s or 250ms")
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value))
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
+"""A time span of a pydantic model: at least 0, held in seconds."""
+
+
+LOADBALANCER_SINCE = "2020-10-01"
+"""The version that introduced the load balancer category."""
+
+KNOWN_VERSIONS = (
+    "2017-03-01",
+    "2017-04-02",
+    "2017-08-01",
+    "2017-10-01",
+    "2017-12-01",
+    "2018-02-01",
+    "2018-04-02",
+    "2018-10-01",
+    "2019-02-01",
+    "2019-03-11",
+    "2019-04-30",
+    "2019-06-01",
+    "2019-06-04",
+    "2019-08-01",
+    "2019-08-15",
+    "2019-11-01",
+    "2020-06-01",
+    "2020-07-15",
+    "2020-09-01",
+    # pylint: disable=duplicate-code  # the simulator shares nothing with the agent
+    "2020-10-01",
+    "2020-12-01",
+    "2021-01-01",
+    "2021-02-01",
+    "2021-03-01",
+    "2021-05-01",
+    "2021-08-01",
+    "2021-10-01",
+    "2021-11-01",
+    "2021-11-15",
+    "2021-12-13",
+    "2023-07-01",
+    "2023-11-15",
+    "2024-03-15",
+    "2024-07-17",
+    "2025-04-07",
+)
+"""The versions the document lists, oldest first.
+
+2025-07-24, which Azure's container networking sends, is left out: the captured ``newest-versions``
+do not name it.
+"""
+
 
 NAMES = " ".join  # how an error lists what is allowed
 
@@ -176,7 +247,7 @@ class InstanceSettings(Model):
     tags: dict[str, str] = {}
 
 
-class Conditions(Model):
+class Behaviour(Model):
     """Everything that decides an answer at one time."""
 
     document: Document = DocumentSettings(name="all")

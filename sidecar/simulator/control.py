@@ -10,10 +10,22 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from sidecar.simulator.answers import encode
-from sidecar.simulator.catalogue import catalogue
-from sidecar.simulator.counters import Call
+from sidecar.simulator.documents import DOCUMENTS
+from sidecar.simulator.faults import FAULTS
 from sidecar.simulator.scenario import Scenario, ScenarioError, checked, parse_yaml
-from sidecar.simulator.simulation import Simulation
+from sidecar.simulator.simulation import Call, Simulation
+
+
+def catalogue() -> dict[str, JsonValue]:
+    """Names of documents and faults, each with one line."""
+    return {
+        "documents": {name: data_set.summary for name, data_set in DOCUMENTS.items()},
+        "faults": {
+            "none": "no fault",
+            **{name: fault.summary for name, fault in FAULTS.items()},
+        },
+    }
+
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 

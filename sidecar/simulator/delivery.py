@@ -7,20 +7,20 @@ import uuid
 
 from aiohttp import web
 
-from sidecar.simulator.answers import JSON_TYPE, Answer
+from sidecar.simulator.answers import JSON_TYPE, Reply
 from sidecar.simulator.faults import HUGE_SIZE, Action
-from sidecar.simulator.strikes import Strike
+from sidecar.simulator.simulation import InjectedFault
 
 _CHUNK = 64 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # l_onoff, l_linger
 
 
-def response(answer: Answer) -> web.Response:
+def response(answer: Reply) -> web.Response:
     """An answer that arrives whole."""
     return web.Response(status=answer.status, body=answer.body, headers=_headers(answer))
 
 
-def _headers(answer: Answer) -> dict[str, str]:
+def _headers(answer: Reply) -> dict[str, str]:
     return {
         "Content-Type": answer.content_type,
         "Server": answer.server,
@@ -29,7 +29,7 @@ def _headers(answer: Answer) -> dict[str, str]:
     }
 
 
-async def truncated(request: web.Request, answer: Answer, size: int | None) -> web.StreamResponse:
+async def truncated(request: web.Request, answer: Reply, size: int | None) -> web.StreamResponse:
     """The first bytes of an answer (half of them unless told), then the end of the connection."""
     sent = answer.body[: len(answer.body) // 2 if size is None else size]
     stream = await _begun(request, answer, length=max(len(answer.body), len(sent) + 1))
@@ -38,7 +38,7 @@ async def truncated(request: web.Request, answer: Answer, size: int | None) -> w
     return stream
 
 
-async def dripping(request: web.Request, answer: Answer, pause: float) -> web.StreamResponse:
+async def dripping(request: web.Request, answer: Reply, pause: float) -> web.StreamResponse:
     """An answer byte by byte, with ``pause`` seconds between two."""
     stream = await _begun(request, answer, length=len(answer.body))
     for position in range(len(answer.body)):
@@ -49,16 +49,16 @@ async def dripping(request: web.Request, answer: Answer, pause: float) -> web.St
     return stream
 
 
-async def huge(request: web.Request, strike: Strike) -> web.StreamResponse:
+async def huge(request: web.Request, injected_fault: InjectedFault) -> web.StreamResponse:
     """A document of one great unknown key and three empty lists."""
     begin, end = (
         b'{"loadbalancer":{"padding":"',
         b'","publicIpAddresses":[],"inboundRules":[],"outboundRules":[]}}',
     )
-    size = HUGE_SIZE if strike.size is None else strike.size
+    size = HUGE_SIZE if injected_fault.size is None else injected_fault.size
     padding = max(0, size - len(begin) - len(end))
-    answer = Answer(status=200, body=b"", content_type=JSON_TYPE)
-    length = None if strike.chunked else len(begin) + padding + len(end)
+    answer = Reply(status=200, body=b"", content_type=JSON_TYPE)
+    length = None if injected_fault.chunked else len(begin) + padding + len(end)
     stream = await _begun(request, answer, length=length)
     await stream.write(begin)
     for position in range(0, padding, _CHUNK):
@@ -68,7 +68,7 @@ async def huge(request: web.Request, strike: Strike) -> web.StreamResponse:
     return stream
 
 
-async def _begun(request: web.Request, answer: Answer, *, length: int | None) -> web.StreamResponse:
+async def _begun(request: web.Request, answer: Reply, *, length: int | None) -> web.StreamResponse:
     stream = web.StreamResponse(status=answer.status, headers=_headers(answer))
     stream.content_length = length
     if length is None:
@@ -99,25 +99,25 @@ def reset(request: web.Request) -> None:
 
 
 async def deliver(
-    request: web.Request, answer: Answer, *, strike: Strike | None, closing: asyncio.Event
+    request: web.Request, answer: Reply, *, injected_fault: InjectedFault | None, closing: asyncio.Event
 ) -> web.StreamResponse:
     """Sends an answer as the fault lets it; without a fault, as it is.
 
     ``closing`` ends a hanging request when the service stops.
     """
-    if strike is None or strike.action is Action.ANSWER:
+    if injected_fault is None or injected_fault.action is Action.ANSWER:
         return response(answer)
-    if strike.action is Action.TRUNCATE:
-        return await truncated(request, answer, strike.size)
-    if strike.action is Action.DRIP:
-        return await dripping(request, answer, strike.delay)
-    if strike.action is Action.HUGE:
-        return await huge(request, strike)
-    if strike.action is Action.DELAY:
-        await asyncio.sleep(strike.delay)
-    elif strike.action is Action.HANG:
+    if injected_fault.action is Action.TRUNCATE:
+        return await truncated(request, answer, injected_fault.size)
+    if injected_fault.action is Action.DRIP:
+        return await dripping(request, answer, injected_fault.delay)
+    if injected_fault.action is Action.HUGE:
+        return await huge(request, injected_fault)
+    if injected_fault.action is Action.DELAY:
+        await asyncio.sleep(injected_fault.delay)
+    elif injected_fault.action is Action.HANG:
         await closing.wait()
         abort(request)
-    elif strike.action is Action.RESET:
+    elif injected_fault.action is Action.RESET:
         reset(request)
     return response(answer)  # goes nowhere where the connection is gone

@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from sidecar.simulator import answers
-from sidecar.simulator.answers import Answer
+from sidecar.simulator.answers import Reply
 
 ERRORS = "MicrosoftDocs/azure-docs:articles/load-balancer/troubleshoot-load-balancer-imds.md"
 SERVICE = "MicrosoftDocs/azure-compute-docs:articles/virtual-machines/instance-metadata-service.md"
@@ -49,7 +49,7 @@ class Fault:
     summary: str
     source: str
     action: Action = Action.ANSWER
-    answer: Answer | None = None
+    answer: Reply | None = None
     everywhere: bool = False
     chunked: bool = False
     retry_after: float | None = None
@@ -66,7 +66,7 @@ def _body(summary: str, body: bytes, *, source: str = GUESS, status: int = 200, 
     return Fault(
         summary=summary,
         source=source,
-        answer=Answer(status=status, body=body, content_type=kind or answers.JSON_TYPE),
+        answer=Reply(status=status, body=body, content_type=kind or answers.JSON_TYPE),
     )
 
 
@@ -149,7 +149,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "redirect": Fault(
             summary="302 to /redirected",
             source=GUESS,
-            answer=Answer(status=302, body=b"", headers=MappingProxyType({"Location": "/redirected"})),
+            answer=Reply(status=302, body=b"", headers=MappingProxyType({"Location": "/redirected"})),
         ),
         "html": _body("200, an HTML page", _HTML, kind=answers.HTML_TYPE),
         "empty": _body(

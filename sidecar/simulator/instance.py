@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from sidecar.simulator import answers
 from sidecar.simulator.addressing import private_addresses
-from sidecar.simulator.answers import Answer
+from sidecar.simulator.answers import Reply
 from sidecar.simulator.conditions import InstanceSettings
 
 RESTRICTION_TAG = "aks-managed-enable-imds-restriction"
@@ -81,7 +81,7 @@ def _interface(v4: str, v6: list[str], public_ip: str) -> JsonValue:
     }
 
 
-def walk(document: JsonValue, path: str, *, as_text: bool) -> Answer:
+def walk(document: JsonValue, path: str, *, as_text: bool) -> Reply:
     """The part of the instance document under a path of keys and indexes.
 
     A leaf needs ``format=text``: the page says so in its note, its table says the contrary. As text,
@@ -100,7 +100,7 @@ def walk(document: JsonValue, path: str, *, as_text: bool) -> Answer:
     return answers.text(_as_text(node))
 
 
-def _as_json(node: JsonValue) -> Answer:
+def _as_json(node: JsonValue) -> Reply:
     if isinstance(node, dict | list):
         return answers.success(node)
     return answers.error(400, "Bad request. Requested API is only available in text format")

@@ -17,8 +17,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from sidecar.simulator.conditions import Conditions, Document, Model, Network, OptionalFault
-from sidecar.simulator.durations import Seconds
+from sidecar.simulator.conditions import Behaviour, Document, Model, Network, OptionalFault, Seconds
 
 
 class Step(Model):
@@ -42,7 +41,7 @@ class Step(Model):
         return self
 
 
-class Scenario(Conditions):
+class Scenario(Behaviour):
     """Conditions at the start and their changes over time."""
 
     steps: tuple[Step, ...] = ()
@@ -60,9 +59,9 @@ class Scenario(Conditions):
             raise ValueError("repeatEvery must be later than the last step")
         return self
 
-    def conditions(self) -> Conditions:
+    def conditions(self) -> Behaviour:
         """The conditions at the start."""
-        return Conditions.model_construct(**{name: getattr(self, name) for name in Conditions.model_fields})
+        return Behaviour.model_construct(**{name: getattr(self, name) for name in Behaviour.model_fields})
 
 
 def load_scenario(path: Path) -> Scenario:

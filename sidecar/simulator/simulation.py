@@ -3,20 +3,249 @@
 import asyncio
 import ipaddress
 import logging
+import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from types import MappingProxyType
 
 from pydantic import JsonValue
 
 from sidecar.simulator.addressing import personalise
-from sidecar.simulator.answers import encode
-from sidecar.simulator.composition import composed, is_absent, origin, rotated, rotates
-from sidecar.simulator.conditions import Conditions, DocumentSettings, FaultSettings, Network
-from sidecar.simulator.counters import Call, Counters
-from sidecar.simulator.limit import RateLimit
+from sidecar.simulator.answers import Reply, encode
+from sidecar.simulator.conditions import Behaviour, DocumentSettings, FaultSettings, Network
+from sidecar.simulator.documents import DOCUMENTS, Amounts
+from sidecar.simulator.faults import DELAYS, FAULTS, Action, Fault
 from sidecar.simulator.scenario import Scenario, checked
-from sidecar.simulator.strikes import Strike, concerns, struck
+
+REQUESTS_PER_SECOND = 5.0
+BURST = 5.0
+_MANY_CALLERS = 1024
+
+
+@dataclass
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+class RateLimit:
+    """A token bucket for each caller. Refused requests cost nothing."""
+
+    def __init__(self, *, rate: float = REQUESTS_PER_SECOND, burst: float = BURST) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._buckets: dict[str, _Bucket] = {}
+
+    def take(self, caller: str, now: float) -> bool:
+        """Whether the caller may have one more answer at ``now``, in seconds of any steady clock."""
+        bucket = self._buckets.get(caller)
+        if bucket is None:
+            self._forget_idle(now)
+            bucket = self._buckets[caller] = _Bucket(tokens=self._burst, filled_at=now)
+        bucket.tokens = self._level(bucket, now)
+        bucket.filled_at = now
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    def _level(self, bucket: _Bucket, now: float) -> float:
+        return min(self._burst, bucket.tokens + max(0.0, now - bucket.filled_at) * self._rate)
+
+    def _forget_idle(self, now: float) -> None:
+        # A full bucket says the same as none.
+        if len(self._buckets) >= _MANY_CALLERS:
+            self._buckets = {
+                caller: bucket
+                for caller, bucket in self._buckets.items()
+                if self._level(bucket, now) < self._burst
+            }
+
+
+_MANY_KEYS = 256
+OTHER = "(other)"
+"""The key of everything beyond the first 256 different paths or callers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request as it came, before any judgement.
+
+    ``headers`` and ``parameters`` keep their order and repetitions; ``caller`` is an address.
+    """
+
+    method: str
+    path: str
+    caller: str
+    headers: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name, ignoring case."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+
+class Counters:
+    """Requests by path and caller, answers by status.
+
+    The words ``hang`` and ``reset`` stand among the statuses for requests that got no answer.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Counts from nothing again; whoever waits keeps waiting."""
+        self.requests = 0
+        self.by_path: Counter[str] = Counter()
+        self.by_caller: Counter[str] = Counter()
+        self.by_status: Counter[str] = Counter()
+        self.last_request: Call | None = None
+
+    def asked(self, call: Call) -> None:
+        """Counts a request when it has come."""
+        self.requests += 1
+        self.last_request = call
+        _add(self.by_path, call.path)
+        _add(self.by_caller, call.caller)
+        for count, future in self._waiting:
+            if self.requests >= count and not future.done():
+                future.set_result(None)
+
+    def answered(self, status: int | str) -> None:
+        """Counts an answer when it begins, or what happened in its place."""
+        self.by_status[str(status)] += 1
+
+    async def reached(self, count: int) -> None:
+        """Returns once so many requests have come since the last reset."""
+        if self.requests >= count:
+            return
+        entry = (count, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        try:
+            await entry[1]
+        finally:
+            self._waiting.remove(entry)
+
+
+def _add(counter: Counter[str], key: str) -> None:
+    counter[key if key in counter or len(counter) < _MANY_KEYS else OTHER] += 1
+
+
+def origin(settings: DocumentSettings) -> str:
+    """In a word where the document comes from: its name, ``inline`` or ``raw``."""
+    return next((kind for kind in ("raw", "inline") if kind in settings.model_fields_set), _name(settings))
+
+
+def _name(settings: DocumentSettings) -> str:
+    return settings.name or "all"
+
+
+def composed(settings: DocumentSettings) -> JsonValue:
+    """The document as JSON; None is "no load balancer metadata", or a body that is raw."""
+    if settings.raw is not None:
+        return None
+    document = _unbent(settings)
+    inner = document.get("loadbalancer") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(inner, dict):
+        return document
+    replaced: dict[str, JsonValue] = {name: value for name, value in settings.replace.items()}  # noqa: C416 -- widens the type of the keys
+    kept = {name: value for name, value in inner.items() if name not in settings.omit}
+    return {**document, "loadbalancer": {**kept, **replaced}}
+
+
+def _unbent(settings: DocumentSettings) -> JsonValue:
+    if "inline" in settings.model_fields_set:
+        return settings.inline
+    return DOCUMENTS[_name(settings)].build(Amounts(rules=settings.rules, outbound_ips=settings.outbound_ips))
+
+
+def is_absent(settings: DocumentSettings) -> bool:
+    """Whether the service says that there is no metadata; an inline null is a document, if a wrong one."""
+    return origin(settings) not in ("raw", "inline") and composed(settings) is None
+
+
+def rotates(settings: DocumentSettings) -> bool:
+    """Whether every answer has another order of entries."""
+    return settings.rotate or (settings.name is not None and DOCUMENTS[settings.name].rotates)
+
+
+def rotated(document: JsonValue, turns: int) -> JsonValue:
+    """The document with every list turned by so many places."""
+    if isinstance(document, dict):
+        return {name: rotated(value, turns) for name, value in document.items()}
+    if isinstance(document, list) and document:
+        places = turns % len(document)
+        return document[places:] + document[:places]
+    return document
+
+
+LOADBALANCER = "/metadata/loadbalancer"
+"""The path of the endpoint that this project reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InjectedFault:
+    """A fault that meets one request, with every default filled in.
+
+    ``delay`` is in seconds; ``size`` in bytes, None for the usual one.
+    """
+
+    action: Action
+    answer: Reply | None = None
+    delay: float = 0
+    size: int | None = None
+    chunked: bool = False
+
+
+def concerns(settings: FaultSettings, path: str) -> bool:
+    """Whether the fault strikes requests for this path."""
+    everywhere = FAULTS[settings.name].everywhere if settings.everywhere is None else settings.everywhere
+    return everywhere or path == LOADBALANCER or path.startswith(f"{LOADBALANCER}/")
+
+
+def injected(settings: FaultSettings, call: Call, wall: float) -> InjectedFault:
+    """What the fault does to this request; ``wall`` is seconds since 1970."""
+    fault = FAULTS[settings.name]
+    return InjectedFault(
+        action=fault.action,
+        answer=_answer(settings, fault, call=call, wall=wall),
+        delay=DELAYS.get(fault.action, 0) if settings.delay is None else settings.delay,
+        size=settings.size,
+        chunked=fault.chunked,
+    )
+
+
+def _answer(settings: FaultSettings, fault: Fault, *, call: Call, wall: float) -> Reply | None:
+    if fault.answer is None:
+        return None
+    answer = fault.answer
+    body = answer.body.replace(b"<UrlPath>", call.path.encode())
+    body = body.replace(b"<Method>", call.method.encode())
+    headers = {**answer.headers, **_retry_after(settings, fault, wall), **settings.headers}
+    return Reply(
+        status=settings.status or answer.status,
+        body=body if settings.body is None else settings.body.encode(),
+        content_type=settings.content_type or answer.content_type,
+        server=answer.server,
+        headers=MappingProxyType(headers),
+    )
+
+
+def _retry_after(settings: FaultSettings, fault: Fault, wall: float) -> dict[str, str]:
+    wait = fault.retry_after if settings.retry_after is None else settings.retry_after
+    if wait is None:
+        return {}
+    date = fault.retry_after_date if settings.retry_after_date is None else settings.retry_after_date
+    if date:
+        return {"Retry-After": formatdate(math.ceil(wall + wait), usegmt=True)}
+    return {"Retry-After": str(math.ceil(wait))}
+
 
 _logger = logging.getLogger(__name__)
 
@@ -61,7 +290,7 @@ class Simulation:
     # --- Over time
 
     @property
-    def conditions(self) -> Conditions:
+    def conditions(self) -> Behaviour:
         """The conditions now."""
         self.advance()
         return self._conditions
@@ -133,7 +362,7 @@ class Simulation:
             ScenarioError: A name or a value is wrong; nothing is changed.
         """
         self.advance()
-        wanted = checked(Conditions, changes)
+        wanted = checked(Behaviour, changes)
         self._change({name: getattr(wanted, name) for name in wanted.model_fields_set})
 
     def _change(self, changes: dict[str, object]) -> None:
@@ -161,7 +390,7 @@ class Simulation:
         """Whether the caller is within its five requests a second; counts this one."""
         return not self.conditions.rate_limit or self._limit.take(caller, self._time())
 
-    def strike(self, call: Call) -> Strike | None:
+    def injected_fault(self, call: Call) -> InjectedFault | None:
         """The fault that meets this request, if any; counts it."""
         settings = self.conditions.fault
         if settings is None or not concerns(settings, call.path):
@@ -172,7 +401,7 @@ class Simulation:
             self._strikes_left -= 1
             if self._strikes_left == 0:
                 self._change({"fault": None})
-        return struck(settings, call, self._wall())
+        return injected(settings, call, self._wall())
 
     # --- Documents
 

@@ -10,13 +10,11 @@ import aiohttp
 
 from sidecar.clock import Clock
 from sidecar.core.backoff import parse_retry_after
-from sidecar.core.outcome import Answer, Failure, Outcome, Reason
+from sidecar.core.outcome import Failure, Outcome, Reason, Success
 from sidecar.core.parsing import ERROR_LIMIT
 from sidecar.core.reply import fallback_version, interpret, listed_version, lists_versions, refuses_version
 from sidecar.logs import log
 from sidecar.sources import reading
-
-__all__ = ["PATH", "VERSIONS_PATH", "IMDSSource"]
 
 PATH = "/metadata/loadbalancer"
 
@@ -47,7 +45,7 @@ class IMDSSource(reading.Client):
         self._versions: bytes | None = None
         """What the service says of its versions, once it has been asked."""
         self._clock = clock
-        self._last: Answer | None = None
+        self._last: Success | None = None
 
     async def fetch(self) -> Outcome:
         """Ask for the document once, and once more with another api-version if that is what is wrong."""
@@ -58,7 +56,7 @@ class IMDSSource(reading.Client):
                 outcome, _ = await self._attempt()
         except reading.ERRORS as error:
             return reading.failure(error)
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Success):
             self._last = outcome
         return outcome
 

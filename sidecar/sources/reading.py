@@ -21,8 +21,6 @@ from sidecar.core.outcome import Failure, Reason
 from sidecar.core.parsing import ERROR_LIMIT
 from sidecar.core.reply import printable, shown
 
-__all__ = ["ERRORS", "USER_AGENT", "Client", "TooLargeError", "compressed", "failure", "new_session", "read"]
-
 USER_AGENT = f"azure-lb-metadata/{sidecar.__version__}"
 
 _CONNECTING = 0.8

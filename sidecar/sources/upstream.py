@@ -13,10 +13,8 @@ from sidecar.clock import Clock
 from sidecar.core import upstream
 from sidecar.core.backoff import parse_retry_after
 from sidecar.core.outcome import Failure, Outcome, Reason, UpstreamAnswer
-from sidecar.core.upstream import Response
+from sidecar.core.upstream import UpstreamResponse
 from sidecar.sources import reading
-
-__all__ = ["PATH", "UpstreamSource"]
 
 PATH = "/v1/loadbalancer"
 
@@ -100,7 +98,7 @@ class UpstreamSource(reading.Client):
         held = upstream.was_held(headers.get("Preference-Applied"), elapsed=elapsed, news=news)
         follows = response.status in {200, 304} and wait < self.longest_wait
         outcome = upstream.interpret(
-            Response(
+            UpstreamResponse(
                 status=response.status,
                 body=body,
                 age=headers.get(hdrs.AGE),

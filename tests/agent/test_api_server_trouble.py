@@ -55,7 +55,7 @@ async def test_stopped_and_back(
     Origin.API_SERVER,
     "The API server is down when the agent starts",
     api_failure("error").but(
-        annotated="Nothing until the Node has been read: what stands there is taken up first."
+        annotated="Nothing until the Node has been read: what stands there is restored first."
     ),
 )
 async def test_started_while_away(

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from sidecar.api.listen import bind
+from sidecar.api.sockets import bind
 from sidecar.core.listen import parse_listen
 from sidecar.errors import ListenError
 from sidecar.simulator import Serving

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sidecar import clock
+from sidecar.agent.poller import Poller
 from sidecar.core.state import Policy, Snapshot, State
-from sidecar.latest import Latest
-from sidecar.poller import Poller
+from sidecar.latest import Watch
 from sidecar.runtime import Runtime
 from sidecar.simulator import Serving
 from sidecar.sources.upstream import UpstreamSource
@@ -270,11 +270,11 @@ def _idle(service: Serving) -> Callable[[], Awaitable[bool]]:
 
 
 @asynccontextmanager
-async def _sidecar(url: str) -> AsyncIterator[Latest[Snapshot]]:
+async def _sidecar(url: str) -> AsyncIterator[Watch[Snapshot]]:
     """What a sidecar does but for its outputs, for the length of the block."""
     policy = Policy(stale_after=60.0, absent_after=60.0)
     now = clock.now()
-    latest = Latest(Snapshot.of(State(started=now), now, policy))
+    latest = Watch(Snapshot.of(State(started=now), now, policy))
     async with (
         UpstreamSource(url=url, node_name=NODE, wait=12, timeout=10.0, clock=clock.now) as source,
         asyncio.TaskGroup() as tasks,
@@ -285,7 +285,7 @@ async def _sidecar(url: str) -> AsyncIterator[Latest[Snapshot]]:
         polling.cancel()
 
 
-async def _until(latest: Latest[Snapshot], public_ip: str) -> None:
+async def _until(latest: Watch[Snapshot], public_ip: str) -> None:
     async with asyncio.timeout(DEADLINE_S):
         snapshot = latest.value
         while snapshot.state.document is None or public_ip.encode() not in snapshot.state.document.canonical:

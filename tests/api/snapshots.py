@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from sidecar.core.state import Snapshot
 from tests.support import states
 
-__all__ = ["DATA", "DUAL_STACK", "MOVED", "STARTING", "after", "with_rules"]
-
 DUAL_STACK = states.snapshot_after(
     states.answer(
         states.body(

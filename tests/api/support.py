@@ -10,33 +10,14 @@ from typing import Any, Protocol
 from aiohttp import ClientSession, web
 
 from sidecar.api.application import Application, Configuration
-from sidecar.api.connections import Handler
-from sidecar.api.listen import bind
-from sidecar.api.serving import Limits, serving
+from sidecar.api.sockets import Handler, Limits, bind, serving
 from sidecar.core.listen import parse_listen
 from sidecar.core.state import Snapshot
-from sidecar.latest import Latest
+from sidecar.latest import Watch
 from sidecar.metrics import Metrics
 from tests.support.replies import Reply
 from tests.support.states import FakeClock
 from tests.support.waiting import DEADLINE_S
-
-__all__ = [
-    "API",
-    "NODE",
-    "REQUEST",
-    "Connection",
-    "answer_ok",
-    "api_running",
-    "ask",
-    "clients",
-    "connected",
-    "ended",
-    "exchange",
-    "refused",
-    "served",
-    "socket_on",
-]
 
 NODE = "aks-pool1-12345678-vmss000000"
 REQUEST = b"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -48,7 +29,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class API:
     """A running API."""
 
-    latest: Latest[Snapshot]
+    latest: Watch[Snapshot]
     clock: FakeClock
     metrics: Metrics
     application: Application
@@ -82,7 +63,7 @@ async def api_running(
     snapshot: Snapshot, *, limits: Limits | None = None, listen: str = "127.0.0.1:0", **settings: Any
 ) -> AsyncIterator[API]:
     """An API over a snapshot, by default on a free port; settings as of its configuration."""
-    latest, clock, metrics = Latest(snapshot), FakeClock(), Metrics()
+    latest, clock, metrics = Watch(snapshot), FakeClock(), Metrics()
     configured = {"node_name": NODE, **settings}
     application = Application(Configuration(latest=latest, clock=clock, metrics=metrics, **configured))
     sockets = socket_on(listen)

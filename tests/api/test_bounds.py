@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from sidecar.api.connections import Limits
 from sidecar.api.problems import TooManyWaitingError
+from sidecar.api.sockets import Limits
 from sidecar.api.waiting import Waiting
 from sidecar.metrics import Metrics
 from tests.api.snapshots import DATA

@@ -7,8 +7,7 @@ from ipaddress import ip_network
 import pytest
 from aiohttp import web
 
-from sidecar.api.connections import Limits
-from sidecar.api.serving import serving
+from sidecar.api.sockets import Limits, serving
 from tests.api.snapshots import DATA
 from tests.api.support import (
     API,

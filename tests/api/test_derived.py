@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sidecar.core.annotations import DEFAULT_PREFIX, Layout, annotations, found
-from sidecar.core.state import State, take_up
+from sidecar.core.state import State, restore
 from tests.api.support import api_running
 from tests.support import states
 
@@ -208,9 +208,9 @@ async def test_history_from_annotations() -> None:
         *(states.answer(states.body(outbound=[states.pair(address)])) for address in ("52.1.1.1", "52.2.2.2"))
     )
     layout = Layout(prefix=DEFAULT_PREFIX, budget=8192, annotate="full")
-    taken_up = found(annotations(earlier.state, earlier.status, None, layout=layout), layout=layout)
-    assert taken_up is not None
-    state = take_up(State(started=states.EPOCH), taken_up, states.EPOCH, states.POLICY)
+    restored = found(annotations(earlier.state, earlier.status, None, layout=layout), layout=layout)
+    assert restored is not None
+    state = restore(State(started=states.EPOCH), restored, states.EPOCH, states.POLICY)
     async with api_running(states.snapshot_of(state)) as api:
         reply = await api.get("/v1/history")
 

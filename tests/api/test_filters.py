@@ -4,8 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from sidecar.api.filters import scope_of
-from sidecar.api.parameters import Scope
+from sidecar.api.parameters import AddressScope, scope_of
 from tests.api.snapshots import DUAL_STACK
 from tests.api.support import api_running
 
@@ -47,22 +46,22 @@ async def test_filtered_rules() -> None:
 @pytest.mark.parametrize(
     ("address", "scope"),
     [
-        ("10.0.0.1", Scope.PRIVATE),
-        ("172.31.255.255", Scope.PRIVATE),
-        ("172.32.0.0", Scope.PUBLIC),
-        ("192.168.1.1", Scope.PRIVATE),
-        ("100.64.0.1", Scope.PRIVATE),
-        ("100.128.0.0", Scope.PUBLIC),
-        ("127.0.0.1", Scope.PRIVATE),
-        ("169.254.1.1", Scope.PRIVATE),
-        ("203.0.113.1", Scope.PUBLIC),
-        ("198.18.0.1", Scope.PUBLIC),
-        ("fd00::1", Scope.PRIVATE),
-        ("fe80::1", Scope.PRIVATE),
-        ("::1", Scope.PRIVATE),
-        ("2001:db8::1", Scope.PUBLIC),
+        ("10.0.0.1", AddressScope.PRIVATE),
+        ("172.31.255.255", AddressScope.PRIVATE),
+        ("172.32.0.0", AddressScope.PUBLIC),
+        ("192.168.1.1", AddressScope.PRIVATE),
+        ("100.64.0.1", AddressScope.PRIVATE),
+        ("100.128.0.0", AddressScope.PUBLIC),
+        ("127.0.0.1", AddressScope.PRIVATE),
+        ("169.254.1.1", AddressScope.PRIVATE),
+        ("203.0.113.1", AddressScope.PUBLIC),
+        ("198.18.0.1", AddressScope.PUBLIC),
+        ("fd00::1", AddressScope.PRIVATE),
+        ("fe80::1", AddressScope.PRIVATE),
+        ("::1", AddressScope.PRIVATE),
+        ("2001:db8::1", AddressScope.PUBLIC),
     ],
 )
-def test_scope(address: str, scope: Scope) -> None:
+def test_scope(address: str, scope: AddressScope) -> None:
     """Private are RFC 1918, shared, unique local, loopback and link-local; documentation ranges are not."""
     assert scope_of(ip_address(address)) is scope

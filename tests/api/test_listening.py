@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, UnixConnector
 
-from sidecar.api.serving import serving
+from sidecar.api.sockets import serving
 from sidecar.errors import ExitCode, ListenError
 from tests.api.support import answer_ok, socket_on
 

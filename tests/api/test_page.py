@@ -190,7 +190,7 @@ async def test_history() -> None:
 
 
 async def test_no_injection() -> None:
-    """Whatever a field holds shows as text: the node's name, a failure's detail, a change taken up."""
+    """Whatever a field holds shows as text: the node's name, a failure's detail, a change restored."""
     snapshot = states.snapshot_after(
         states.answer(states.body(public=[states.pair("20.1.2.3")])),
         Failure(reason=Reason.MALFORMED, detail=HOSTILE),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from sidecar.api.page.rows import MOST, TEXT_LENGTH, Row, drawn
+from sidecar.api.page.rows import MOST, TEXT_LENGTH, PageRow, drawn
 from sidecar.core.addresses import parse_address
 from sidecar.core.document import Document, InboundRule
 
@@ -29,7 +29,7 @@ def floating(port: int, frontend: str) -> InboundRule:
     return rule(port, port, frontend=frontend, target=frontend)
 
 
-def rows(rules: Iterable[InboundRule]) -> list[Row]:
+def rows(rules: Iterable[InboundRule]) -> list[PageRow]:
     """What is drawn of a document that has such rules."""
     return list(drawn(Document.of(inbound_rules=rules).inbound_rules).rows)
 
@@ -37,19 +37,19 @@ def rows(rules: Iterable[InboundRule]) -> list[Row]:
 @pytest.mark.parametrize(
     ("one", "row"),
     [
-        (rule(80), Row(FRONTEND, "tcp 80 → 30000", OWN)),
-        (rule(53, 53, protocol="udp"), Row(FRONTEND, "udp 53 → 53", OWN)),
-        (floating(443, FRONTEND), Row(FRONTEND, "tcp 443", FLOATING)),
-        (rule(0, 0, protocol="all"), Row(FRONTEND, "HA ports", OWN)),
-        (rule(0, 0), Row(FRONTEND, "tcp 0 → 0", OWN)),
-        (rule(65535, 65535, protocol="sixteenletters16"), Row(FRONTEND, "sixteenletters16 65…", OWN)),
+        (rule(80), PageRow(FRONTEND, "tcp 80 → 30000", OWN)),
+        (rule(53, 53, protocol="udp"), PageRow(FRONTEND, "udp 53 → 53", OWN)),
+        (floating(443, FRONTEND), PageRow(FRONTEND, "tcp 443", FLOATING)),
+        (rule(0, 0, protocol="all"), PageRow(FRONTEND, "HA ports", OWN)),
+        (rule(0, 0), PageRow(FRONTEND, "tcp 0 → 0", OWN)),
+        (rule(65535, 65535, protocol="sixteenletters16"), PageRow(FRONTEND, "sixteenletters16 65…", OWN)),
         (
             rule(80, 80, frontend="2001:db8::1", target="fd00::1"),
-            Row("2001:db8::1", "tcp 80 → 80", "fd00::1"),
+            PageRow("2001:db8::1", "tcp 80 → 80", "fd00::1"),
         ),
     ],
 )
-def test_few_rules_have_a_row_each(one: InboundRule, row: Row) -> None:
+def test_few_rules_have_a_row_each(one: InboundRule, row: PageRow) -> None:
     """A row has the protocol and the ports; a floating rule, whose ports are equal, names one."""
     found = drawn([one])
 
@@ -72,7 +72,7 @@ def test_as_many_as_fit_are_drawn_one_by_one() -> None:
 )
 def test_ports_of_a_frontend_become_ranges(ports: Iterable[int], text: str) -> None:
     """Many rules of one frontend, protocol and target are one row, which counts ports if they do not fit."""
-    assert rows(map(rule, ports)) == [Row(FRONTEND, text, OWN)]
+    assert rows(map(rule, ports)) == [PageRow(FRONTEND, text, OWN)]
 
 
 def test_other_protocols_and_targets_stay_apart() -> None:
@@ -81,10 +81,10 @@ def test_other_protocols_and_targets_stay_apart() -> None:
     found = rows([*many, rule(53, protocol="udp"), rule(1, target="10.240.0.5"), floating(22, FRONTEND)])
 
     assert found == [
-        Row(FRONTEND, "tcp 1 → 30000", "10.240.0.5"),
-        Row(FRONTEND, "tcp 22", FLOATING),
-        Row(FRONTEND, "tcp 1000–1099", OWN),  # noqa: RUF001 - the dash of ranges is meant
-        Row(FRONTEND, "udp 53 → 30000", OWN),
+        PageRow(FRONTEND, "tcp 1 → 30000", "10.240.0.5"),
+        PageRow(FRONTEND, "tcp 22", FLOATING),
+        PageRow(FRONTEND, "tcp 1000–1099", OWN),  # noqa: RUF001 - the dash of ranges is meant
+        PageRow(FRONTEND, "udp 53 → 30000", OWN),
     ]
 
 
@@ -93,8 +93,8 @@ def test_sites_that_are_alike_become_one_row() -> None:
     sites = [floating(port, f"20.0.0.{site}") for site in range(100) for port in (80, 443)]
 
     assert rows([*sites, rule(53)]) == [
-        Row("100 frontends", "tcp 80, 443", FLOATING),
-        Row(FRONTEND, "tcp 53 → 30000", OWN),
+        PageRow("100 frontends", "tcp 80, 443", FLOATING),
+        PageRow(FRONTEND, "tcp 53 → 30000", OWN),
     ]
 
 
@@ -105,8 +105,8 @@ def test_largest_are_drawn_of_too_many() -> None:
     found = drawn(Document.of(inbound_rules=[*small, *large]).inbound_rules)
 
     assert len(found.rows) == MOST
-    assert found.rows[0] == Row("20.0.0.0", "tcp 1000 → 30000", OWN)
-    assert found.rows[-1] == Row("20.0.1.1", "tcp 80, 443", OWN)
+    assert found.rows[0] == PageRow("20.0.0.0", "tcp 1000 → 30000", OWN)
+    assert found.rows[-1] == PageRow("20.0.1.1", "tcp 80, 443", OWN)
     assert found.note.endswith(f"It also has {40 - (MOST - 1)} rules that are not drawn.")
 
 

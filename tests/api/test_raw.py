@@ -2,6 +2,7 @@
 
 import json
 
+from sidecar.core.outcome import NONE
 from tests.api.support import api_running
 from tests.support import states
 
@@ -34,7 +35,7 @@ async def test_raw_follows_each_answer() -> None:
 async def test_raw_of_nothing() -> None:
     """Where the last answer was "none", raw is a 404 that says so, guard or not."""
     with_data = states.answer(states.body(public=[states.pair("20.1.2.3")]))
-    async with api_running(states.snapshot_after(with_data, states.NONE)) as api:
+    async with api_running(states.snapshot_after(with_data, NONE)) as api:
         reply = await api.get("/v1/raw")
 
     assert reply.status == 404

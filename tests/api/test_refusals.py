@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from sidecar.api import connections
+from sidecar.api import sockets as connections
 from sidecar.api.application import Application, Configuration
 from sidecar.core.instant import Instant
-from sidecar.latest import Latest
+from sidecar.latest import Watch
 from sidecar.metrics import Metrics
 from tests.api.support import NODE, api_running, exchange, served
 from tests.support import states
@@ -171,7 +171,7 @@ async def test_defects(path: str, caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> Instant:
         raise RuntimeError("secret")
 
-    application = Application(Configuration(latest=Latest(DATA), clock=broken, metrics=Metrics()))
+    application = Application(Configuration(latest=Watch(DATA), clock=broken, metrics=Metrics()))
     with caplog.at_level(logging.ERROR):
         async with served(application) as get:
             reply = await get(path, Metadata="true")
@@ -188,7 +188,7 @@ async def test_defect_that_lasts(caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> Instant:
         raise RuntimeError("secret")
 
-    application = Application(Configuration(latest=Latest(DATA), clock=broken, metrics=Metrics()))
+    application = Application(Configuration(latest=Watch(DATA), clock=broken, metrics=Metrics()))
     with caplog.at_level(logging.ERROR):
         async with served(application) as get:
             for _ in range(9):

@@ -3,10 +3,8 @@
 import pytest
 
 from sidecar.api.bodies import Facts, Question
-from sidecar.api.endpoints import Endpoint
-from sidecar.api.filters import Filter
-from sidecar.api.negotiation import etag_matches
-from sidecar.api.parameters import Format
+from sidecar.api.endpoints import Route
+from sidecar.api.parameters import EntryFilter, Format, etag_matches
 from sidecar.api.representations import Key, Representations
 from sidecar.core.state import Snapshot
 from tests.api.support import NODE, api_running
@@ -205,7 +203,7 @@ class CountingEndpoint:
 
     def __init__(self, *, per_answer: bool = False) -> None:
         self.made = 0
-        self.endpoint = Endpoint(path="/v1/counted", build=self._build, per_answer=per_answer)
+        self.endpoint = Route(path="/v1/counted", build=self._build, per_answer=per_answer)
 
     def _build(self, facts: Facts, question: Question) -> bytes:
         del facts, question
@@ -213,7 +211,7 @@ class CountingEndpoint:
         return b"body"
 
 
-QUESTION = Question(Filter(), Format.JSON)
+QUESTION = Question(EntryFilter(), Format.JSON)
 
 
 def key(target: str = "/v1/counted", accept: str = "*/*") -> Key:
@@ -226,12 +224,12 @@ def test_bodies_are_made_once() -> None:
     counting = CountingEndpoint()
     representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
     for outcomes in range(1, 5):
-        representations.follow(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
+        representations.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
         for accept in ("*/*", "application/json"):
             representations.prepare(key(accept=accept), counting.endpoint, QUESTION)
     assert counting.made == 1
 
-    representations.follow(states.none_accepted())
+    representations.refresh(states.none_accepted())
     representations.prepare(key(), counting.endpoint, QUESTION)
     assert counting.made == 2
 
@@ -241,7 +239,7 @@ def test_raw_bodies_are_made_once_per_answer() -> None:
     counting = CountingEndpoint(per_answer=True)
     representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
     for outcomes in range(1, 4):
-        representations.follow(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
+        representations.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
         representations.prepare(key(), counting.endpoint, QUESTION)
 
     assert counting.made == 3
@@ -253,7 +251,7 @@ def test_prepared_answers_are_found() -> None:
     prepared = representations.prepare(key(), CountingEndpoint().endpoint, QUESTION)
     assert representations.find(key()) is prepared
 
-    representations.follow(states.snapshot_after(states.answer(BODY)))
+    representations.refresh(states.snapshot_after(states.answer(BODY)))
     assert representations.find(key()) is None
 
 
@@ -262,7 +260,7 @@ def test_memory_is_bounded() -> None:
     representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
     endpoint = CountingEndpoint().endpoint
     for number in range(2000):
-        question = Question(Filter(frontend_port=number), Format.JSON)
+        question = Question(EntryFilter(frontend_port=number), Format.JSON)
         representations.prepare(key(f"/v1/counted?{number}"), endpoint, question)
     representations.prepare(key(accept="x" * 1000), endpoint, QUESTION)
 

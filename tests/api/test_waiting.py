@@ -9,9 +9,7 @@ import pytest
 
 from sidecar.api.bodies import Question
 from sidecar.api.endpoints import ENDPOINTS
-from sidecar.api.filters import Filter
-from sidecar.api.negotiation import wait_preference
-from sidecar.api.parameters import Format
+from sidecar.api.parameters import EntryFilter, Format, wait_preference
 from sidecar.api.waiting import Waiting
 from sidecar.core.outcome import Outcome
 from sidecar.metrics import Metrics
@@ -285,7 +283,7 @@ class CountingEtags:
 
 async def test_one_look_for_all() -> None:
     """However many wait for the same representation, a change of the data is one look at it."""
-    etags, subject = CountingEtags(), (ENDPOINTS["/v1/public-ip"], Question(Filter(), Format.TEXT))
+    etags, subject = CountingEtags(), (ENDPOINTS["/v1/public-ip"], Question(EntryFilter(), Format.TEXT))
     waiting = Waiting(etags, bound=1000, metrics=Metrics())
     tasks = [asyncio.create_task(waiting.changed(subject, '"a"')) for _ in range(1000)]
     await asyncio.sleep(0)

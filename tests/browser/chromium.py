@@ -10,18 +10,6 @@ from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request,
 
 from tests.support.waiting import DEADLINE_S
 
-__all__ = [
-    "DESKTOP",
-    "ENABLE_COMMAND",
-    "LOOKS",
-    "PHONE",
-    "Look",
-    "Tab",
-    "chromium_running",
-    "missing",
-    "tab_of",
-]
-
 ENABLE_COMMAND = "apt-get install --yes --no-install-recommends chromium"
 
 _FLAGS = (

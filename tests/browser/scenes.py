@@ -7,12 +7,10 @@ from typing import Any
 
 from sidecar.core.addresses import parse_address
 from sidecar.core.instant import Instant
-from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason
+from sidecar.core.outcome import NONE, Failure, Outcome, Reason, Success
 from sidecar.core.state import Snapshot
 from tests.api.support import API, api_running
 from tests.support.states import answer, body, inbound, later, pair, snapshot_after
-
-__all__ = ["SCENES", "THREE_RULES", "Scene", "scene_named", "served"]
 
 _OWN, _OWN_V6 = "10.224.0.4", "fd12:3456:789a::4"
 _WEB, _VOICE = "203.0.113.240", "203.0.113.241"
@@ -50,7 +48,7 @@ async def served(scene: Scene, **settings: Any) -> AsyncIterator[tuple[API, str]
         yield api, "http://{}:{}/".format(*api.address)
 
 
-def _facts(*rules: dict[str, Any], more: bool = True) -> Answer:
+def _facts(*rules: dict[str, Any], more: bool = True) -> Success:
     """A node with two public addresses, some rules, and, if there is `more`, an outbound rule."""
     return answer(
         body(

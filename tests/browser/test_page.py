@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.chromium import LOOKS, PHONE, Look, Tab, tab_of
-from tests.browser.pictures import IMAGES, SHOWN, take
 from tests.browser.scenes import SCENES, THREE_RULES, Scene, scene_named, served
+from tools.pictures.status_page import IMAGES, SHOWN, take
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

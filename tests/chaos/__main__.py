@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.binaries.programs import BinariesMissingError, locate
 from tests.chaos.agents import DURATIONS, Place
 from tests.chaos.rules import Rules
 from tests.chaos.storm import Chaos, Report
@@ -18,6 +17,7 @@ from tests.chaos.worlds import fake_world, real_world
 from tests.faults.disk import own_disk
 from tests.support.program import PYTHON
 from tests.support.removal import temporary_folder
+from tools.binaries.programs import BinariesMissingError, locate
 
 DEFAULT_S = 60.0
 

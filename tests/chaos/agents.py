@@ -17,8 +17,6 @@ from tests.chaos.rules import Durations, Rules
 from tests.chaos.worlds import World
 from tests.support.program import Program, flags, program_running
 
-__all__ = ["DURATIONS", "Agents", "Place"]
-
 DURATIONS = Durations(stale_after=2.0, absent_after=1.0, write_splay=0.8)
 
 SETTINGS = {

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["EMPTY", "LISTS", "Document", "parsed", "revision"]
-
 LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
 _MEMBERS = {"frontendIpAddress", "privateIpAddress", "protocol", "frontendPort", "backendPort"}
 

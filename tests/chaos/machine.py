@@ -13,8 +13,6 @@ from tests.chaos.relay import Relay
 from tests.chaos.worlds import Switch
 from tests.faults.disk import filled
 
-__all__ = ["Machine"]
-
 CROWD = 60
 
 REQUESTS = (

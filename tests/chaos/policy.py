@@ -7,8 +7,6 @@ from typing import Any
 
 from tests.support.cluster import ApiError, Cluster, Identity
 
-__all__ = ["install", "refusing"]
-
 _REFUSE = "chaos.example/refuse"
 _NAME = "chaos"
 _GROUP = "admissionregistration.k8s.io/v1"

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
-__all__ = ["Relay", "relaying"]
-
 _PIECE = 65536
 
 

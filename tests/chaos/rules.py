@@ -13,8 +13,6 @@ from typing import Any
 
 from tests.chaos.documents import EMPTY, LISTS, Document, parsed, revision
 
-__all__ = ["Durations", "Rules", "Violation"]
-
 REASONS = {
     "no-metadata",
     "not-ready",
@@ -53,8 +51,8 @@ class _Run:
     had: dict[str, float] = field(default_factory=dict)
     """When each list was last seen with entries, by this process or in what it takes up."""
     may_lack: set[str] = field(default_factory=set)
-    """Lists that it may have taken up as empty."""
-    taken_up: dict[str, set[object]] | None = field(default_factory=dict)
+    """Lists that it may have restored as empty."""
+    restored: dict[str, set[object]] | None = field(default_factory=dict)
     """What each list may be by what it takes up; ``None``: that cannot be known."""
     shown: dict[str, frozenset[object]] = field(default_factory=dict)
     """What each list was seen to be, last of all."""
@@ -121,10 +119,10 @@ class Rules:
         self.writes_are_late(until=at + 0.2)
         self.answers.clear()
         if not node_seen:
-            self.run.taken_up = None
+            self.run.restored = None
         for name in LISTS:
-            if self.run.taken_up is not None:
-                self.run.taken_up[name] = {found[name] for found in (file, node) if found is not None}
+            if self.run.restored is not None:
+                self.run.restored[name] = {found[name] for found in (file, node) if found is not None}
             if file is not None and file[name]:
                 self.run.had[name] = at
             if (node is not None and not node[name]) or (not node_seen and name in self._lacking):
@@ -217,12 +215,12 @@ class Rules:
         """A list may lose entries, and gain none, only once two answers in a row say the same.
 
         Between two looks it may have been another one of which these are no part, and then they count at
-        once; and what is taken up from Node or file may be shorter.
+        once; and what is restored from Node or file may be shorter.
         """
-        taken_up = self.run.taken_up
+        restored = self.run.restored
         if not entries or not entries < self.run.shown.get(name, frozenset()):
             return
-        if taken_up is None or entries in taken_up.get(name, ()):
+        if restored is None or entries in restored.get(name, ()):
             return
         said = [(when, document[name]) for when, document in self.answers if when <= at]
         lately = [

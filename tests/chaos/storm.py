@@ -20,8 +20,6 @@ from tests.chaos.relay import relaying
 from tests.chaos.rules import Rules, Violation
 from tests.chaos.worlds import FORGED_REVISION, Switch, Told, World
 
-__all__ = ["Chaos", "Report"]
-
 STORM_S = 6.0
 CALM_S = 60.0
 """A calm ends as soon as all is well, which must be within this time."""

@@ -15,7 +15,7 @@ BROKEN = {
     "believes a part at once": (
         "import sidecar.core.state as state\nstate.unconfirmed = lambda *_, **__: {}"
     ),
-    "takes nothing up": "import sidecar.publish.file as file\nfile.found = lambda *_, **__: None",
+    "takes nothing up": "import sidecar.agent.publish_file as file\nfile.found = lambda *_, **__: None",
     "writes at once": (
         "from sidecar.core.writes import Schedule\n"
         "Schedule._not_before = lambda *_: float('-inf')\n"

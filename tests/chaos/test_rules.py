@@ -195,7 +195,7 @@ def test_shrinking_after_what_nobody_saw(grown: Rules) -> None:
     see(grown, 13, WIRE)
 
 
-def test_shrinking_by_what_is_taken_up(rules: Rules) -> None:
+def test_shrinking_by_what_is_restored(rules: Rules) -> None:
     """What an earlier run published may be shorter than what this one has seen."""
     rules.answered(2, parsed(MORE))
     rules.started(10, file=parsed(MORE), node=DOCUMENT)

@@ -11,25 +11,13 @@ from typing import Protocol
 import aiohttp
 
 from sidecar.simulator import Call, Simulator, parse_scenario
-from sidecar.simulator.strikes import Strike
+from sidecar.simulator.simulation import InjectedFault
 from tests.chaos import policy
 from tests.chaos.documents import EMPTY, parsed
 from tests.chaos.rules import Rules
 from tests.support.apiserver import api_server_running
 from tests.support.cluster import ApiError, Cluster, Identity, cluster_of
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server, refusal
-
-__all__ = [
-    "FORGED_REVISION",
-    "PREFIX",
-    "FakeWorld",
-    "RealWorld",
-    "Switch",
-    "Told",
-    "World",
-    "fake_world",
-    "real_world",
-]
 
 NODE = "aks-nodepool1-12345678-vmss000000"
 PREFIX = "azure-lb-metadata.io/"
@@ -56,11 +44,11 @@ class Told(Simulator):
         self._rules = rules
         self._struck = False
 
-    def strike(self, call: Call) -> Strike | None:
+    def injected_fault(self, call: Call) -> InjectedFault | None:
         """Take note whether the request comes to nothing: no fault used here gives an answer in time."""
-        strike = super().strike(call)
-        self._struck = strike is not None
-        return strike
+        injected_fault = super().injected_fault(call)
+        self._struck = injected_fault is not None
+        return injected_fault
 
     def document_body(self, caller: str) -> bytes | None:
         """Tell what is handed out; this follows the strike of the same request at once."""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError
 from tests.chart import helm
 from tests.support.requirements import leave_out
+from tools.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError
 
 
 def found(name: str) -> Path:

@@ -6,8 +6,6 @@ from tests.chart.policy import BUDGET, MANAGER, OLD, PREFIX, Attempt
 from tests.support.cluster import APPLY_PATCH
 from tests.support.nodes import realistic_node
 
-__all__ = ["FORBIDDEN", "FOREIGN", "UNLISTED"]
-
 FOREIGN = "node.alpha.kubernetes.io/ttl"
 UNLISTED = "unlisted.example.com"
 """A prefix that is neither ours nor listed; the own Node has a key of it, and of the one before."""

@@ -9,24 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.binaries.programs import locate
-
-__all__ = [
-    "CHART",
-    "CHECKOUT",
-    "DEADLINE_S",
-    "HELMS",
-    "NAMESPACE",
-    "RELEASE",
-    "Rendered",
-    "Value",
-    "notes",
-    "program",
-    "refusal",
-    "render",
-    "run",
-    "values_arguments",
-]
+from tools.binaries.programs import locate
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CHART = CHECKOUT / "charts" / "azure-lb-metadata"

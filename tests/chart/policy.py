@@ -10,8 +10,6 @@ from typing import Any
 from tests.chart.helm import RELEASE, Value, render
 from tests.support.cluster import APPLY_PATCH, MERGE_PATCH, ApiError, Cluster, Identity
 
-__all__ = ["ADMISSION", "BUDGET", "EVERYTHING", "MANAGER", "OLD", "PREFIX", "Agent", "Attempt", "agent_held"]
-
 PREFIX = "azure-lb-metadata.io"
 MANAGER = "azure-lb-metadata"
 OLD = "old.example.com"

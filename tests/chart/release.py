@@ -9,8 +9,6 @@ from tests.chart import helm
 from tests.chart.helm import CHART, RELEASE, Value, values_arguments
 from tests.support.cluster import ApiError, Cluster
 
-__all__ = ["HelmError", "Release"]
-
 
 class HelmError(Exception):
     """Helm refused; the text is what it said."""

@@ -4,23 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sidecar.publish.events import event_name
+from sidecar.agent.publish_events import event_name
 from tests.chart.helm import RELEASE, render
 from tests.chart.policy import ADMISSION, ENFORCED_WITHIN_S
 from tests.support.cluster import AGENT_RULES, MERGE_PATCH, RBAC, ApiError, Cluster, Identity
 from tests.support.waiting import until
-
-__all__ = [
-    "EVENTS",
-    "EVERYTHING",
-    "create",
-    "event",
-    "install",
-    "micro_time",
-    "patch",
-    "series",
-    "until_enforced",
-]
 
 EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
 EVERYTHING: tuple[Mapping[str, list[str]], ...] = (

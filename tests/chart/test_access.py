@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.commands import prune
+from sidecar.fleet import prune
 from tests.chart.helm import RELEASE, Value, refusal, render
 
 pytestmark = pytest.mark.chart

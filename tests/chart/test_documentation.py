@@ -10,8 +10,8 @@ import yaml
 
 import sidecar
 from tests.chart.helm import CHART
-from tests.chart.manifests import FOLDER
-from tests.chart.readme import README, readme
+from tools.pages.chart_readme import README, readme
+from tools.pages.manifests import FOLDER
 
 pytestmark = pytest.mark.chart
 

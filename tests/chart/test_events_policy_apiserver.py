@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from sidecar.agent.publish_events import event_name
 from sidecar.core.events import EventReason
-from sidecar.publish.events import event_name
 from tests.chart.telling import EVENTS, EVERYTHING, create, event, install, patch, series, until_enforced
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import MERGE_PATCH, ApiError, Cluster, Identity, cluster_of

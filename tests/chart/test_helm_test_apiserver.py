@@ -15,7 +15,8 @@ import pytest
 from tests.chart.helm import CHART, RELEASE, render
 from tests.chart.policy import ADMISSION
 from tests.chart.release import Release
-from tests.support.cluster import RBAC, Cluster, NodeMetadata
+from tests.support.cluster import RBAC, Cluster
+from tests.support.nodes import NodeMetadata
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.chart]

@@ -12,8 +12,9 @@ import pytest
 from tests.chart.helm import HELMS, render
 from tests.chart.release import HelmError, Release
 from tests.support.apiserver import kubeconfig
-from tests.support.cluster import RBAC, Cluster, NodeMetadata
+from tests.support.cluster import RBAC, Cluster
 from tests.support.faults import Origin, Promise, fault
+from tests.support.nodes import NodeMetadata
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.chart]
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.chart.helm import Value, render
-from tests.chart.manifests import FOLDER
+from tools.pages.manifests import FOLDER
 
 pytestmark = pytest.mark.chart
 

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from sidecar.config import load
-from tests.chart.manifests import FOLDER, MANIFESTS, manifest
 from tests.chart.test_pods import not_restricted
+from tools.pages.manifests import FOLDER, MANIFESTS, manifest
 
 pytestmark = pytest.mark.chart
 

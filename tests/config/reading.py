@@ -12,8 +12,6 @@ from sidecar.config import Loaded, load
 from sidecar.core.listen import parse_listen
 from sidecar.errors import ExitCode, UsageError
 
-__all__ = ["DIRECT", "SETTINGS", "SWITCHES", "Setting", "read", "refusal"]
-
 DIRECT = ("--no-annotations",)
 """What makes every other flag optional."""
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sidecar.core.addresses import IPAddress, is_assignable
 from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
 from sidecar.core.instant import Instant
-from sidecar.core.outcome import Answer, Failure, Reason
+from sidecar.core.outcome import Failure, Reason, Success
 
 _Entry = TypeVar("_Entry", PublicIPAddress, InboundRule, OutboundRule)
 
@@ -75,9 +75,9 @@ ELSEWHERE = replace(FULL, public_ip_addresses=(public("20.9.9.9"),))
 """`FULL`, but for the public IP."""
 
 
-def answer(document: Document) -> Answer:
+def answer(document: Document) -> Success:
     """The answer that carries this document."""
-    return Answer(document=document, body=document.canonical)
+    return Success(document=document, body=document.canonical)
 
 
 def failure(reason: Reason = Reason.UNAVAILABLE) -> Failure:

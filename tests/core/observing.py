@@ -5,8 +5,6 @@ from sidecar.core.state import Snapshot, State, observe
 from tests.core.examples import at
 from tests.support.states import POLICY
 
-__all__ = ["judged", "state_after"]
-
 
 def state_after(*steps: tuple[float, Outcome], state: State | None = None) -> State:
     """The state after these outcomes, each with its time in seconds."""

@@ -6,8 +6,6 @@ from typing import Any
 from sidecar.core.parsing import ParsedDocument, parse_response
 from tests.core.examples import wire_inbound, wire_public
 
-__all__ = ["FULL", "LISTS", "causes", "parse"]
-
 LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
 
 FULL: dict[str, Any] = {

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from sidecar.core.agents import (
+from sidecar.core.cluster import (
     AgentDaemonSet,
     AgentPod,
+    Placement,
     agent_of,
     agents_by_node,
     annotation_prefix,
     rivals,
     user_of,
 )
-from sidecar.core.scheduling import Placement
 
 PREFIX = "azure-lb-metadata.io"
 

@@ -1,4 +1,4 @@
-"""How long to wait before asking again."""
+"""Backoff between attempts."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from sidecar.core.backoff import next_poll_delay, parse_retry_after, retry_ceiling
 from sidecar.core.document import EMPTY
-from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason
+from sidecar.core.outcome import NONE, Failure, Outcome, Reason, Success
 from tests.core.examples import START, answer, failure, failures
 
 NOW = START
@@ -25,7 +25,7 @@ def delay(
 
 @pytest.mark.parametrize("outcome", [answer(EMPTY), NONE])
 @pytest.mark.parametrize(("fraction", "expected"), [(0.0, 9.0), (0.5, 10.0), (1.0, 11.0)])
-def test_answer_waits_the_interval_with_jitter(outcome: Answer, fraction: float, expected: float) -> None:
+def test_answer_waits_the_interval_with_jitter(outcome: Success, fraction: float, expected: float) -> None:
     """After an answer, "none" included, the next poll comes after the interval, ten per cent either way."""
     assert delay(outcome, failures=0, fraction=fraction) == pytest.approx(expected)
 

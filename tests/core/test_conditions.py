@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.core.conditions import Verdict, judge, parse_condition
+from sidecar.core.conditions import ConditionResult, judge, parse_condition
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import NONE, Outcome, Reason
 from sidecar.core.state import State, observe
@@ -24,7 +24,7 @@ def state(*outcomes: Outcome) -> State:
     return known
 
 
-def verdict(condition: str, *outcomes: Outcome) -> Verdict:
+def verdict(condition: str, *outcomes: Outcome) -> ConditionResult:
     """How things stand with a condition after some attempts."""
     return judge(parse_condition(condition), state(*outcomes))[0]
 
@@ -32,15 +32,18 @@ def verdict(condition: str, *outcomes: Outcome) -> Verdict:
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
-        (FULL, (Verdict.HELD, Verdict.HELD, Verdict.HELD)),
-        (DUAL_STACK, (Verdict.HELD, Verdict.HELD, Verdict.DIFFERS)),
-        (INBOUND_ONLY, (Verdict.HELD, Verdict.NONE, Verdict.NONE)),
-        (OUTBOUND_ONLY, (Verdict.HELD, Verdict.NONE, Verdict.DIFFERS)),
-        (document(public=public("20.1.2.4")), (Verdict.HELD, Verdict.HELD, Verdict.DIFFERS)),
+        (FULL, (ConditionResult.HELD, ConditionResult.HELD, ConditionResult.HELD)),
+        (DUAL_STACK, (ConditionResult.HELD, ConditionResult.HELD, ConditionResult.DIFFERS)),
+        (INBOUND_ONLY, (ConditionResult.HELD, ConditionResult.NONE, ConditionResult.NONE)),
+        (OUTBOUND_ONLY, (ConditionResult.HELD, ConditionResult.NONE, ConditionResult.DIFFERS)),
+        (
+            document(public=public("20.1.2.4")),
+            (ConditionResult.HELD, ConditionResult.HELD, ConditionResult.DIFFERS),
+        ),
     ],
     ids=["all", "dual stack", "inbound only", "outbound only", "other address"],
 )
-def test_data(known: Document, expected: tuple[Verdict, ...]) -> None:
+def test_data(known: Document, expected: tuple[ConditionResult, ...]) -> None:
     """Data are anything, a public IP is one of the node's own, egress is where the node leaves from."""
     conditions = ("data", "public-ip", "egress-in=20.1.2.3,10.0.0.0/8")
     assert tuple(verdict(condition, answer(known)) for condition in conditions) == expected
@@ -49,15 +52,15 @@ def test_data(known: Document, expected: tuple[Verdict, ...]) -> None:
 @pytest.mark.parametrize(
     ("networks", "expected"),
     [
-        ("20.1.2.3,2001:db8::7", Verdict.HELD),
-        ("20.1.2.0/24, 2001:db8::/32", Verdict.HELD),
-        ("0.0.0.0/0,::/0", Verdict.HELD),
-        ("0.0.0.0/0", Verdict.DIFFERS),
-        ("2001:db8::7", Verdict.DIFFERS),
-        ("20.1.2.2,20.1.2.4", Verdict.DIFFERS),
+        ("20.1.2.3,2001:db8::7", ConditionResult.HELD),
+        ("20.1.2.0/24, 2001:db8::/32", ConditionResult.HELD),
+        ("0.0.0.0/0,::/0", ConditionResult.HELD),
+        ("0.0.0.0/0", ConditionResult.DIFFERS),
+        ("2001:db8::7", ConditionResult.DIFFERS),
+        ("20.1.2.2,20.1.2.4", ConditionResult.DIFFERS),
     ],
 )
-def test_egress(networks: str, expected: Verdict) -> None:
+def test_egress(networks: str, expected: ConditionResult) -> None:
     """Every address that the node leaves from must be in one of the networks, of either family."""
     assert verdict(f"egress-in={networks}", answer(DUAL_STACK)) is expected
 
@@ -74,23 +77,23 @@ class TestWithoutData:
 
     def test_before_an_answer(self, condition: str) -> None:
         """Before the first attempt nothing is known."""
-        assert verdict(condition) is Verdict.UNKNOWN
+        assert verdict(condition) is ConditionResult.UNKNOWN
 
     def test_failures(self, condition: str) -> None:
         """Why nothing is known is said as the last attempt had it."""
         known = state(failure(Reason.THROTTLED), failure(Reason.UNREACHABLE))
-        expected = (Verdict.UNKNOWN, "unreachable, as scripted")
+        expected = (ConditionResult.UNKNOWN, "unreachable, as scripted")
         assert judge(parse_condition(condition), known) == expected
 
     @pytest.mark.parametrize("times", [1, 3])
     @pytest.mark.parametrize("none", [NONE, answer(EMPTY)], ids=["404", "empty"])
     def test_none(self, condition: str, none: Outcome, times: int) -> None:
         """The answer "there is none" is one from the first time on."""
-        assert verdict(condition, *[none] * times) is Verdict.NONE
+        assert verdict(condition, *[none] * times) is ConditionResult.NONE
 
     def test_failure_after_data(self, condition: str) -> None:
         """A failure takes nothing back."""
-        assert verdict(condition, answer(FULL), failure()) is Verdict.HELD
+        assert verdict(condition, answer(FULL), failure()) is ConditionResult.HELD
 
 
 def test_text_is_kept() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from sidecar.core.durations import parse_duration, print_duration
+from sidecar.core.instant import parse_duration, print_duration
 
 
 @pytest.mark.parametrize(

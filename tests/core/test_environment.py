@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 from sidecar.core.addresses import parse_address
 from sidecar.core.document import Document
-from sidecar.core.environment import print_variables, variables
 from sidecar.core.outcome import Failure, Reason
+from sidecar.core.representation import print_variables, variables
 from sidecar.core.state import Snapshot, State, observe
 from tests.core.examples import answer, at, inbound, outbound, public
 from tests.support.states import POLICY, none_accepted, snapshot_of

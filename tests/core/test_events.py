@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from sidecar.core.document import Document
-from sidecar.core.events import EventReason, Herald, Ledger, Pause, Report
+from sidecar.core.events import EventPolicy, EventReason, EventState, EventToSend, Pause
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Outcome, Reason
-from sidecar.core.state import Found, Policy, State, observe, take_up
+from sidecar.core.state import Found, Policy, State, observe, restore
 from tests.core.examples import ELSEWHERE, FULL, MOVED, answer, at, failure, inbound, outbound, utc
 
 POLICY = Policy(stale_after=300, absent_after=0)
-HERALD = Herald(splay=30, fault_after=900)
+EVENTS = EventPolicy(splay=30, fault_after=900)
 NOTHING_INBOUND = replace(FULL, inbound_rules=())
 
 
@@ -26,7 +26,7 @@ class Telling:
     seconds: float = 0.0
     fraction: float = 0.5
     state: State = field(default_factory=lambda: State(started=at(0)))
-    ledger: Ledger = field(default_factory=Ledger)
+    event_state: EventState = field(default_factory=EventState)
     sent: list[tuple[float, EventReason, str, int]] = field(default_factory=list)
     """When, why, what, and the count of the series."""
 
@@ -40,19 +40,23 @@ class Telling:
         for _ in range(times):
             self.state = observe(self.state, outcome, self.now, POLICY)
 
-    def look(self) -> Report | Pause:
+    def look(self) -> EventToSend | Pause:
         """What is to be done now."""
-        self.ledger, action = HERALD.decide(self.ledger, self.state, now=self.now, fraction=self.fraction)
+        self.event_state, action = EVENTS.decide(
+            self.event_state, self.state, now=self.now, fraction=self.fraction
+        )
         return action
 
     def until(self, seconds: float) -> None:
         """Let time pass, and send what is due when it is due."""
         while True:
             action = self.look()
-            if isinstance(action, Report):
+            if isinstance(action, EventToSend):
                 self.sent.append((self.seconds, action.reason, action.note, action.count))
                 name = f"event-{len(self.sent)}"
-                self.ledger = HERALD.was_sent(self.ledger, action, name=action.name or name, now=self.now)
+                self.event_state = EVENTS.was_sent(
+                    self.event_state, action, name=action.name or name, now=self.now
+                )
             elif action.until is None or action.until > at(seconds).mono:
                 break
             else:
@@ -93,12 +97,12 @@ def test_only_the_splay_is_being_behind(telling: Telling) -> None:
     """An Event that waits for the splay is late; one that is kept apart from the last of its kind is not."""
     telling.see(answer(MOVED))
     telling.look()
-    assert telling.ledger.behind
+    assert telling.event_state.behind
     telling.until(200)
-    assert not telling.ledger.behind
+    assert not telling.event_state.behind
     telling.see(answer(FULL))
     telling.look()
-    assert not telling.ledger.behind, "within 10 minutes of the last one"
+    assert not telling.event_state.behind, "within 10 minutes of the last one"
     telling.until(1000)
     assert len(telling.sent) == 2
 
@@ -110,8 +114,8 @@ def test_lasting_fault_is_not_being_behind(telling: Telling) -> None:
     for seconds in range(1100, 20_000, 100):
         telling.until(seconds)
         assert telling.reasons[-1] is EventReason.UNAVAILABLE
-        waits = [at for at in telling.ledger.due.values() if at > telling.now.mono]
-        assert telling.ledger.behind <= bool(waits), "but for the splay"
+        waits = [at for at in telling.event_state.due.values() if at > telling.now.mono]
+        assert telling.event_state.behind <= bool(waits), "but for the splay"
     assert len(telling.sent) > 5
 
 
@@ -226,12 +230,12 @@ def test_fault_that_ends_in_time(telling: Telling) -> None:
 
 def test_next_fault_is_a_new_event(telling: Telling) -> None:
     """After an answer a new fault is told of anew, and not before 10 minutes after the last Event."""
-    herald_after = HERALD.fault_after
+    fault_after = EVENTS.fault_after
     telling.see(failure())
     telling.until(1000)
     telling.see(answer(FULL))
     telling.see(failure())
-    telling.until(1000 + herald_after + 20)
+    telling.until(1000 + fault_after + 20)
     assert [count for *_, count in telling.sent] == [1, 1]
 
 
@@ -251,7 +255,7 @@ def test_change_while_the_agent_was_away(answers_first: bool) -> None:  # noqa: 
     if answers_first:
         telling.see(answer(MOVED))
         telling.until(5)
-    telling.state = take_up(telling.state, found, telling.now, POLICY)
+    telling.state = restore(telling.state, found, telling.now, POLICY)
     telling.until(5)
     telling.see(answer(MOVED))
     telling.until(1000)

@@ -5,9 +5,9 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from sidecar.core.outcome import NONE, Answer, Failure, Reason
+from sidecar.core.outcome import NONE, Failure, Reason, Success
 from sidecar.core.reply import KNOWN_VERSIONS, fallback_version, interpret, shown
-from sidecar.simulator.versions import KNOWN_VERSIONS as DOCUMENTED_VERSIONS
+from sidecar.simulator.conditions import KNOWN_VERSIONS as DOCUMENTED_VERSIONS
 
 BODY = (
     b'{"loadbalancer":{"publicIpAddresses":'
@@ -68,7 +68,7 @@ class TestInterpret:
         """A 200 is the document with its bytes, and what had to be dropped from it."""
         answer = interpret(200, BODY)
 
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, Success)
         assert answer.body == BODY
         assert [str(entry.frontend_ip) for entry in answer.document.public_ip_addresses] == ["20.1.2.3"]
         assert [dropped.shown for dropped in answer.dropped] == ["{'frontendIpAddress': 'none'}"]

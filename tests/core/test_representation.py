@@ -63,7 +63,7 @@ def test_stale_has_a_reason() -> None:
 
 
 def test_restored() -> None:
-    """Data taken up keep the time of their change."""
+    """Data restored keep the time of their change."""
     body = loaded(snapshot_of(restored(FULL, age=3600)), node=None)
 
     assert (body["status"], body["reason"]) == ("stale", "unreachable")

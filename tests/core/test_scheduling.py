@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.core.scheduling import Placement, Requirement, Taint, Toleration
+from sidecar.core.cluster import Placement, Requirement, Taint, Toleration
 
 GPU = Taint("sku", "gpu", "NoSchedule")
 LABELS = {"kubernetes.io/os": "linux", "pool": "a", "size": "4"}

@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 
 from sidecar.core.changes import HISTORY_LENGTH
 from sidecar.core.document import EMPTY, LISTS, Document
-from sidecar.core.outcome import NONE, Answer, Attempt, Outcome, Reason, Status
-from sidecar.core.state import Found, Source, State, observe, take_up, turns_stale_at
+from sidecar.core.outcome import NONE, Attempt, Outcome, Reason, Status, Success
+from sidecar.core.state import DataOrigin, Found, State, observe, restore, turns_stale_at
 from tests.core.examples import FULL, answer, at, document, failure, failures, few_documents, outbound, utc
 from tests.core.observing import judged, state_after
 from tests.support.states import POLICY
@@ -27,7 +27,7 @@ def test_before_anything_the_status_is_starting() -> None:
 def test_first_document_counts_at_once() -> None:
     """The first document is published as it is, and nothing is a change yet."""
     state = state_after((10, answer(FULL)))
-    assert (state.document, state.source, state.observed) == (FULL, Source.IMDS, at(10))
+    assert (state.document, state.source, state.observed) == (FULL, DataOrigin.IMDS, at(10))
     assert (state.changed_at, state.changes) == (utc(10), ())
     assert judged(state, 10) == (Status.OK, None)
 
@@ -41,7 +41,7 @@ def test_failures_before_any_answer_give_the_reason(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("none", [NONE, answer(EMPTY)], ids=["404", "empty document"])
-def test_none_is_accepted_after_three_answers(none: Answer) -> None:
+def test_none_is_accepted_after_three_answers(none: Success) -> None:
     """Where nothing was published, "none" is believed at the third answer in a row, however quickly."""
     state = State(started=at(0))
     for seconds, status in ((0, Status.STARTING), (1, Status.STARTING), (2, Status.NO_METADATA)):
@@ -108,7 +108,7 @@ def test_observing_never_touches_the_state_it_was_given(steps: list[tuple[int, O
 
 
 def test_attempts_are_remembered() -> None:
-    """The last 10 attempts are remembered with time, outcome and detail; a take-up is none of them."""
+    """The last 10 attempts are remembered with time, outcome and detail; a restore is none of them."""
     state = State(started=at(0))
     outcomes: list[Outcome] = [answer(FULL), NONE, *[failure(Reason.THROTTLED)] * 9]
     for second, outcome in enumerate(outcomes):
@@ -116,4 +116,4 @@ def test_attempts_are_remembered() -> None:
     assert [attempt.outcome for attempt in state.attempts] == ["no-metadata", *["throttled"] * 9]
     assert state.attempts[-1] == Attempt(at=utc(10), outcome="throttled", detail="as scripted")
     found = Found(revision=FULL.revision, changed_at=utc(-90), document=FULL, observed_at=utc(-60))
-    assert take_up(state, found, at(11), POLICY).attempts == state.attempts
+    assert restore(state, found, at(11), POLICY).attempts == state.attempts

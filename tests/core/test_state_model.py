@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sidecar.core.document import LISTS, Document
-from sidecar.core.outcome import NONE, Answer, Failure, Reason, Status
-from sidecar.core.state import Found, Policy, State, observe, take_up, turns_stale_at
+from sidecar.core.outcome import NONE, Failure, Reason, Status, Success
+from sidecar.core.state import Found, Policy, State, observe, restore, turns_stale_at
 from tests.core.examples import answer, at, failures, few_documents, utc
 
 STALE_AFTER, ABSENT_AFTER = 300, 300
@@ -68,7 +68,7 @@ class Observing(RuleBasedStateMachine):
         self.model.found = found
         if found is not None:
             known = Found(revision=found.revision, changed_at=utc(-60), document=found, observed_at=utc(-60))
-            self.state = take_up(self.state, known, at(0), POLICY)
+            self.state = restore(self.state, known, at(0), POLICY)
 
     @rule(document=few_documents)
     def answer(self, document: Document) -> None:
@@ -101,7 +101,7 @@ class Observing(RuleBasedStateMachine):
         """Time passes."""
         self.seconds += pause
 
-    def _answer(self, outcome: Answer) -> None:
+    def _answer(self, outcome: Success) -> None:
         before = self.state
         self.state = observe(before, outcome, at(self.seconds), POLICY)
         self.model.answers.append((self.seconds, outcome.document))

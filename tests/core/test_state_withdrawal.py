@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from sidecar.core.document import EMPTY, LISTS, Document
-from sidecar.core.outcome import NONE, Answer, Reason, Status
-from sidecar.core.state import Found, State, take_up
+from sidecar.core.outcome import NONE, Reason, Status, Success
+from sidecar.core.state import Found, State, restore
 from tests.core.examples import FULL, answer, at, document, failure, inbound, outbound, public, utc
 from tests.core.observing import judged, state_after
 from tests.support.faults import Origin, Promise, also_shows, fault
 from tests.support.states import POLICY
 
 
-def without(name: str) -> Answer:
+def without(name: str) -> Success:
     """The answer that has the full document but for one list."""
     return answer(replace(FULL, **{name: ()}))
 
@@ -188,8 +188,8 @@ def test_first_answer_does_not_shrink_what_was_found() -> None:
     """What an earlier run published loses entries by the same rule, whichever comes first."""
     found = Found(revision=TWO.revision, changed_at=utc(-60), document=TWO, observed_at=utc(-30))
     fresh = State(started=at(0))
-    found_first = state_after((1, answer(FULL)), state=take_up(fresh, found, at(0), POLICY))
-    answer_first = take_up(state_after((1, answer(FULL)), state=fresh), found, at(2), POLICY)
+    found_first = state_after((1, answer(FULL)), state=restore(fresh, found, at(0), POLICY))
+    answer_first = restore(state_after((1, answer(FULL)), state=fresh), found, at(2), POLICY)
     for state in (found_first, answer_first):
         assert state.document == TWO
         assert state_after((3, answer(FULL)), state=state).document == FULL

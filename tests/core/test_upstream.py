@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from sidecar.core.backoff import HELD_PAUSE, next_poll_delay
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
-from sidecar.core.upstream import Response, interpret, longest_wait, was_held
+from sidecar.core.upstream import UpstreamResponse, interpret, longest_wait, was_held
 from tests.core.examples import FULL, at, documents, failure, utc
 from tests.core.observing import judged, state_after
 from tests.core.upstream import NODE, OTHER, body, response, said
@@ -213,7 +213,7 @@ def test_any_document_comes_through(document: Document) -> None:
 @given(st.binary(), st.integers(min_value=100, max_value=599), st.none() | st.text())
 def test_anything_is_an_outcome(content: bytes, status: int, header: str | None) -> None:
     """No response is an exception."""
-    hostile = Response(status=status, body=content, age=header, node=header, agent_status=header)
+    hostile = UpstreamResponse(status=status, body=content, age=header, node=header, agent_status=header)
     assert isinstance(interpret(hostile, node=NODE, last=None, now=at(0)), Failure)
 
 

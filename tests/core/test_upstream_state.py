@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import Reason, Status
-from sidecar.core.state import Found, Source, State, take_up, turns_stale_at
+from sidecar.core.state import DataOrigin, Found, State, restore, turns_stale_at
 from tests.core.examples import FULL, at, failure, utc
 from tests.core.observing import judged, state_after
 from tests.core.upstream import NODE, OTHER, said
@@ -19,7 +19,7 @@ def test_first_word_counts_at_once() -> None:
     """The first answer is published as it is: also "none", which the agent has waited for already."""
     for published, status in ((FULL, Status.OK), (EMPTY, Status.NO_METADATA)):
         state = state_after((10, said(published, age=5, now=10)))
-        assert (state.document, state.source, state.observed) == (published, Source.UPSTREAM, at(5))
+        assert (state.document, state.source, state.observed) == (published, DataOrigin.UPSTREAM, at(5))
         assert (state.changed_at, state.changes, state.node(None)) == (utc(-3600), (), NODE)
         assert judged(state, 10)[0] is status
 
@@ -126,7 +126,7 @@ def test_name_that_was_found_goes_with_what_was_found() -> None:
     found = Found(
         revision=FULL.revision, changed_at=utc(-60), document=FULL, observed_at=utc(-30), node="found"
     )
-    state = take_up(State(started=at(0)), found, at(0), POLICY)
+    state = restore(State(started=at(0)), found, at(0), POLICY)
     assert (state.node("own"), state.node(None)) == ("own", "found")
     assert state_after((1, failure(Reason.UNREACHABLE)), state=state).node(None) == "found"
     assert state_after((1, said(OTHER)), state=state).node(None) == NODE
@@ -134,16 +134,16 @@ def test_name_that_was_found_goes_with_what_was_found() -> None:
 
 @pytest.mark.parametrize("found_first", [True, False])
 def test_file_of_an_earlier_run(*, found_first: bool) -> None:
-    """What was taken up is served as stale until the agent answers, and its change is a change."""
+    """What was restored is served as stale until the agent answers, and its change is a change."""
     found = Found(revision=FULL.revision, changed_at=utc(-60), document=FULL, observed_at=utc(-30))
     state = State(started=at(0))
     if found_first:
-        state = take_up(state, found, at(0), POLICY)
+        state = restore(state, found, at(0), POLICY)
         assert judged(state, 0) == (Status.STALE, Reason.UNREACHABLE)
     state = state_after((1, said(OTHER)), state=state)
     if not found_first:
-        state = take_up(state, found, at(2), POLICY)
-    assert (state.document, state.source, state.observed) == (OTHER, Source.UPSTREAM, at(0))
+        state = restore(state, found, at(2), POLICY)
+    assert (state.document, state.source, state.observed) == (OTHER, DataOrigin.UPSTREAM, at(0))
     assert judged(state, 2) == (Status.OK, None)
     assert [change.before for change in state.changes] == [FULL.revision]
 
@@ -152,6 +152,6 @@ def test_known_revision_keeps_its_history() -> None:
     """Where only a revision was found, its history is kept if the agent still says that revision."""
     changes = state_after((0, said(OTHER)), (1, said())).changes
     found = Found(revision=FULL.revision, changed_at=utc(-60), changes=changes)
-    state = take_up(State(started=at(0)), found, at(0), POLICY)
+    state = restore(State(started=at(0)), found, at(0), POLICY)
     assert state_after((1, said()), state=state).changes == changes
     assert state_after((1, said(OTHER)), state=state).changes == ()

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.instant import Instant
-from sidecar.core.writes import Ledger, Read, Wait, Write
+from sidecar.core.writes import Read, Wait, Write, WriteState
 from tests.core.examples import ELSEWHERE, FULL, MOVED, at, public, utc
 from tests.core.writing import BARE, BOTH, GROWN, SCHEDULE, Writer, ok, written
 from tests.support.faults import also_shows
@@ -18,7 +18,7 @@ def test_unread_node_is_read_before_anything() -> None:
     """Nothing is written before the Node has been read, whatever is wanted."""
     wanted = SCHEDULE.desired(ok(), {}, at(0))
     for values in (None, wanted):
-        assert SCHEDULE.decide(Ledger(), values, now=1000, fraction=0) == (Ledger(), Read())
+        assert SCHEDULE.decide(WriteState(), values, now=1000, fraction=0) == (WriteState(), Read())
 
 
 @pytest.mark.parametrize("fraction", [0, 0.5, 1])
@@ -140,10 +140,10 @@ def test_second_write_never_comes_within_the_splay() -> None:
 
 
 def test_another_node_of_the_name_is_written_in_full_without_delay() -> None:
-    """After the ledger forgot what stands there, the Node is read, and written when the splay is over."""
+    """After the state forgot what stands there, the Node is read, and written when the splay is over."""
     writer = written()
     writer.node = type(writer.node)()
-    writer.ledger = replace(writer.ledger, live=None)
+    writer.write_state = replace(writer.write_state, live=None)
     assert writer.turn(ok(), 10) == 30
     writer.turn(ok(), 30)
     assert (writer.reads, writer.times) == ([0, 10], [0, 30])
@@ -152,10 +152,10 @@ def test_another_node_of_the_name_is_written_in_full_without_delay() -> None:
 
 def test_write_carries_all_that_is_wanted() -> None:
     """A write has every key, not only those that differ: an apply without them would remove them."""
-    ledger = replace(written().ledger, wrote_at=None)
+    write_state = replace(written().write_state, wrote_at=None)
     values = SCHEDULE.desired(ok(MOVED), {}, at(100))
     assert values is not None
-    assert SCHEDULE.decide(ledger, values, now=at(100).mono, fraction=0)[1] == Write(values)
+    assert SCHEDULE.decide(write_state, values, now=at(100).mono, fraction=0)[1] == Write(values)
 
 
 @also_shows("The wall clock steps by a day, back or forward")
@@ -164,4 +164,4 @@ def test_times_are_those_of_the_monotonic_clock() -> None:
     writer = written()
     back = Instant(mono=at(100).mono, utc=utc(-86_400))
     wanted = SCHEDULE.desired(ok(MOVED), {}, back)
-    assert SCHEDULE.decide(writer.ledger, wanted, now=back.mono, fraction=0.5)[1] == Wait(at(115).mono)
+    assert SCHEDULE.decide(writer.write_state, wanted, now=back.mono, fraction=0.5)[1] == Wait(at(115).mono)

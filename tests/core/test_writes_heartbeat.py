@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.core.writes import Ledger
+from sidecar.core.writes import WriteState
 from tests.core.examples import MOVED, at
 from tests.core.writing import SCHEDULE, Writer, answered, key, ok, written
 
@@ -50,8 +50,8 @@ def test_second_process_goes_on_with_the_heartbeat_of_the_first() -> None:
 def test_node_without_observed_at_has_its_heartbeat_after_an_interval() -> None:
     """Where the time is missing or garbled, the interval begins now."""
     for text in ("", "long ago"):
-        ledger = SCHEDULE.was_read(Ledger(), {key("observed-at"): text}, now=at(500), fraction=0.5)
-        assert ledger.heartbeat_at == at(500 + 3600).mono
+        write_state = SCHEDULE.was_read(WriteState(), {key("observed-at"): text}, now=at(500), fraction=0.5)
+        assert write_state.heartbeat_at == at(500 + 3600).mono
 
 
 def test_forged_future_is_put_right_by_the_heartbeat() -> None:

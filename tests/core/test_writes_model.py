@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sidecar.core.annotations import KEYS, differing, own
 from sidecar.core.document import Document
 from sidecar.core.outcome import NONE, Failure, Outcome
-from sidecar.core.state import State, observe, take_up
+from sidecar.core.state import State, observe, restore
 from tests.core.examples import FULL, answer, at, failure, failures, few_documents, public
 from tests.core.writing import LAYOUT, SCHEDULE, Writer, key
 from tests.support.fake_node import FakeNode
@@ -50,7 +50,7 @@ class Writing(RuleBasedStateMachine):
         self._turn()
         found = self.writer.found()
         if found is not None:
-            self.state = take_up(self.state, found, at(self.seconds), POLICY)
+            self.state = restore(self.state, found, at(self.seconds), POLICY)
             self._turn()
 
     def _turn(self) -> None:
@@ -130,8 +130,8 @@ class Writing(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """When nothing changes any more, the Node says what it should, and is then left alone."""
-        settled = self.seconds + 1.2 * RESYNC + 6 * STALE_AFTER + 2 * SPLAY + 6 * POLL
-        while self.seconds < settled:
+        in_sync = self.seconds + 1.2 * RESYNC + 6 * STALE_AFTER + 2 * SPLAY + 6 * POLL
+        while self.seconds < in_sync:
             self._poll()
         writes = len(self.writer.writes)
         for _ in range(30):

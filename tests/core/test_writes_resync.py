@@ -27,8 +27,8 @@ def test_reading_goes_on_while_nothing_is_wanted() -> None:
     writer = Writer()
     writer.run(State(started=at(0)), 0, 290)
     assert (writer.reads, writer.writes) == ([0], [])
-    ledger = replace(writer.ledger, resync_at=1200)
-    assert SCHEDULE.decide(ledger, None, now=1100, fraction=0) == (ledger, Wait(1200))
+    write_state = replace(writer.write_state, resync_at=1200)
+    assert SCHEDULE.decide(write_state, None, now=1100, fraction=0) == (write_state, Wait(1200))
 
 
 @pytest.mark.parametrize("name", ["loadbalancer", "outbound-ips", "status", "revision"])
@@ -148,14 +148,14 @@ def test_change_by_others_is_noticed() -> None:
     """A reading tells what is not as this process last saw or wrote it; the first one tells nothing."""
     writer = Writer()
     writer.node.annotate(key("public-ip"), "6.6.6.6")
-    assert SCHEDULE.changed_by_others(writer.ledger, writer.node.annotations) == set()
+    assert SCHEDULE.changed_by_others(writer.write_state, writer.node.annotations) == set()
     writer.turn(ok(), 0)
-    assert SCHEDULE.changed_by_others(writer.ledger, writer.node.annotations) == set()
+    assert SCHEDULE.changed_by_others(writer.write_state, writer.node.annotations) == set()
     writer.node.annotate(key("public-ip"), "6.6.6.6")
     writer.node.remove(key("status"))
     writer.node.annotate(key("omitted"), "forged=1")
     writer.node.annotate("example.com/theirs", "new")
-    changed = SCHEDULE.changed_by_others(writer.ledger, writer.node.annotations)
+    changed = SCHEDULE.changed_by_others(writer.write_state, writer.node.annotations)
     assert changed == {key("public-ip"), key("status"), key("omitted")}
 
 
@@ -167,7 +167,9 @@ def test_key_that_came_back_is_written_when_it_is_wanted() -> None:
     assert writer.times == [0, 30]
     wanted = SCHEDULE.desired(ok(), {}, at(0)) or {}
     for values, action in ((wanted, Wait), (wanted | {key("reason"): "ours"}, Write)):
-        assert isinstance(SCHEDULE.decide(writer.ledger, values, now=at(720).mono, fraction=0)[1], action)
+        assert isinstance(
+            SCHEDULE.decide(writer.write_state, values, now=at(720).mono, fraction=0)[1], action
+        )
 
 
 def test_webhook_that_changes_what_is_written_is_not_fought_for_ever() -> None:

@@ -8,8 +8,8 @@ import pytest
 from sidecar.core.annotations import Layout
 from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import NONE, Reason
-from sidecar.core.state import State, take_up
-from sidecar.core.writes import Ledger, Read, Wait, Write
+from sidecar.core.state import State, restore
+from sidecar.core.writes import Read, Wait, Write, WriteState
 from tests.core.examples import ELSEWHERE, FULL, MOVED, answer, at, failure
 from tests.core.observing import state_after
 from tests.core.writing import SCHEDULE, Writer, key
@@ -30,7 +30,7 @@ def restarted(node: FakeNode, seconds: float, layout: Layout = SCHEDULE.layout) 
     writer.turn(State(started=at(seconds)), seconds)
     found = writer.found()
     assert found is not None
-    return writer, take_up(State(started=at(seconds)), found, at(seconds), POLICY)
+    return writer, restore(State(started=at(seconds)), found, at(seconds), POLICY)
 
 
 def status(writer: Writer) -> tuple[str | None, str | None]:
@@ -44,29 +44,31 @@ def status(writer: Writer) -> tuple[str | None, str | None]:
 def test_status_that_is_put_off_is_not_being_behind() -> None:
     """A status alone that waits for its time is not late; any other change that waits is."""
     live = {key("status"): "ok", key("public-ip"): "20.1.2.3"}
-    ledger = Ledger(live=live, wrote_at=0, status_wrote_at=0, resync_at=10_000, heartbeat_at=10_000)
+    write_state = WriteState(live=live, wrote_at=0, status_wrote_at=0, resync_at=10_000, heartbeat_at=10_000)
     stale = {**live, key("status"): "stale"}
     for now in (100, 599):
-        ledger, action = SCHEDULE.decide(ledger, stale, now=now, fraction=0.5)
-        assert (action, ledger.behind) == (Wait(600), False)
+        write_state, action = SCHEDULE.decide(write_state, stale, now=now, fraction=0.5)
+        assert (action, write_state.behind) == (Wait(600), False)
     changed, action = SCHEDULE.decide(
-        ledger, {**stale, key("inbound-ips"): "20.20.20.20"}, now=10, fraction=0.5
+        write_state, {**stale, key("inbound-ips"): "20.20.20.20"}, now=10, fraction=0.5
     )
     assert isinstance(action, Wait)
     assert changed.behind
-    _, action = SCHEDULE.decide(ledger, stale, now=600, fraction=0.5)
+    _, action = SCHEDULE.decide(write_state, stale, now=600, fraction=0.5)
     assert action == Write(stale)
-    ledger, _ = SCHEDULE.decide(changed, live, now=20, fraction=0.5)
-    assert not ledger.behind
+    write_state, _ = SCHEDULE.decide(changed, live, now=20, fraction=0.5)
+    assert not write_state.behind
 
 
 # Stale
 
 
-@pytest.mark.parametrize(("patience", "stale_at"), [(0, 300), (0.5, 450), (1, 600)])
-def test_stale_is_written_after_stale_after_and_a_random_part(patience: float, stale_at: float) -> None:
+@pytest.mark.parametrize(("staleness_jitter", "stale_at"), [(0, 300), (0.5, 450), (1, 600)])
+def test_stale_is_written_after_stale_after_and_a_random_part(
+    staleness_jitter: float, stale_at: float
+) -> None:
     """Annotations turn stale between one and two stale-after, and then within the splay."""
-    schedule = replace(SCHEDULE, patience=patience)
+    schedule = replace(SCHEDULE, staleness_jitter=staleness_jitter)
     state = state_after((0, answer(FULL)), (10, failure(Reason.THROTTLED)))
     writer = Writer(schedule)
     assert writer.turn(state, 20) == stale_at
@@ -143,7 +145,7 @@ def test_restart_during_an_outage_rewrites_nothing_at_first() -> None:
     """What was found stays untouched until stale-after and its random part have passed since the start."""
     node = left_by_an_earlier_run()
     writer, state = restarted(node, 100)
-    assert SCHEDULE.desired(state, writer.ledger.live or {}, at(549)) is None
+    assert SCHEDULE.desired(state, writer.write_state.live or {}, at(549)) is None
     writer.run(state_after((110, failure(Reason.UNAVAILABLE)), state=state), 110, 549)
     assert (writer.writes, node.version, status(writer)) == ([], 2, ("ok", None))
     writer.run(state_after((110, failure(Reason.UNAVAILABLE)), state=state), 549, 600)
@@ -260,9 +262,9 @@ def test_decisions_do_not_touch_the_ledger_they_are_given() -> None:
     """A decision is a function: asked twice it answers the same, and what it was given stays as it was."""
     writer = Writer()
     writer.turn(state_after((0, answer(FULL))), 0)
-    ledger, wanted = writer.ledger, SCHEDULE.desired(state_after((0, answer(MOVED))), {}, at(100))
+    write_state, wanted = writer.write_state, SCHEDULE.desired(state_after((0, answer(MOVED))), {}, at(100))
     for now in (at(100).mono, at(950).mono):
-        first = SCHEDULE.decide(ledger, wanted, now=now, fraction=0.5)
-        assert SCHEDULE.decide(ledger, wanted, now=now, fraction=0.5) == first
+        first = SCHEDULE.decide(write_state, wanted, now=now, fraction=0.5)
+        assert SCHEDULE.decide(write_state, wanted, now=now, fraction=0.5) == first
         assert isinstance(first[1], Read | Wait | Write)
-    assert ledger == writer.ledger
+    assert write_state == writer.write_state

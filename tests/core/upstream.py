@@ -7,10 +7,8 @@ from typing import Any
 from sidecar.core.document import Document
 from sidecar.core.instant import rfc3339
 from sidecar.core.outcome import Reason, Status, UpstreamAnswer
-from sidecar.core.upstream import Response
+from sidecar.core.upstream import UpstreamResponse
 from tests.core.examples import FULL, at, document, inbound, outbound, public, utc
-
-__all__ = ["NODE", "OTHER", "body", "response", "said"]
 
 NODE = "aks-pool1-12345678-vmss000000"
 OTHER = document(public=public("20.1.2.4"), inbound=inbound("20.20.20.20"), out=outbound("52.1.1.1"))
@@ -30,10 +28,10 @@ def body(document: Document = FULL, **members: Any) -> bytes:
     return json.dumps({name: member for name, member in value.items() if member is not ...}).encode()
 
 
-def response(content: bytes | None = None, **attributes: Any) -> Response:
+def response(content: bytes | None = None, **attributes: Any) -> UpstreamResponse:
     """A response of a healthy agent whose data are 7 s old, but for these attributes."""
     given: Mapping[str, Any] = {"status": 200, "age": "7", "node": NODE, "agent_status": "ok"}
-    return Response(body=body() if content is None else content, **{**given, **attributes})
+    return UpstreamResponse(body=body() if content is None else content, **{**given, **attributes})
 
 
 def said(

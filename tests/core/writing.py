@@ -7,7 +7,7 @@ from sidecar.core.annotations import Layout, differing, found
 from sidecar.core.changes import Change
 from sidecar.core.document import Document
 from sidecar.core.state import Found, State
-from sidecar.core.writes import Ledger, Read, Remove, Schedule, Wait, Write
+from sidecar.core.writes import Read, Remove, Schedule, Wait, Write, WriteState
 from tests.core.examples import FULL, at, inbound, public, utc
 from tests.support.fake_node import FakeNode
 from tests.support.states import POLICY
@@ -19,7 +19,7 @@ SCHEDULE = Schedule(
     write_splay=30,
     resync_interval=900,
     heartbeat_interval=3600,
-    patience=0.5,
+    staleness_jitter=0.5,
 )
 """The default settings, with annotations that turn stale 450 s after the last answer."""
 
@@ -53,7 +53,7 @@ class Writer:
     schedule: Schedule = SCHEDULE
     node: FakeNode = field(default_factory=FakeNode)
     fraction: Callable[[], float] = lambda: 0.5
-    ledger: Ledger = field(default_factory=Ledger)
+    write_state: WriteState = field(default_factory=WriteState)
     writes: list[Written] = field(default_factory=list)
     reads: list[float] = field(default_factory=list)
 
@@ -61,18 +61,18 @@ class Writer:
         """Read and write until there is nothing to do; returns when there is something again."""
         while True:
             now = at(seconds)
-            desired = self.schedule.desired(state, self.ledger.live or {}, now)
-            self.ledger, action = self.schedule.decide(
-                self.ledger, desired, now=now.mono, fraction=self.fraction()
+            desired = self.schedule.desired(state, self.write_state.live or {}, now)
+            self.write_state, action = self.schedule.decide(
+                self.write_state, desired, now=now.mono, fraction=self.fraction()
             )
             match action:
                 case Wait(until):
-                    patient_until = self.schedule.patient_until(state)
-                    return (min(until, patient_until) if now.mono < patient_until else until) - at(0).mono
+                    stale_deadline = self.schedule.stale_deadline(state)
+                    return (min(until, stale_deadline) if now.mono < stale_deadline else until) - at(0).mono
                 case Read():
                     self.reads.append(seconds)
-                    self.ledger = self.schedule.was_read(
-                        self.ledger, self.node.annotations, now=now, fraction=self.fraction()
+                    self.write_state = self.schedule.was_read(
+                        self.write_state, self.node.annotations, now=now, fraction=self.fraction()
                     )
                 case Write(values):
                     self._write(values, seconds)
@@ -82,8 +82,8 @@ class Writer:
     def _remove(self, keys: frozenset[str], seconds: float) -> None:
         self.node.remove_all(keys)
         self.writes.append(Written(seconds, frozenset(name.removeprefix(key("")) for name in keys)))
-        self.ledger = self.schedule.was_removed(
-            self.ledger, keys, self.node.annotations, now=at(seconds).mono
+        self.write_state = self.schedule.was_removed(
+            self.write_state, keys, self.node.annotations, now=at(seconds).mono
         )
 
     def _write(self, values: Mapping[str, str], seconds: float) -> None:
@@ -91,8 +91,8 @@ class Writer:
         self.node.apply(values, manager=MANAGER)
         changed = {name.removeprefix(key("")) for name in differing(before, self.node.annotations)}
         self.writes.append(Written(seconds, frozenset(changed)))
-        self.ledger = self.schedule.was_written(
-            self.ledger, values, self.node.annotations, now=at(seconds).mono, fraction=self.fraction()
+        self.write_state = self.schedule.was_written(
+            self.write_state, values, self.node.annotations, now=at(seconds).mono, fraction=self.fraction()
         )
 
     def run(self, state: State, start: float, end: float) -> None:

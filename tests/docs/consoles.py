@@ -13,8 +13,6 @@ from tests.docs.pages import CHECKOUT
 from tests.examples.containers import stand_in
 from tests.support.program import NOWHERE
 
-__all__ = ["ENDPOINT", "Example", "environment", "examples", "matches", "said"]
-
 ENDPOINT = "AZURE_LB_METADATA_IMDS_ENDPOINT"
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from tests.support.waiting import DEADLINE_S
 
-__all__ = ["CHECKOUT", "DOCS", "PAGES", "Link", "anchors", "links", "prose"]
-
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
 

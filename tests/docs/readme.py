@@ -6,8 +6,6 @@ from tests.docs.consoles import Example, examples
 from tests.docs.pages import CHECKOUT
 from tests.examples.containers import AGENT_URL
 
-__all__ = ["INSTALLATION", "KUBECTL", "PAGE", "PODS", "TEXT", "about"]
-
 PAGE = CHECKOUT / "README.md"
 TEXT = PAGE.read_text()
 

@@ -17,8 +17,6 @@ sys.path.insert(0, str(CHECKOUT))
 
 from tests.docs.pages import PAGES, links  # noqa: E402
 
-__all__ = ["on_files", "shown"]
-
 _NOT_SHOWN = CHECKOUT / "tests"
 """Pages about files of tests, for those who read the code."""
 

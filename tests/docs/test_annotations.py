@@ -14,8 +14,8 @@ from sidecar.core.document import Document
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import State
 from tests.core.examples import at, documents, utc
-from tests.docs import schema
 from tests.docs.pages import CHECKOUT, DOCS
+from tools.pages import schema
 
 TEXT = (DOCS / "annotations.md").read_text()
 VECTORS: list[dict[str, Any]] = json.loads((CHECKOUT / "tests" / "assets" / "canonical.json").read_text())

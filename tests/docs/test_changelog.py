@@ -1,9 +1,9 @@
-"""CHANGELOG.md is of the form of Keep a Changelog; tests/release sees that it has the present version."""
+"""CHANGELOG.md is of the form of Keep a Changelog; tests/tools/release checks its newest version."""
 
 import re
 
 from tests.docs.pages import CHECKOUT
-from tests.release.changelog import KINDS, read
+from tools.release.changelog import KINDS, read
 
 TEXT = (CHECKOUT / "CHANGELOG.md").read_text()
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")

@@ -3,7 +3,7 @@
 import re
 
 from tests.docs.pages import CHECKOUT, PAGES
-from tests.suites import SUITES
+from tools.suites import SUITES
 
 TEXT = (CHECKOUT / "CONTRIBUTING.md").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))

@@ -8,7 +8,7 @@ import yaml
 
 from sidecar.config import shown
 from sidecar.settings import Settings, flag
-from tests.docs.settings_page import CHART_VALUES, CHECKOUT, GROUPS, PAGE, SET_BY_CHART, page
+from tools.pages.settings import CHART_VALUES, CHECKOUT, GROUPS, PAGE, SET_BY_CHART, page
 
 CHART = CHECKOUT / "charts" / "azure-lb-metadata"
 ARGUMENTS = (CHART / "templates" / "_agent.tpl").read_text()

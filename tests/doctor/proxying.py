@@ -14,8 +14,6 @@ from tests.support.agent import AgentProcess
 from tests.support.fake_apiserver import FakeApiServer, Reply, status_object
 from tests.support.web_server import web_server
 
-__all__ = ["NODE", "ProxyingServer", "proxying_server"]
-
 NODE = "aks-own"
 POD = "/api/v1/namespaces/lb/pods/agent-1"
 API_PORT, ADMIN_PORT = 16925, 16926

@@ -13,8 +13,6 @@ from tests.support.commands import run_here
 from tests.support.fleet import document
 from tests.support.waiting import until
 
-__all__ = ["KNOWN", "Doctor", "Report", "reader_of", "run_doctor"]
-
 KNOWN = document(public=["20.1.2.3"], inbound=[("20.20.20.20", 443)], outbound=["52.1.1.1"])
 """What the metadata service says where nothing is amiss."""
 

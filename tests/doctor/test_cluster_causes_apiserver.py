@@ -6,8 +6,9 @@ import pytest
 
 from tests.chart.policy import PREFIX, agent_held
 from tests.doctor.support import KNOWN, Doctor, reader_of
-from tests.support.cluster import Cluster, Identity, NodeMetadata
+from tests.support.cluster import Cluster, Identity
 from tests.support.fleet import published
+from tests.support.nodes import NodeMetadata
 
 pytestmark = pytest.mark.apiserver
 

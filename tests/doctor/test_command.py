@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.commands.doctoring.surroundings import Place, look_around
+from sidecar.doctor.environment import DetectedEnvironment, detect_environment
 from sidecar.simulator import Serving
 from tests.doctor.test_bundle import files_in
 from tests.support.commands import run_here
@@ -116,11 +116,11 @@ async def test_bundle_to_output(service: Serving) -> None:
 class TestSettings:
     """In its container the agent is the first process, whose flags tell where to look."""
 
-    def look(self, tmp_path: Path, *words: str) -> Place:
+    def look(self, tmp_path: Path, *words: str) -> DetectedEnvironment:
         """Look around where the first process is this one."""
         process = tmp_path / "cmdline"
         process.write_bytes(b"".join(word.encode() + b"\0" for word in words))
-        return look_around(ARGUMENTS, first_process=process)
+        return detect_environment(ARGUMENTS, first_process=process)
 
     @pytest.mark.usefixtures("host")
     def test_of_the_agent(self, tmp_path: Path) -> None:

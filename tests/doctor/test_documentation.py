@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.core.diagnosis import CAUSES
-from sidecar.core.diagnosis.replies import VENDOR_ERRORS
-from tests.doctor.page import PAGE, page
+from sidecar.doctor.causes import CAUSES
+from sidecar.doctor.replies import VENDOR_ERRORS
+from tools.pages.doctor import PAGE, page
 
 REPRODUCED = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_*_causes*.py"))
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from sidecar.commands.doctoring.redaction import clean
+from sidecar.doctor.bundle import clean
 from tests.support.fleet import document
 
 SECRET = "hunter2-of-the/proxy@home+0123456789"  # noqa: S105 - what must not be shown

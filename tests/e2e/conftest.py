@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError, locate_all
 from tests.e2e.harness import cluster
 from tests.e2e.harness.cluster import KubernetesCluster
 from tests.e2e.harness.images import Images
 from tests.e2e.harness.release import NAME, Release
 from tests.support.requirements import leave_out
+from tools.binaries.programs import CLUSTER_ENABLE_COMMAND, BinariesMissingError, locate_all
 
 HERE = Path(__file__).parent
 TEST_TIMEOUT_S = 1800

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.binaries.programs import locate
 from tests.e2e.harness.cluster import KubernetesCluster
 from tests.e2e.harness.images import CLIENT_IMAGE, PROJECT_IMAGE
 from tests.e2e.harness.layout import CHECKOUT, NODES
@@ -17,6 +16,7 @@ from tests.e2e.harness.release import Release
 from tests.e2e.harness.simulator import node_document, public_ip
 from tests.e2e.harness.system import CommandError
 from tests.support.processes import poll_until
+from tools.binaries.programs import locate
 
 EXAMPLES = CHECKOUT / "examples"
 NODE = NODES[0]

@@ -16,8 +16,6 @@ import yaml
 from tests.examples.support import EXAMPLES, NODE
 from tests.support.program import CHECKOUT
 
-__all__ = ["AGENT_URL", "HOST_IP", "Container", "PodOnDisk", "pod_of", "stand_in"]
-
 AGENT_URL = "http://azure-lb-metadata.azure-lb-metadata"
 """Where the documentation installs the agent."""
 

@@ -15,17 +15,6 @@ from tests.support.requirements import leave_out
 from tests.support.states import body, pair
 from tests.support.waiting import DEADLINE_S, until
 
-__all__ = [
-    "EXAMPLES",
-    "NODE",
-    "Running",
-    "document",
-    "environment",
-    "program_or_skip",
-    "running",
-    "said_by",
-]
-
 EXAMPLES = CHECKOUT / "examples"
 NODE = "aks-pool1-12345678-vmss000000"
 

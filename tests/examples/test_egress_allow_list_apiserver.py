@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.binaries.programs import locate
 from tests.chart.test_pods import not_restricted
 from tests.examples.support import EXAMPLES, said_by
 from tests.support.cluster import Cluster, Identity, KubectlError
 from tests.support.nodes import NodeMetadata
 from tests.support.waiting import until
+from tools.binaries.programs import locate
 
 pytestmark = pytest.mark.apiserver
 

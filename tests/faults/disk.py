@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["SIZE", "filled", "mount_own", "own_disk"]
-
 SIZE = 256 * 1024
 """Bytes of the disk."""
 

@@ -11,8 +11,6 @@ from tests.support.fake_apiserver import FakeApiServer
 from tests.support.program import Settings
 from tests.support.waiting import until
 
-__all__ = ["NODE", "PREFIX", "Surroundings", "prepared"]
-
 NODE = "aks-nodepool1-12345678-vmss000000"
 PREFIX = "azure-lb-metadata.io"
 

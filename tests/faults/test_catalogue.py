@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from tests.faults.catalogue import CHECKOUT, DOCUMENT, CatalogueError, Shown, compile_entries, markdown
 from tests.support.faults import CLIENTS_ONLY, Fault, Origin
+from tools.pages.faults import CHECKOUT, DOCUMENT, CatalogueError, Shown, compile_entries, markdown
 
 PROMISED = Fault(words="A cable is cut", origin=Origin.NODE, promise=CLIENTS_ONLY)
 
 
 async def test_page_is_up_to_date() -> None:
-    """The page is what the marks of the tests make; `python -m tests.faults` writes it anew."""
+    """The page is what the marks of the tests make; `python -m tools.pages.faults` writes it anew."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -111,10 +111,10 @@ async def asked(surroundings: Surroundings, *, more_than: int) -> bool:
 
 DESCRIPTORS = 48
 STARVED = f"""
-import resource, sidecar.descriptors
+import resource, sidecar.commands.run
 resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
 # As many clients as ever: what takes the descriptors may be anything.
-sidecar.descriptors.clients_within = lambda limit, wanted: wanted
+sidecar.commands.run.clients_within = lambda limit, wanted: wanted
 """
 
 

@@ -25,7 +25,7 @@ from tests.support.waiting import DEADLINE_S, until
 
 SMALL = 4096
 """Bytes of a pipe, and of the lines that wait for it."""
-SMALL_WRITER = f"import sidecar.writing; sidecar.writing._MOST_BYTES = {SMALL}"
+SMALL_WRITER = f"import sidecar.logs; sidecar.logs._MOST_BYTES = {SMALL}"
 
 
 class Log:

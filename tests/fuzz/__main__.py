@@ -17,8 +17,6 @@ from tests.fuzz.errors import fuzz_agents, fuzz_errors
 from tests.fuzz.running import BrokenPromiseError, Figures, fuzz
 from tests.fuzz.seeds import LARGE, SMALL
 
-__all__ = ["main"]
-
 _FUZZED = ("sidecar/core", "sidecar/errors.py", "tests/fuzz")
 
 _RESIDENT_GROWTH_MIB = 32

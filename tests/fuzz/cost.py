@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-__all__ = ["Cost", "calls_allowed", "calls_counted", "memory_allowed", "memory_measured"]
-
 
 @dataclass
 class Cost:

@@ -12,23 +12,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sidecar.core.diagnosis.cause import Sureness
-from sidecar.core.diagnosis.evidence import Surroundings, Try
-from sidecar.core.diagnosis.replies import judge
 from sidecar.core.instant import Instant
-from sidecar.core.outcome import Answer, Failure, Outcome, Reason, Status, UpstreamAnswer
+from sidecar.core.outcome import Failure, Outcome, Reason, Status, Success, UpstreamAnswer
 from sidecar.core.reply import fallback_version, interpret, listed_version
 from sidecar.core.state import State, observe
-from sidecar.core.upstream import Response, interpret as interpret_agent
+from sidecar.core.upstream import UpstreamResponse, interpret as interpret_agent
+from sidecar.doctor.causes import Confidence
+from sidecar.doctor.evidence import Environment, ServiceAttempt
+from sidecar.doctor.replies import judge
 from sidecar.kube.errors import error_from_answer
 from tests.core.upstream import body as agent_body
 from tests.fuzz.cost import calls_counted, memory_measured
-from tests.fuzz.judging import POLICY, judge_outcome
+from tests.fuzz.judging import judge_outcome
 from tests.fuzz.mutation import mutated
 from tests.fuzz.running import BrokenPromiseError
 from tests.fuzz.seeds import ERRORS, LARGE_ERRORS
-
-__all__ = ["fuzz_agents", "fuzz_errors", "judge_error"]
+from tests.support.states import POLICY
 
 MOST_MEMORY = 16 * 1024 * 1024
 MOST_CALLS = 20_000
@@ -36,7 +35,7 @@ MOST_CALLS = 20_000
 
 _MARK = b"\xef\xbb\xbf"
 _NOW = Instant(mono=1000.0, utc=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
-_SURROUNDINGS = Surroundings(endpoint="http://169.254.169.254", default_endpoint=True, timeout=5.0)
+_SURROUNDINGS = Environment(endpoint="http://169.254.169.254", default_endpoint=True, timeout=5.0)
 _OWN_WORDS = ("internal server error", "internal service unavailable")
 _PROGRAMS = ("aad pod identity", "pod list is empty", "no healthy upstream", "upstream connect error")
 
@@ -86,7 +85,7 @@ def _read_by_all(status: int, body: bytes) -> None:
     interpret(status, body)
     fallback_version(body, refused=())
     listed_version(body, refused=())
-    interpret_agent(Response(status=status, body=body, age="0"), node=None, last=None, now=_NOW)
+    interpret_agent(UpstreamResponse(status=status, body=body, age="0"), node=None, last=None, now=_NOW)
     error_from_answer(status, headers={}, body=body, now=_NOW.utc)
 
 
@@ -108,13 +107,15 @@ def _told(body: bytes) -> dict[str, Any]:
 
 def _judge_verdict(status: int, body: bytes, outcome: Failure) -> None:
     """Who names itself comes before the status, and nothing is certain of a stranger's 5xx."""
-    failed = Try(at=_NOW.utc, seconds=0.0, status=status, body=body[: 64 * 1024], detail=outcome.detail)
+    failed = ServiceAttempt(
+        at=_NOW.utc, seconds=0.0, status=status, body=body[: 64 * 1024], detail=outcome.detail
+    )
     verdict = judge(replace(failed, reason=outcome.reason), _SURROUNDINGS)
     text = outcome.detail.lower()
     if any(program in text for program in _PROGRAMS):
         assert verdict.cause == "proxy-in-the-way", verdict
     if status >= 500 and verdict.cause == "metadata-service-unavailable":
-        assert verdict.sure is not Sureness.CERTAIN or any(words in text for words in _OWN_WORDS), verdict
+        assert verdict.sure is not Confidence.CERTAIN or any(words in text for words in _OWN_WORDS), verdict
 
 
 @dataclass
@@ -152,8 +153,10 @@ def _judge_agent(sidecar: _Agent, body: bytes, age: str) -> None:
     """No good data are older than stale-after, and no change is yet to come."""
     seconds = 10
     sidecar.now = Instant(mono=sidecar.now.mono + seconds, utc=sidecar.now.utc + timedelta(seconds=seconds))
-    outcome = interpret_agent(Response(status=200, body=body, age=age), node=None, last=None, now=sidecar.now)
-    assert isinstance(outcome, Answer | Failure)
+    outcome = interpret_agent(
+        UpstreamResponse(status=200, body=body, age=age), node=None, last=None, now=sidecar.now
+    )
+    assert isinstance(outcome, Success | Failure)
     sidecar.state = observe(sidecar.state, outcome, sidecar.now, POLICY)
     if isinstance(outcome, Failure):
         judge_outcome(200, body, outcome)

@@ -7,8 +7,6 @@ lead somewhere new are kept in the first folder given, as in ``libFuzzer``.
 import importlib
 import sys
 
-__all__ = ["main"]
-
 _STATUSES = (200, 200, 200, 404, 400, 429, 503, 418)
 
 

@@ -8,12 +8,10 @@ from typing import Any
 
 from sidecar.core.annotations import KEYS, Layout, annotations
 from sidecar.core.document import Document
-from sidecar.core.outcome import Answer, Failure, Outcome, Reason
+from sidecar.core.outcome import Failure, Outcome, Reason, Success
 from sidecar.core.parsing import DroppedEntry, parse_canonical
 from sidecar.core.state import Snapshot, State
 from tests.support.states import POLICY
-
-__all__ = ["LISTS", "POLICY", "History", "judge_annotations", "judge_answer", "judge_outcome"]
 
 LAYOUT = Layout(budget=8192)
 
@@ -33,7 +31,7 @@ _LONGEST_SHOWN = 200
 
 def judge_outcome(status: int, body: bytes, outcome: Outcome) -> None:
     """An outcome is an answer that the bytes support, or a failure that is safe to print."""
-    if isinstance(outcome, Answer):
+    if isinstance(outcome, Success):
         if outcome.body is not None:
             assert status == 200
             judge_answer(body, outcome)
@@ -49,7 +47,7 @@ def judge_outcome(status: int, body: bytes, outcome: Outcome) -> None:
     assert _printable(outcome.detail, _LONGEST_DETAIL), outcome.detail
 
 
-def judge_answer(body: bytes, answer: Answer) -> None:
+def judge_answer(body: bytes, answer: Success) -> None:
     """A document is what the standard library's JSON reads too, and no list is empty that had entries."""
     assert answer.body == body
     sent = json.loads(body.removeprefix(b"\xef\xbb\xbf").decode())["loadbalancer"]

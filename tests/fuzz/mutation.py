@@ -3,8 +3,6 @@
 import random
 from collections.abc import Callable, Sequence
 
-__all__ = ["mutated"]
-
 _LONGEST = 1024 * 1024
 """Bytes; repeated mutation doubles what it mutates."""
 

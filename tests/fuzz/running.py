@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sidecar.core.instant import Instant
-from sidecar.core.outcome import Answer, Outcome
+from sidecar.core.outcome import Outcome, Success
 from sidecar.core.reply import fallback_version, interpret
 from sidecar.core.state import Snapshot, State, observe
 from tests.fuzz.cost import calls_allowed, calls_counted, memory_allowed, memory_measured
-from tests.fuzz.judging import POLICY, History, judge_annotations, judge_outcome
+from tests.fuzz.judging import History, judge_annotations, judge_outcome
 from tests.fuzz.mutation import mutated
 from tests.fuzz.seeds import SERVICE_ERRORS
-
-__all__ = ["RUN_LENGTH", "BrokenPromiseError", "Figures", "fuzz", "fuzz_run", "judge_body"]
+from tests.support.states import POLICY
 
 RUN_LENGTH = 100
 """Answers in a row that one state sees."""
@@ -54,7 +53,7 @@ class Figures:
         """Add an answer of so many bytes."""
         self.answers += 1
         self.bytes += length
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Success):
             self.documents += outcome.body is not None
             self.nones += outcome.body is None
         else:

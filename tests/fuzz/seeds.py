@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-__all__ = ["CORPUS_FOLDER", "ERRORS", "LARGE", "LARGE_ERRORS", "SERVICE_ERRORS", "SMALL", "corpus"]
-
 _TESTS = Path(__file__).resolve().parents[1]
 
 CORPUS_FOLDER = _TESTS / "fuzz" / "corpus"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from sidecar.agent import publish_file as file
 from sidecar.core.document import EMPTY, canonical_bytes
 from sidecar.core.instant import rfc3339
-from sidecar.publish import file
 from tests.core.examples import FULL
 from tests.fuzz.cost import memory_measured
 from tests.fuzz.mutation import mutated

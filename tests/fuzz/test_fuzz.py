@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.core.document import EMPTY, Document
-from sidecar.core.outcome import NONE, Answer, Failure, Reason
+from sidecar.core.outcome import NONE, Failure, Reason, Success
 from sidecar.core.parsing import DroppedEntry
 from sidecar.core.reply import interpret
 from sidecar.core.state import State
@@ -95,7 +95,7 @@ def test_broken_promise_is_reported(
 ) -> None:
     """A parser that fails ends the command with exit code 1, and names the run and the bytes."""
 
-    def failing(*_: object) -> Answer:
+    def failing(*_: object) -> Success:
         raise RecursionError
 
     monkeypatch.setattr(running, "interpret", failing)
@@ -127,7 +127,7 @@ def test_change_by_a_failure_is_noticed() -> None:
         History().judge(before, failure, replace(before, document=None), seconds=0)
 
 
-def _half_read(document: Document) -> Answer:
+def _half_read(document: Document) -> Success:
     return replace(answer(document), body=b'{"loadbalancer":{"publicIpAddresses":[0],"inboundRules":[]}}')
 
 
@@ -141,9 +141,9 @@ def _half_read(document: Document) -> Answer:
     ],
     ids=["a list is lost", "a failure says none", "an escape", "a long detail"],
 )
-def test_wrong_outcome_is_noticed(wrong: Answer | Failure) -> None:
+def test_wrong_outcome_is_noticed(wrong: Success | Failure) -> None:
     """An outcome that the bytes do not support, or that is not safe to print, breaks the promise."""
-    body = wrong.body if isinstance(wrong, Answer) and wrong.body else b""
+    body = wrong.body if isinstance(wrong, Success) and wrong.body else b""
     with pytest.raises(AssertionError):
         judge_outcome(200, body, wrong)
 
@@ -152,7 +152,7 @@ def test_unsafe_dropped_entry_is_noticed() -> None:
     """An entry that would bring an escape into the log breaks the promise."""
     body = LARGE[0]
     outcome = interpret(200, body)
-    assert isinstance(outcome, Answer)
+    assert isinstance(outcome, Success)
     dropped = DroppedEntry(list_name="none", cause="entry", shown="\x1b")
     with pytest.raises(AssertionError):
         judge_outcome(200, body, replace(outcome, dropped=(dropped,)))
@@ -175,7 +175,7 @@ def test_cost_is_counted() -> None:
 def test_quadratic_work_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer whose cost grows with the square of its length is noticed."""
 
-    def quadratic(status: int, body: bytes) -> Answer | Failure:
+    def quadratic(status: int, body: bytes) -> Success | Failure:
         for _ in range(len(body) ** 2 // 200):
             len(body)
         return interpret(status, body)

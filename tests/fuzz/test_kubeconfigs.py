@@ -14,7 +14,7 @@ from sidecar.errors import ExitCode
 from sidecar.kube import KubeConfigError, KubernetesError
 from sidecar.kube.access import LoadingRules, context_names
 from sidecar.kube.connection import Connection, Request
-from sidecar.kube.requester import Requester
+from sidecar.kube.requests import Requester
 from sidecar.metrics import Metrics
 from tests.kube.kubeconfigs import of
 

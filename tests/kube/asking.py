@@ -3,8 +3,6 @@
 from sidecar.kube import NodeClient
 from sidecar.metrics import Metrics
 
-__all__ = ["NODE", "apply", "counted"]
-
 NODE = "aks-nodepool1-vmss000000"
 
 

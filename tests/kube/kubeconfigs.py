@@ -12,8 +12,6 @@ from sidecar.kube import KubeConfigError
 from sidecar.kube.access import LoadingRules, load_access
 from sidecar.kube.credentials import Access
 
-__all__ = ["PLAIN", "TOKEN", "loaded", "of", "refused", "written"]
-
 TOKEN = {"token": "t"}
 """A user."""
 PLAIN = {"server": "http://127.0.0.1:9"}

@@ -8,7 +8,7 @@ import pytest
 from sidecar.kube import (
     ForbiddenError,
     KubernetesError,
-    MalformedError,
+    MalformedBodyError,
     NodeClient,
     NodeNotFoundError,
     NodeReplacedError,
@@ -43,7 +43,7 @@ FORBIDDEN = 'nodes "a" is forbidden: User "system:serviceaccount:n:s" cannot pat
         (refusal(403, FORBIDDEN), ForbiddenError, "let system:serviceaccount:n:s get and patch nodes"),
         (refusal(403, "no"), ForbiddenError, "let the agent's user get and patch nodes"),
         (refusal(404), NodeNotFoundError, "--node-name"),
-        (Reply(status=404, body=b"404 page not found"), MalformedError, "address"),
+        (Reply(status=404, body=b"404 page not found"), MalformedBodyError, "address"),
         (refusal(409), NodeReplacedError, "read again"),
         (refusal(413), RejectedError, "--annotation-budget"),
         (refusal(422), RejectedError, "policy"),
@@ -53,8 +53,8 @@ FORBIDDEN = 'nodes "a" is forbidden: User "system:serviceaccount:n:s" cannot pat
         (refusal(429), ThrottledError, "busy"),
         (refusal(500), ServerError, "health"),
         (Reply(status=503, body=b"<html>"), ServerError, "health"),
-        (Reply(status=304), MalformedError, "address"),
-        (Reply(status=600), MalformedError, "address"),
+        (Reply(status=304), MalformedBodyError, "address"),
+        (Reply(status=600), MalformedBodyError, "address"),
     ],
 )
 async def test_error_by_situation(
@@ -149,7 +149,7 @@ async def test_hostile_message(client: NodeClient, server: FakeApiServer) -> Non
 async def test_garbage(client: NodeClient, server: FakeApiServer, body: bytes) -> None:
     """A 200 with anything but the metadata of that Node is an error, and no Node."""
     server.script.append(Reply(body=body))
-    with pytest.raises(MalformedError) as failure:
+    with pytest.raises(MalformedBodyError) as failure:
         await client.get(NODE, cached=False)
     assert failure.value.status == 200
 
@@ -157,5 +157,5 @@ async def test_garbage(client: NodeClient, server: FakeApiServer, body: bytes) -
 async def test_endless_answer(client: NodeClient, server: FakeApiServer) -> None:
     """An answer longer than a Node can be is not read to its end."""
     server.script.append(Reply(body=b" " * (3 * ANSWER_LIMIT), hold_body=True))
-    with pytest.raises(MalformedError, match="longer than"):
+    with pytest.raises(MalformedBodyError, match="longer than"):
         await client.get(NODE, cached=False)

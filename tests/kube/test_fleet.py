@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
-from sidecar.core.agents import AgentPod
-from sidecar.core.nodes import ClusterNode, LoadBalancerService
-from sidecar.core.scheduling import Placement, Requirement, Taint, Toleration
+from sidecar.core.cluster import (
+    AgentPod,
+    ClusterNode,
+    LoadBalancerService,
+    Placement,
+    Requirement,
+    Taint,
+    Toleration,
+)
 from sidecar.kube.fleet import FleetClient, connect_fleet
 from sidecar.kube.wire import WireNode, WireService, page_of
 from sidecar.kube.workloads import WireDaemonSet, WirePod

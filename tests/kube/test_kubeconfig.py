@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.kube import MalformedError, connect
+from sidecar.kube import MalformedBodyError, connect
 from sidecar.kube.access import LoadingRules, context_names, load_access
 from sidecar.metrics import Metrics
 from tests.kube.asking import NODE
@@ -238,5 +238,5 @@ async def test_words_of_a_tls_server(server: FakeApiServer, metrics: Metrics, tm
     words = b"Client sent an HTTP request to an HTTPS server.\n"
     server.script.append(Reply(status=400, body=words, headers={"Content-Type": "text/plain; charset=utf-8"}))
     async with connect(metrics=metrics, kubeconfig=server.kubeconfig(tmp_path / "config")) as client:
-        with pytest.raises(MalformedError, match=r"HTTPS server.*address in the kubeconfig"):
+        with pytest.raises(MalformedBodyError, match=r"HTTPS server.*address in the kubeconfig"):
             await client.get(NODE, cached=False)

@@ -9,7 +9,7 @@ import yaml
 
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.connection import JSON, Request
-from sidecar.kube.requester import requester
+from sidecar.kube.requests import requester
 from sidecar.metrics import Metrics
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import Cluster

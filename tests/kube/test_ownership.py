@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.kube.ownership import solely_applied
+from sidecar.kube.client import solely_applied
 
 
 def entry(manager: str, *keys: str, operation: str = "Apply", subresource: str = "") -> dict[str, object]:

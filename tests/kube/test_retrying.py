@@ -8,7 +8,7 @@ import pytest
 from sidecar.kube import (
     ForbiddenError,
     KubernetesError,
-    MalformedError,
+    MalformedBodyError,
     NoAnswerError,
     NodeNotFoundError,
     NodeReplacedError,
@@ -17,7 +17,7 @@ from sidecar.kube import (
     ThrottledError,
     UnauthorizedError,
 )
-from sidecar.kube.retrying import ATTEMPTS, persistently
+from sidecar.kube.requests import ATTEMPTS, with_retries
 
 pytestmark = pytest.mark.looptime(start=1000)
 
@@ -45,7 +45,7 @@ class Asked:
 async def test_at_once() -> None:
     """An answer is not asked for twice."""
     asked = Asked()
-    assert await persistently(asked) == "answer"
+    assert await with_retries(asked) == "answer"
     assert len(asked.times) == 1
 
 
@@ -53,7 +53,7 @@ async def test_at_once() -> None:
 async def test_passing_failures(kind: type[KubernetesError]) -> None:
     """What may pass is asked again up to the last attempt."""
     asked = Asked(*[kind("why")] * (ATTEMPTS - 1))
-    assert await persistently(asked) == "answer"
+    assert await with_retries(asked) == "answer"
     assert len(asked.times) == ATTEMPTS
 
 
@@ -62,18 +62,18 @@ async def test_lasting_failures(kind: type[KubernetesError]) -> None:
     """What does not pass is raised after the last attempt."""
     asked = Asked(*[kind("why")] * (ATTEMPTS + 1))
     with pytest.raises(kind):
-        await persistently(asked)
+        await with_retries(asked)
     assert len(asked.times) == ATTEMPTS
 
 
 @pytest.mark.parametrize(
-    "kind", [ForbiddenError, RejectedError, NodeNotFoundError, NodeReplacedError, MalformedError]
+    "kind", [ForbiddenError, RejectedError, NodeNotFoundError, NodeReplacedError, MalformedBodyError]
 )
 async def test_final_failures(kind: type[KubernetesError]) -> None:
     """What asking again cannot change is raised at once."""
     asked = Asked(kind("why"))
     with pytest.raises(kind):
-        await persistently(asked)
+        await with_retries(asked)
     assert len(asked.times) == 1
 
 
@@ -81,7 +81,7 @@ async def test_credentials() -> None:
     """Who is not known tries once more, with credentials loaded anew, and no more."""
     asked = Asked(*[UnauthorizedError("why")] * 5)
     with pytest.raises(UnauthorizedError):
-        await persistently(asked)
+        await with_retries(asked)
     assert len(asked.times) == 2
 
 
@@ -89,19 +89,19 @@ async def test_delays() -> None:
     """Delays are random parts of 1, 2, 4 and 8 s."""
     for fraction in (1.0, 0.5, 0.0):
         asked = Asked(*[ServerError("why")] * 4)
-        await persistently(asked, fraction=lambda part=fraction: part)  # type: ignore[misc] # bound per turn
+        await with_retries(asked, fraction=lambda part=fraction: part)  # type: ignore[misc] # bound per turn
         assert asked.delays == pytest.approx([1 * fraction, 2 * fraction, 4 * fraction, 8 * fraction])
 
 
 async def test_delays_when_throttled() -> None:
     """After 429 the delays begin a step later."""
     asked = Asked(*[ThrottledError("why")] * 4)
-    await persistently(asked, fraction=lambda: 1.0)
+    await with_retries(asked, fraction=lambda: 1.0)
     assert asked.delays == pytest.approx([2, 4, 8, 16])
 
 
 async def test_retry_after() -> None:
     """No question comes before the API server wants one."""
     asked = Asked(ThrottledError("why", retry_after=7), ServerError("why", retry_after=3))
-    await persistently(asked, fraction=lambda: 0.1)
+    await with_retries(asked, fraction=lambda: 0.1)
     assert asked.delays == pytest.approx([7, 3])

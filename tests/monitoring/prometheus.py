@@ -22,18 +22,6 @@ import yaml
 from tests.chart.helm import RELEASE, Value, render
 from tests.support.processes import ServerProcess
 
-__all__ = [
-    "ENABLE_COMMAND",
-    "SCRAPE_INTERVAL_S",
-    "Alert",
-    "Prometheus",
-    "QueryError",
-    "alert_rules",
-    "missing",
-    "promtool",
-    "running",
-]
-
 ENABLE_COMMAND = "apt-get install --yes --no-install-recommends prometheus"
 SCRAPE_INTERVAL_S = 0.25
 START_DEADLINE_S = 120.0

@@ -16,8 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.chart.helm import RELEASE
 from tests.monitoring.worlds import labels_of
 
-__all__ = ["Phase", "rule_test"]
-
 _NAMES = re.compile(r"(azure_lb_metadata|kube)_[a-z_]+")
 
 Series = tuple[str, tuple[tuple[str, str], ...]]

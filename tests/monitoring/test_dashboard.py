@@ -10,12 +10,12 @@ import pytest_asyncio
 
 from sidecar.simulator import DocumentSettings
 from tests.chart.helm import RELEASE, render
-from tests.monitoring import dashboard, metrics_page
-from tests.monitoring.panels import COLUMNS, PANELS, filled
 from tests.monitoring.prometheus import QueryError
 from tests.monitoring.worlds import NODES, World, world_of
 from tests.support.fake_apiserver import fake_api_server
 from tests.support.waiting import until
+from tools.pages import dashboard, metrics as metrics_page
+from tools.pages.panels import COLUMNS, PANELS, filled
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.chart]
 of_the_module = pytest.mark.asyncio(loop_scope="module")

@@ -2,8 +2,8 @@
 
 import re
 
-from tests.monitoring.drawing import Line, page
-from tests.monitoring.panels import PANELS
+from tools.pages.panels import PANELS
+from tools.pictures.drawing import Line, page
 
 STACKED = next(panel for panel in PANELS if panel.stacked)
 PLAIN = next(panel for panel in PANELS if not panel.stacked)

@@ -15,8 +15,6 @@ from tests.support.program import Settings
 from tests.support.waiting import until
 from tests.support.web_server import web_server
 
-__all__ = ["NODES", "SECONDS_FOR_MINUTES", "World", "world_of"]
-
 NODES = tuple(f"aks-nodepool1-12345678-vmss00000{number}" for number in range(5))
 
 SETTINGS: Settings = {

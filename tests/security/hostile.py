@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from tests.support.raw_server import response
 
-__all__ = ["BOMB", "ESCAPES", "MARK", "hostile_answers", "unsafe"]
-
 MARK = "x-injected"
 """Must nowhere begin a line or name a header."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.security.audit import judged
+from tools.audit import judged
 
 FINE: dict[str, Any] = {"name": "a", "version": "1", "vulns": []}
 VULNERABLE = {"name": "b", "version": "2", "vulns": [{"id": "PYSEC-1"}, {"id": "PYSEC-2"}]}

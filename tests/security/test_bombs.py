@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sidecar import clock
-from sidecar.core.outcome import Answer, Failure, Outcome, Reason
+from sidecar.core.outcome import Failure, Outcome, Reason, Success
 from sidecar.core.reply import interpret
 from sidecar.kube import KubernetesError, connect
 from sidecar.metrics import Metrics
@@ -157,7 +157,7 @@ def test_tiny_entries(entry: bytes, first: bytes) -> None:
             assert isinstance(outcome, Failure)
             assert outcome.reason is Reason.MALFORMED
         else:
-            assert isinstance(outcome, Answer)
+            assert isinstance(outcome, Success)
             assert outcome.document.entries == 1
             assert sum(dropped.count for dropped in outcome.dropped) == body.count(b"," + entry)
     assert memory.amount < 40 * 1024 * 1024

@@ -18,7 +18,7 @@ SECTIONS = (
         "A hostile pod on the node",
         "A hostile neighbour that answers for the service",
     ),
-    *("A hostile document", "Hostile annotations at take-up", "The supply chain"),
+    *("A hostile document", "Hostile annotations when restoring", "The supply chain"),
 )
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from sidecar.core.diagnosis.evidence import Surroundings, Try
-from sidecar.core.diagnosis.replies import judge
-from sidecar.core.outcome import Answer, Failure, Reason
+from sidecar.core.outcome import Failure, Reason, Success
 from sidecar.core.parsing import ERROR_LIMIT, error_object
 from sidecar.core.reply import fallback_version, interpret
-from sidecar.core.upstream import Response, interpret as interpret_agent
+from sidecar.core.upstream import UpstreamResponse, interpret as interpret_agent
+from sidecar.doctor.evidence import Environment, ServiceAttempt
+from sidecar.doctor.replies import judge
 from sidecar.kube.errors import error_from_answer
 from tests.core.examples import at, utc
 from tests.core.upstream import body as agent_body, response as agent_response
@@ -51,12 +51,14 @@ READERS: dict[str, Callable[[int, bytes], object]] = {
     "metadata service": interpret,
     "another api-version": lambda _, body: fallback_version(body, refused=()),
     "node agent": lambda status, body: interpret_agent(
-        Response(status=status, body=body, age="0"), node=None, last=None, now=at(0)
+        UpstreamResponse(status=status, body=body, age="0"), node=None, last=None, now=at(0)
     ),
     "API server": lambda status, body: error_from_answer(status, headers={}, body=body, now=utc(0)),
     "doctor": lambda status, body: judge(
-        Try(at=utc(0), seconds=0.0, status=status, body=body[:ERROR_LIMIT], reason=Reason.UNAVAILABLE),
-        Surroundings(endpoint="http://127.0.0.1:9", default_endpoint=True, timeout=5.0),
+        ServiceAttempt(
+            at=utc(0), seconds=0.0, status=status, body=body[:ERROR_LIMIT], reason=Reason.UNAVAILABLE
+        ),
+        Environment(endpoint="http://127.0.0.1:9", default_endpoint=True, timeout=5.0),
     ),
 }
 """Everybody who reads the body of an error."""
@@ -92,7 +94,7 @@ def test_longest_error_is_read() -> None:
     text["padding"] = "x" * (ERROR_LIMIT - len(json.dumps(text)))
     body = json.dumps(text).encode()
     assert len(body) == ERROR_LIMIT
-    assert isinstance(interpret(404, body), Answer)
+    assert isinstance(interpret(404, body), Success)
     assert error_object(body)["error"]
     assert error_object(body + b" ") == {}
 
@@ -137,7 +139,7 @@ def test_long_text(member: str, text: str) -> None:
     with memory_measured() as memory:
         outcome = interpret(200, body)
     assert memory.amount < MOST_OF_A_TEXT, f"{memory.amount} for {len(body)}"
-    assert isinstance(outcome, Answer)
+    assert isinstance(outcome, Success)
     assert outcome.document.entries == (2 if member == "unknown" else 1)
     assert all(len(dropped.shown) <= 200 for dropped in outcome.dropped)
 
@@ -151,7 +153,7 @@ def test_shown_of_a_long_entry(entry: str) -> None:
     with memory_measured() as memory:
         outcome = interpret(200, f'{{"loadbalancer":{{"publicIpAddresses":[{entries}]}}}}'.encode())
     assert memory.amount < MOST_OF_A_TEXT
-    assert isinstance(outcome, Answer)
+    assert isinstance(outcome, Success)
     assert [len(dropped.shown) for dropped in outcome.dropped] == [200]
 
 

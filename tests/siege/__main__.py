@@ -15,8 +15,6 @@ from tests.siege.attacks import ATTACKS
 from tests.siege.sieges import besiege, obstacle
 from tests.support.removal import temporary_folder
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Attack as the command line says, and give the exit code."""

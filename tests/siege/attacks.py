@@ -22,8 +22,6 @@ from tests.support.program import Settings
 from tests.support.raw_server import response
 from tests.support.waiting import until
 
-__all__ = ["ATTACKS", "FellError", "Siege"]
-
 _WAITING = b"GET /v1/public-ip HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\nPrefer: wait=300\r\n"
 _LARGEST_ANSWER = 4 << 20
 _ALL = 1100

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MemoryGroup", "NoMemoryGroupError", "memory_group"]
-
 _CONTROLLER = Path("/sys/fs/cgroup/memory")
 """Where version 1 of control groups has them; the files are those of the kernel's cgroup-v1/memory.rst."""
 

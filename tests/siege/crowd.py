@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-__all__ = ["Address", "Asking", "Client", "crowd"]
-
 Address = tuple[str, int]
 
 _SOURCES = tuple(f"127.0.0.{number}" for number in range(2, 10))

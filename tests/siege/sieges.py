@@ -15,8 +15,6 @@ from tests.siege.cgroup import NoMemoryGroupError, memory_group
 from tests.siege.victims import LIMIT_BYTES, victim
 from tests.support.program import Settings
 
-__all__ = ["Report", "besiege", "obstacle"]
-
 _OWN_FILES = 16_384
 """Descriptors that the attackers need."""
 

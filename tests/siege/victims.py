@@ -15,8 +15,6 @@ from tests.siege.crowd import Address
 from tests.support.agent import AgentProcess, agent_with
 from tests.support.program import Settings
 
-__all__ = ["LIMIT_BYTES", "OPEN_FILES", "Victim", "victim"]
-
 LIMIT_BYTES = 160 * 2**20
 """The chart's memory limit."""
 

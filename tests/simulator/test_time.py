@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
-from sidecar.simulator.limit import RateLimit
+from sidecar.simulator.simulation import RateLimit
 from tests.simulator.asking import LOADBALANCER, ask
 from tests.simulator.conftest import Clock
 from tests.support.waiting import DEADLINE_S

@@ -15,8 +15,6 @@ from sidecar.logs import configure
 from tests.soak import real, virtual
 from tests.soak.resources import GrowthError
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Soak as the command line says, and give the exit code."""

@@ -16,8 +16,6 @@ from tests.soak.resources import UNDER_WAY, Resources, check_growth, held
 from tests.support.fake_apiserver import FakeApiServer, Reply, fake_api_server
 from tests.support.waiting import until
 
-__all__ = ["Served", "soak"]
-
 _NODE = "aks-nodepool1-12345678-vmss000000"
 _DOCUMENTS = ("public-ip", "all", "none", "many-rules", "bad-entries", "reordered")
 _FAULTS = (

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["UNDER_WAY", "GrowthError", "Resources", "check_growth", "grown", "held"]
-
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 _RESIDENT_MIB = 8.0

@@ -11,6 +11,10 @@ from pathlib import Path
 
 from looptime import new_event_loop
 
+from sidecar.agent.poller import Poller
+from sidecar.agent.publish_file import FilePublisher
+from sidecar.agent.publish_loop import Publisher, PublishLoop
+from sidecar.agent.publish_node import NodePublisher
 from sidecar.api.problems import ProblemError
 from sidecar.api.questions import Reader
 from sidecar.api.representations import Key, Representations
@@ -21,20 +25,13 @@ from sidecar.core.reply import interpret
 from sidecar.core.state import Snapshot, State
 from sidecar.core.writes import Schedule
 from sidecar.kube import NodeMetadata
-from sidecar.latest import Latest
-from sidecar.poller import Poller
-from sidecar.publish import Publisher
-from sidecar.publish.file import FilePublisher
-from sidecar.publish.frame import Frame
-from sidecar.publish.node import NodePublisher
+from sidecar.latest import Watch
 from sidecar.runtime import Runtime
 from tests.soak.resources import Resources, check_growth, held
 from tests.support.fake_nodes import FakeNodes, rejected, throttled, unavailable
 from tests.support.fakes import virtual_now
 from tests.support.states import POLICY, body, inbound, pair
 from tests.support.waiting import DEADLINE_S
-
-__all__ = ["Soaked", "soak"]
 
 NODE = "aks-nodepool1-12345678-vmss000000"
 WARM_UP = 0.2
@@ -146,7 +143,7 @@ class _Nodes(FakeNodes):
 class _Readers:
     """Clients of the HTTP API: what requests and waiters do with every snapshot, without the network."""
 
-    latest: Latest[Snapshot]
+    latest: Watch[Snapshot]
     runtime: Runtime
     soaked: Soaked
     representations: Representations = field(init=False)
@@ -154,12 +151,12 @@ class _Readers:
 
     def __post_init__(self) -> None:
         self.representations = Representations(node_name=NODE, node_address=None, snapshot=self.latest.value)
-        self.latest.follow(self.follow)
+        self.latest.subscribe(self.follow)
 
     def follow(self, snapshot: Snapshot) -> None:
         """Answer some requests, of which one is like no other before."""
         before = self.representations.snapshot
-        self.representations.follow(snapshot)
+        self.representations.refresh(snapshot)
         if snapshot.state.document is not before.state.document:
             self.soaked.revisions += 1
         self._number += 1
@@ -212,7 +209,7 @@ async def _soak(polls: int, chance: random.Random) -> Soaked:
     soaked = Soaked()
     runtime = Runtime(clock=_now, random=chance.random)
     started = _now()
-    latest = Latest(Snapshot.of(State(started=started), started, POLICY))
+    latest = Watch(Snapshot.of(State(started=started), started, POLICY))
     runtime.metrics.watch(latest, runtime.clock)
     readers = _Readers(latest, runtime, soaked)
     poller = Poller(_Source(chance, soaked), latest, policy=POLICY, poll_interval=10, runtime=runtime)
@@ -220,7 +217,7 @@ async def _soak(polls: int, chance: random.Random) -> Soaked:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         node = _node_publisher(_Nodes(chance, soaked), poller, runtime)
         frames = [
-            Frame(publisher, latest, runtime=runtime) for publisher in (node, _file(directory, runtime))
+            PublishLoop(publisher, latest, runtime=runtime) for publisher in (node, _file(directory, runtime))
         ]
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         loops = [poller.run(), poller.watch_staleness(), *(frame.run() for frame in frames)]
@@ -258,6 +255,6 @@ def _node_publisher(nodes: _Nodes, poller: Poller, runtime: Runtime) -> Publishe
         write_splay=30,
         resync_interval=900,
         heartbeat_interval=3600,
-        patience=0.5,
+        staleness_jitter=0.5,
     )
-    return NodePublisher(nodes, NODE, schedule=schedule, on_found=poller.take_up, runtime=runtime)
+    return NodePublisher(nodes, NODE, schedule=schedule, on_found=poller.restore, runtime=runtime)

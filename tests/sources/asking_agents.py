@@ -8,8 +8,6 @@ from tests.api.support import API, NODE, api_running
 from tests.support.states import answer, body, pair, snapshot_after
 from tests.support.waiting import until_holds
 
-__all__ = ["CHANGED", "DATA", "FIRST", "GOOD", "SECOND", "good_body", "header", "held"]
-
 FIRST, SECOND = answer(body(public=[pair("20.1.2.3")])), answer(body(public=[pair("20.1.2.4")]))
 DATA = snapshot_after(FIRST)
 CHANGED = snapshot_after(FIRST, SECOND)

@@ -1,9 +1,7 @@
 """One attempt of a source, and what is expected of it; documents to answer with."""
 
-from sidecar.core.outcome import Answer, Failure, Outcome, UpstreamAnswer
+from sidecar.core.outcome import Failure, Outcome, Success, UpstreamAnswer
 from sidecar.sources.imds import IMDSSource
-
-__all__ = ["DOCUMENT", "EMPTY", "answered", "failed", "fetch_answer", "fetch_failure"]
 
 EMPTY = b'{"loadbalancer":{"publicIpAddresses":[],"inboundRules":[],"outboundRules":[]}}'
 
@@ -30,8 +28,8 @@ async def fetch_failure(source: IMDSSource) -> Failure:
     return failed(await source.fetch())
 
 
-async def fetch_answer(source: IMDSSource) -> Answer:
+async def fetch_answer(source: IMDSSource) -> Success:
     """One attempt that is expected to succeed."""
     outcome = await source.fetch()
-    assert isinstance(outcome, Answer), outcome
+    assert isinstance(outcome, Success), outcome
     return outcome

@@ -15,8 +15,6 @@ from tests.support.program import PYTHON, Program, Settings, flags, program_runn
 from tests.support.replies import Reply
 from tests.support.waiting import DEADLINE_S, until
 
-__all__ = ["SCALED", "STALE_SOON", "AgentProcess", "agent_running", "agent_with"]
-
 SCALED: Settings = MappingProxyType(
     {
         "listen": "127.0.0.1:0",

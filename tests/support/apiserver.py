@@ -18,10 +18,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.binaries.programs import locate
 from tests.support.processes import ReservedPort, ServerProcess
-
-__all__ = ["ApiServer", "api_server_running", "kubeconfig"]
+from tools.binaries.programs import locate
 
 READY_DEADLINE_S = 120.0
 """Twice this is less than the time-out of a test, so that a server that does not come up shows its log."""

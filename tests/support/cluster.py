@@ -20,16 +20,6 @@ from tests.support.apiserver import ApiServer, kubeconfig
 from tests.support.nodes import NodeMetadata, realistic_node
 from tests.support.waiting import until
 
-__all__ = [
-    "ApiError",
-    "Cluster",
-    "Identity",
-    "KubectlError",
-    "NodeMetadata",
-    "cluster_of",
-    "realistic_node",
-]
-
 AGENT_RULES: tuple[Mapping[str, list[str]], ...] = (
     {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "patch"]},
 )

@@ -10,8 +10,6 @@ import pytest
 from sidecar import cli
 from tests.support.program import clean_environment
 
-__all__ = ["Ended", "run", "run_here"]
-
 
 class Ended(NamedTuple):
     """A command that has ended."""

@@ -2,8 +2,6 @@
 
 from sidecar.settings import Settings
 
-__all__ = ["default"]
-
 
 def default(setting: str) -> float:
     """The default of a setting that is a duration, in seconds.

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-__all__ = ["exit_with"]
-
 
 def exit_with(main: Callable[[], int]) -> NoReturn:
     """Exit with what `main` gives; SIGTERM is taken as Ctrl-C, so that what was begun is taken away."""

@@ -20,16 +20,6 @@ from aiohttp import web
 
 from tests.support.web_server import web_server
 
-__all__ = [
-    "FakeApiServer",
-    "FakeNode",
-    "RecordedRequest",
-    "Reply",
-    "fake_api_server",
-    "refusal",
-    "status_object",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:

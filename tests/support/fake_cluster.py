@@ -23,8 +23,6 @@ from tests.support.fake_apiserver import (
 )
 from tests.support.web_server import web_server
 
-__all__ = ["FakeCluster", "FakePod", "expired", "fake_cluster"]
-
 _Answer = tuple[int, dict[str, Any]]
 
 

@@ -8,8 +8,6 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["FakeNode"]
-
 _uids = itertools.count(1)
 
 

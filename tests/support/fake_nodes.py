@@ -17,8 +17,6 @@ from sidecar.kube import (
 )
 from tests.support.fake_node import FakeNode
 
-__all__ = ["Call", "FakeNodes", "forbidden", "rejected", "throttled", "unavailable"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Call:

@@ -9,8 +9,6 @@ from sidecar.core.instant import Instant
 from sidecar.core.outcome import Failure, Outcome, Reason
 from tests.support.states import EPOCH
 
-__all__ = ["Hang", "ScriptedSource", "virtual_now"]
-
 
 def virtual_now() -> Instant:
     """The event loop's time on both clocks; under ``looptime`` it passes only where somebody waits."""

@@ -9,19 +9,6 @@ from enum import Enum
 
 import pytest
 
-__all__ = [
-    "CLIENTS_ONLY",
-    "FILE_FAILS",
-    "WITHDRAWN",
-    "Fault",
-    "Origin",
-    "Promise",
-    "also_shows",
-    "api_failure",
-    "fault",
-    "outage",
-]
-
 
 class Origin(Enum):
     """What goes wrong, in the order and words of the catalogue."""

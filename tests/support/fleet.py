@@ -16,9 +16,8 @@ from sidecar.core.instant import Instant
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import State
 from tests.support.apiserver import ApiServer
-from tests.support.cluster import Cluster, realistic_node
-
-__all__ = ["AGENT_LABELS", "LAYOUT", "Fleet", "ago", "document", "many_contexts", "published"]
+from tests.support.cluster import Cluster
+from tests.support.nodes import realistic_node
 
 LAYOUT = Layout()
 AGENT_LABELS = {

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-__all__ = ["NodeMetadata", "realistic_node"]
-
 
 @dataclass(frozen=True)
 class NodeMetadata:

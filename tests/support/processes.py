@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-__all__ = ["ReservedPort", "ServerProcess", "StartError", "poll_until"]
-
 POLL_INTERVAL_S = 0.05
 END_DEADLINE_S = 10.0
 LOG_TAIL_LINES = 40

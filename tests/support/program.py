@@ -13,17 +13,6 @@ from typing import Any
 
 from tests.support.waiting import DEADLINE_S, until
 
-__all__ = [
-    "CHECKOUT",
-    "NOWHERE",
-    "PYTHON",
-    "Program",
-    "Settings",
-    "clean_environment",
-    "flags",
-    "program_running",
-]
-
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 NOWHERE = "http://127.0.0.1:9"

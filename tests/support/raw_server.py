@@ -10,8 +10,6 @@ from enum import Enum, auto
 
 from tests.support.waiting import DEADLINE_S
 
-__all__ = ["Ending", "RawServer", "dropped_connections", "raw_server", "response"]
-
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """``l_onoff`` and ``l_linger`` of ``SO_LINGER``: closing sends RST (socket(7))."""
 

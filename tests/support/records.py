@@ -2,8 +2,6 @@
 
 import pytest
 
-__all__ = ["logged"]
-
 
 def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
     """The fields of every log line of an event."""

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["ALONE", "MountedError", "mounted_below", "remove_tree", "temporary_folder"]
-
 ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 """Before a command that mounts things: its mounts and processes end with it, killed or not."""
 

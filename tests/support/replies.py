@@ -7,8 +7,6 @@ from typing import Any, Self
 from aiohttp import ClientResponse
 from multidict import CIMultiDict
 
-__all__ = ["Reply"]
-
 
 @dataclass(frozen=True)
 class Reply:

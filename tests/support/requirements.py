@@ -5,8 +5,6 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["leave_out"]
-
 
 def leave_out(reason: str) -> NoReturn:
     """Skip the test for want of something; with ``REQUIRE_ALL=1``, when all must be there, fail it."""

@@ -8,27 +8,9 @@ from typing import Any
 
 from sidecar.core.document import Document
 from sidecar.core.instant import Instant
-from sidecar.core.outcome import NONE, Answer, Failure, Outcome, Reason
+from sidecar.core.outcome import NONE, Failure, Outcome, Reason, Success
 from sidecar.core.parsing import parse_response
-from sidecar.core.state import Found, Policy, Snapshot, State, observe, take_up
-
-__all__ = [
-    "EMPTY_BODY",
-    "EPOCH",
-    "NONE",
-    "POLICY",
-    "FakeClock",
-    "answer",
-    "body",
-    "inbound",
-    "later",
-    "none_accepted",
-    "pair",
-    "restored",
-    "snapshot_after",
-    "snapshot_of",
-    "unreachable",
-]
+from sidecar.core.state import Found, Policy, Snapshot, State, observe, restore
 
 EPOCH = Instant(mono=1000.0, utc=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 """When the agent of a test started."""
@@ -98,10 +80,10 @@ EMPTY_BODY = body()
 """A 200 that lists nothing."""
 
 
-def answer(response: bytes) -> Answer:
+def answer(response: bytes) -> Success:
     """The outcome of a 200 answer."""
     parsed = parse_response(response)
-    return Answer(document=parsed.document, body=response, dropped=parsed.dropped)
+    return Success(document=parsed.document, body=response, dropped=parsed.dropped)
 
 
 def unreachable() -> Failure:
@@ -123,7 +105,7 @@ def restored(document: Document, *, age: float) -> State:
     """The state of an agent that took up what an earlier run published ``age`` seconds ago."""
     observed = EPOCH.utc - timedelta(seconds=age)
     found = Found(revision=document.revision, changed_at=observed, document=document, observed_at=observed)
-    return take_up(State(started=EPOCH), found, EPOCH, POLICY)
+    return restore(State(started=EPOCH), found, EPOCH, POLICY)
 
 
 def none_accepted() -> Snapshot:

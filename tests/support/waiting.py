@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-__all__ = ["DEADLINE_S", "until", "until_holds"]
-
 DEADLINE_S = 120.0
 """After so long a program is stuck and not slow, however busy the machine; shorter than a test's time-out."""
 

@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-__all__ = ["web_server"]
-
 
 @asynccontextmanager
 async def web_server(*routes: web.RouteDef) -> AsyncIterator[str]:

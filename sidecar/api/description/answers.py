@@ -7,13 +7,11 @@ from typing import Any
 from sidecar.api import models
 from sidecar.api.parameters import API_VERSIONS, VERSION_PATTERN
 
-__all__ = ["ANSWERS", "HEADERS", "PARAMETERS", "REASONS", "Answer", "Schema"]
-
 Schema = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ResponseSpec:
     """What the table of endpoints does not say of one of them."""
 
     summary: str
@@ -27,35 +25,37 @@ class Answer:
 
 
 ANSWERS = {
-    "/metadata/loadbalancer": Answer(
+    "/metadata/loadbalancer": ResponseSpec(
         summary="The document as the Azure Instance Metadata Service gives it",
         shape=models.MetadataDocument,
         description="A drop-in: header rule, outer key and error texts are those of the metadata service.",
         nothing=True,
     ),
-    "/metadata/versions": Answer(summary="The versions that the drop-in path takes", shape=models.Versions),
-    "/v1/loadbalancer": Answer(summary="The document with what it is worth", shape=models.LoadBalancer),
-    "/v1/public-ip": Answer(
+    "/metadata/versions": ResponseSpec(
+        summary="The versions that the drop-in path takes", shape=models.Versions
+    ),
+    "/v1/loadbalancer": ResponseSpec(summary="The document with what it is worth", shape=models.LoadBalancer),
+    "/v1/public-ip": ResponseSpec(
         summary="The one public IP address to advertise",
         shape=models.Address,
         text="20.1.2.3\n",
         description="That of the node's own address if there is one, else the lowest.",
         nothing=True,
     ),
-    "/v1/public-ips": Answer(
+    "/v1/public-ips": ResponseSpec(
         summary="All instance-level public IP addresses", shape=list[models.Address], text="20.1.2.3\n"
     ),
-    "/v1/inbound-ips": Answer(
+    "/v1/inbound-ips": ResponseSpec(
         summary="Distinct frontend addresses of inbound rules",
         shape=list[models.Address],
         text="20.20.20.20\n",
     ),
-    "/v1/outbound-ips": Answer(
+    "/v1/outbound-ips": ResponseSpec(
         summary="Distinct frontend addresses of outbound rules",
         shape=list[models.Address],
         text="52.1.1.1\n",
     ),
-    "/v1/egress-ips": Answer(
+    "/v1/egress-ips": ResponseSpec(
         summary="What the node leaves from, as far as the metadata service can tell",
         shape=list[models.Address],
         text="20.1.2.3\n",
@@ -64,28 +64,28 @@ ANSWERS = {
             "Route tables and NAT gateways, which come before both, are invisible to the metadata service."
         ),
     ),
-    "/v1/inbound-rules": Answer(
+    "/v1/inbound-rules": ResponseSpec(
         summary="The inbound rules",
-        shape=list[models.InboundRule],
+        shape=list[models.InboundRuleModel],
         text="tcp 20.20.20.20:443 -> 10.240.0.4:30443\n",
     ),
-    "/v1/outbound-rules": Answer(
+    "/v1/outbound-rules": ResponseSpec(
         summary="The outbound rules",
         shape=list[models.AddressPair],
         text="10.240.0.4 -> 52.1.1.1\n",
     ),
-    "/v1/private-ips": Answer(
+    "/v1/private-ips": ResponseSpec(
         summary="The facts grouped per private IP address of the network interface",
         shape=models.PrivateIPs,
         text="10.240.0.4\n",
         description="`privateIp` chooses a group; the other filters choose facts by their frontend.",
     ),
-    "/v1/private-ips/{ip}": Answer(
+    "/v1/private-ips/{ip}": ResponseSpec(
         summary="The facts of one private IP address",
         shape=models.PrivateIPFacts,
         nothing=True,
     ),
-    "/v1/reachable": Answer(
+    "/v1/reachable": ResponseSpec(
         summary="Where a host port, NodePort or Service port is reached from elsewhere",
         shape=list[models.Endpoint],
         text="20.1.2.3:41932\n",
@@ -94,18 +94,18 @@ ANSWERS = {
             "A security group can still block it."
         ),
     ),
-    "/v1/history": Answer(
+    "/v1/history": ResponseSpec(
         summary="The last 50 changes, newest first",
         shape=list[models.Change],
         text="2026-01-02T03:04:05Z -outbound 52.1.1.1 +outbound 52.2.2.2\n",
     ),
-    "/v1/raw": Answer(
+    "/v1/raw": ResponseSpec(
         summary="The last answer of the metadata service, byte for byte",
         shape=Schema,
         description="In a sidecar, which asks a node agent, that agent's body of `/v1/loadbalancer`.",
         nothing=True,
     ),
-    "/v1/events": Answer(
+    "/v1/events": ResponseSpec(
         summary="Server-sent events: the state now, and again whenever it changes",
         shape=None,
         description=(
@@ -113,8 +113,8 @@ ANSWERS = {
             "States in between are never replayed. A comment comes every 15 s."
         ),
     ),
-    "/openapi.json": Answer(summary="This description", shape=Schema),
-    "/": Answer(summary="A status page for people", shape=None),
+    "/openapi.json": ResponseSpec(summary="This description", shape=Schema),
+    "/": ResponseSpec(summary="A status page for people", shape=None),
 }
 
 PARAMETERS: Mapping[str, tuple[str, Schema]] = {

@@ -1,14 +1,56 @@
 """The OpenAPI document."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from sidecar.api import models
-from sidecar.api.description.answers import ANSWERS, HEADERS, PARAMETERS, REASONS, Answer, Schema
-from sidecar.api.description.shapes import Shapes
-from sidecar.api.endpoints import ENDPOINTS, Endpoint, Forms, Kind
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
-__all__ = ["describe"]
+from sidecar.api import models
+from sidecar.api.description.answers import ANSWERS, HEADERS, PARAMETERS, REASONS, ResponseSpec, Schema
+from sidecar.api.endpoints import ENDPOINTS, Forms, Kind, Route
+
+_SUFFIX = "Model"
+"""What tells a shape of the API from the value that it shows; its readers know nothing of it."""
+
+
+class UntitledSchema(GenerateJsonSchema):
+    """Without titles that repeat names, and with the names that readers know."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401 - pydantic's own types
+        """Never: their names say it."""
+        del schema
+        return False
+
+    def normalize_name(self, name: str) -> str:
+        """What a shape is called where it is referred to."""
+        return super().normalize_name(name).removesuffix(_SUFFIX)
+
+    def typed_dict_schema(self, schema: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's own types
+        """Its title is the same name."""
+        made = super().typed_dict_schema(schema)
+        return {**made, "title": made["title"].removesuffix(_SUFFIX)}
+
+
+@dataclass(slots=True)
+class Shapes:
+    """Schemas of types, and those that they refer to."""
+
+    components: dict[str, Schema] = field(default_factory=dict)
+
+    def of(self, shape: Any) -> Schema:  # noqa: ANN401 - any type can be a shape
+        """The schema of a type; what it refers to becomes a component."""
+        schema = TypeAdapter(shape).json_schema(
+            ref_template="#/components/schemas/{model}", mode="serialization", schema_generator=UntitledSchema
+        )
+        self.components.update(schema.pop("$defs", {}))
+        name = getattr(shape, "__name__", "").removesuffix(_SUFFIX)
+        if schema.get("type") != "object" or "properties" not in schema:
+            return schema
+        self.components[name] = schema
+        return {"$ref": f"#/components/schemas/{name}"}
+
 
 _JSON = "application/json"
 _TEXT = "text/plain"
@@ -65,7 +107,7 @@ def _responses(shapes: Shapes, media_type: str, shape: Any, *, suffix: str) -> S
     }
 
 
-def _path(endpoint: Endpoint, answer: Answer, shapes: Shapes) -> Schema:
+def _path(endpoint: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
     name = endpoint.path.strip("/").replace("/", "-").replace("{", "").replace("}", "") or "page"
     content = _content(endpoint, answer, shapes)
     return {
@@ -87,7 +129,7 @@ def _path(endpoint: Endpoint, answer: Answer, shapes: Shapes) -> Schema:
     }
 
 
-def _answered(endpoint: Endpoint, content: Schema) -> Schema:
+def _answered(endpoint: Route, content: Schema) -> Schema:
     data = {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS}
     response: Schema = {"description": "The answer."}
     if endpoint.kind is Kind.DATA:
@@ -97,7 +139,7 @@ def _answered(endpoint: Endpoint, content: Schema) -> Schema:
     return response
 
 
-def _unanswered(endpoint: Endpoint, answer: Answer) -> Schema:
+def _unanswered(endpoint: Route, answer: ResponseSpec) -> Schema:
     suffix = "-metadata" if endpoint.path.startswith("/metadata/") else ""
     responses: Schema = {}
     if endpoint.kind in _CACHED:
@@ -107,7 +149,7 @@ def _unanswered(endpoint: Endpoint, answer: Answer) -> Schema:
     return responses
 
 
-def _statuses(endpoint: Endpoint, answer: Answer) -> Iterable[int]:
+def _statuses(endpoint: Route, answer: ResponseSpec) -> Iterable[int]:
     yield 400
     if not endpoint.path.startswith("/metadata/") and endpoint.kind is not Kind.STATIC:
         yield 403
@@ -116,7 +158,7 @@ def _statuses(endpoint: Endpoint, answer: Answer) -> Iterable[int]:
     yield from (421, 503)
 
 
-def _content(endpoint: Endpoint, answer: Answer, shapes: Shapes) -> Schema:
+def _content(endpoint: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
     if endpoint.kind in _STREAMED:
         return {_STREAMED[endpoint.kind]: {"schema": {"type": "string"}}}
     content: Schema = {_JSON: {"schema": shapes.of(answer.shape)}}
@@ -125,7 +167,7 @@ def _content(endpoint: Endpoint, answer: Answer, shapes: Shapes) -> Schema:
     return content
 
 
-def _parameters(endpoint: Endpoint) -> Iterable[Schema]:
+def _parameters(endpoint: Route) -> Iterable[Schema]:
     names = sorted(endpoint.parameters - endpoint.required)
     if endpoint.path.endswith("}"):
         yield _reference("ip")

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from sidecar.api.page.rows import Drawn, Row, drawn
+from sidecar.api.page.rows import Drawn, PageRow, drawn
 from sidecar.core.document import Document
-
-__all__ = ["drawing"]
 
 _HEIGHT = 26
 """Height of a box."""
@@ -108,7 +106,7 @@ def _wide(found: Drawn, label: str) -> str:
     return _svg("across", label, (*titles, *lines, *boxes), width=_WIDTH, height=height)
 
 
-def _columns(rows: Sequence[Row]) -> tuple[_Column, _Column, _Column]:
+def _columns(rows: Sequence[PageRow]) -> tuple[_Column, _Column, _Column]:
     """The three columns, with the same room on both sides of the middle one."""
     left, middle, right = (
         _WIDE.box(texts)
@@ -122,7 +120,7 @@ def _columns(rows: Sequence[Row]) -> tuple[_Column, _Column, _Column]:
     )
 
 
-def _heights(rows: Sequence[Row]) -> Iterator[float]:
+def _heights(rows: Sequence[PageRow]) -> Iterator[float]:
     """Where each row is, with a gap after each frontend that has several."""
     y = _TOP + _HEIGHT / 2
     for _, group in groupby(rows, key=lambda row: row.frontend):
@@ -133,7 +131,9 @@ def _heights(rows: Sequence[Row]) -> Iterator[float]:
         y += 10 if len(together) > 1 else 0
 
 
-def _places(rows: Sequence[Row], heights: Sequence[float], *, of: Callable[[Row], str]) -> dict[str, float]:
+def _places(
+    rows: Sequence[PageRow], heights: Sequence[float], *, of: Callable[[PageRow], str]
+) -> dict[str, float]:
     """Where the boxes of a column are: amid the rows that they have, and none over another."""
     found: dict[str, list[float]] = {}
     for row, y in zip(rows, heights, strict=True):
@@ -171,7 +171,7 @@ def _narrow(found: Drawn, label: str) -> str:
     return _svg("down", label, parts, width=_NARROW_WIDTH, height=height)
 
 
-def _towards(parts: list[str], target: str, rows: Sequence[Row], *, y: float) -> float:
+def _towards(parts: list[str], target: str, rows: Sequence[PageRow], *, y: float) -> float:
     """Draw what leads to one target, and give the height at which the next can begin."""
     boxes, joints = [], []
     for frontend, group in groupby(rows, key=lambda row: row.frontend):

@@ -17,8 +17,6 @@ from sidecar.core.document import Document, InboundRule
 from sidecar.core.instant import Instant, rfc3339
 from sidecar.core.outcome import Attempt, Reason, Status
 
-__all__ = ["HEADERS", "render"]
-
 _FILES = resources.files(__package__)
 _PAGE, _DATA = (Template(_FILES.joinpath(name).read_text("utf-8")) for name in ("page.html", "data.html"))
 _STYLE, _SCRIPT = (_FILES.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from sidecar.core.document import InboundRule
 
-__all__ = ["MOST", "TEXT_LENGTH", "Drawn", "Row", "drawn"]
-
 MOST = 20
 """Rows that a drawing has at most: more than that is read in the table."""
 
@@ -17,7 +15,7 @@ _ANY = "any private IP (floating IP)"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PageRow:
     """One line of the drawing: from a frontend through a rule, or some, to a private IP address."""
 
     frontend: str
@@ -29,7 +27,7 @@ class Row:
 class Drawn:
     """The rows of a drawing, and what they leave out."""
 
-    rows: Sequence[Row]
+    rows: Sequence[PageRow]
     note: str
     """A sentence; empty where every rule has a row of its own."""
 
@@ -37,7 +35,7 @@ class Drawn:
 def drawn(rules: Sequence[InboundRule]) -> Drawn:
     """One row for each rule; of more than fit, one for all that look alike; of those, the largest."""
     if len(rules) <= MOST:
-        return Drawn([Row(str(rule.frontend_ip), _ports(rule), _target(rule)) for rule in rules], "")
+        return Drawn([PageRow(str(rule.frontend_ip), _ports(rule), _target(rule)) for rule in rules], "")
     together = _together(rules)
     if len(together) > MOST:
         together = _alike(together)
@@ -66,16 +64,16 @@ class _Group:
         return tuple(sorted({rule.frontend_port for rule in self.rules}))
 
     @property
-    def row(self) -> Row:
+    def row(self) -> PageRow:
         """The row that stands for them."""
         first, frontends = self.rules[0], self.frontends
         frontend = frontends[0] if len(frontends) == 1 else f"{len(frontends)} frontends"
         if len(self.rules) == 1 or self.ports == (0,):
-            return Row(frontend, _ports(first), _target(first))
+            return PageRow(frontend, _ports(first), _target(first))
         text = f"{first.protocol} {', '.join(_ranges(self.ports))}"
         if len(text) > TEXT_LENGTH:
             text = f"{first.protocol} {len(self.ports)} ports"
-        return Row(frontend, _fitting(text), _target(first))
+        return PageRow(frontend, _fitting(text), _target(first))
 
 
 def _together(rules: Iterable[InboundRule]) -> list[_Group]:

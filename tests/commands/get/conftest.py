@@ -60,7 +60,7 @@ def tell(service: Serving, new_agent: NewAgent) -> Tell:
 
 
 @pytest.fixture(params=["agent", "metadata service"])
-async def respondent(request: pytest.FixtureRequest, tell: Tell, host: pytest.MonkeyPatch) -> str:
+async def client(request: pytest.FixtureRequest, tell: Tell, host: pytest.MonkeyPatch) -> str:
     """Both of them know `BODY`, and the same of the node; one of them is asked."""
     host.setenv("NODE_NAME", NODE)
     host.setenv("HOST_IP", "10.240.0.5")

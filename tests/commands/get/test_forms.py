@@ -102,11 +102,11 @@ class TestForms:
         assert (reachable.code, reachable.out.splitlines()[-1]) == (0, "20.20.20.20:443")
         assert [rule["frontendIpAddress"] for rule in json.loads(rules.out)] == ["2001:db8::20"]
 
-    async def test_asked(self, get: Get, respondent: str, service: Serving) -> None:
+    async def test_asked(self, get: Get, client: str, service: Serving) -> None:
         """The one is asked, and the other is not."""
         await get("public-ip")
 
-        assert service.simulator.counters.requests == (0 if respondent == "agent" else 1)
+        assert service.simulator.counters.requests == (0 if client == "agent" else 1)
 
     async def test_no_text_form(self, get: Get) -> None:
         """A document has no text form, which is wrong usage."""

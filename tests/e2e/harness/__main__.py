@@ -3,13 +3,13 @@
 import argparse
 import sys
 
-from tests.binaries.programs import BinariesMissingError
 from tests.e2e.harness import cluster
 from tests.e2e.harness.cluster import ClusterBusyError, KubernetesCluster
 from tests.e2e.harness.images import PROJECT_REPOSITORY, PROJECT_TAG, Images
 from tests.e2e.harness.system import CommandError
 from tests.support.ending import exit_with
 from tests.support.processes import StartError
+from tools.binaries.programs import BinariesMissingError
 
 
 def up() -> None:

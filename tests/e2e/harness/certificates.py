@@ -4,8 +4,6 @@ from pathlib import Path
 
 from tests.e2e.harness.system import run
 
-__all__ = ["Authority"]
-
 VALID_DAYS = "30"
 
 

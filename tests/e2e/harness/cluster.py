@@ -26,8 +26,6 @@ from tests.e2e.harness.system import end_recorded, in_network, run
 from tests.support.processes import StartError, poll_until
 from tests.support.removal import remove_tree
 
-__all__ = ["ClusterBusyError", "KubernetesCluster", "exclusive", "is_kept", "keep", "missing", "remove"]
-
 LOCK = Path("/run/lock/azure-lb-metadata-e2e")
 KEPT = ROOT / "kept"
 """There while a person wants the cluster to stay."""

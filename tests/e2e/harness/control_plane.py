@@ -7,7 +7,6 @@ static token and the rights that a cluster gives it.
 import secrets
 from pathlib import Path
 
-from tests.binaries.programs import locate_all
 from tests.e2e.harness.certificates import Authority
 from tests.e2e.harness.door import Door
 from tests.e2e.harness.layout import (
@@ -19,8 +18,7 @@ from tests.e2e.harness.layout import (
 )
 from tests.e2e.harness.system import CommandError, Daemon, in_network, run
 from tests.support.apiserver import kubeconfig
-
-__all__ = ["NODE_GRACE_S", "ControlPlane"]
+from tools.binaries.programs import locate_all
 
 NODE_GRACE_S = 20
 """Seconds without a word of its kubelet after which a node is not Ready."""

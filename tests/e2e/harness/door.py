@@ -5,8 +5,6 @@ import sys
 from tests.e2e.harness.layout import CHECKOUT, ROOT
 from tests.e2e.harness.system import Daemon
 
-__all__ = ["Door"]
-
 READY_DEADLINE_S = 120.0
 
 

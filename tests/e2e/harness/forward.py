@@ -13,8 +13,6 @@ import socket
 import sys
 from pathlib import Path
 
-__all__ = ["main"]
-
 CHUNK_BYTES = 65536
 CLONE_NEWNET = 0x40000000
 """The kind of namespace for setns(2)."""

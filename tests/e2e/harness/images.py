@@ -18,18 +18,6 @@ from tests.e2e.harness.layout import CHECKOUT
 from tests.e2e.harness.system import run
 from tests.support.removal import ALONE, remove_tree, temporary_folder
 
-__all__ = [
-    "CLIENT_IMAGE",
-    "PAUSE_IMAGE",
-    "PROJECT_IMAGE",
-    "PROJECT_REPOSITORY",
-    "PROJECT_TAG",
-    "Builder",
-    "Images",
-    "cache_directory",
-    "debian",
-]
-
 PROJECT_REPOSITORY = "localhost/azure-lb-metadata"
 PROJECT_TAG = "e2e"
 PROJECT_IMAGE = f"{PROJECT_REPOSITORY}:{PROJECT_TAG}"

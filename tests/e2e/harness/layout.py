@@ -7,23 +7,6 @@ network, so 169.254.169.254 is nobody but the simulator in all of them.
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = [
-    "BRIDGE_ADDRESS",
-    "CHECKOUT",
-    "CONTROL_NAMESPACE",
-    "IMDS_ADDRESS",
-    "IMDS_NAMESPACE",
-    "NODES",
-    "NODE_NETWORK",
-    "OUTSIDE_ADDRESS",
-    "OUTSIDE_NAMESPACE",
-    "POD_NETWORK",
-    "ROOT",
-    "SERVICE_NETWORK",
-    "SIMULATOR_ADDRESS",
-    "NodePlace",
-]
-
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 ROOT = Path("/srv/azure-lb-metadata-e2e")

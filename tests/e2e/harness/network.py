@@ -20,8 +20,6 @@ from tests.e2e.harness.layout import (
 )
 from tests.e2e.harness.system import in_network, run
 
-__all__ = ["build", "remaining", "remove", "routes"]
-
 BRIDGE = "bridge"
 INTERFACE = "eth0"
 NAMESPACES = (

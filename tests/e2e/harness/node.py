@@ -21,8 +21,6 @@ from tests.e2e.harness.layout import BRIDGE_ADDRESS, POD_NETWORK, ROOT, NodePlac
 from tests.e2e.harness.system import CommandError, Daemon, in_network, run
 from tests.support.processes import poll_until
 
-__all__ = ["Node", "remove_cgroups"]
-
 READY_DEADLINE_S = 120.0
 CGROUPS = Path("/sys/fs/cgroup")
 PRIVATE_FOLDERS = ("/run", "/var/lib", "/var/log")

@@ -10,8 +10,6 @@ from typing import Any
 from tests.e2e.harness.images import CLIENT_IMAGE
 from tests.e2e.harness.system import CommandError
 
-__all__ = ["Kubectl", "Pod", "manifest", "pod_running"]
-
 READY_DEADLINE_S = 180
 
 Kubectl = Callable[..., str]

@@ -13,19 +13,6 @@ from tests.e2e.harness.layout import CHECKOUT
 from tests.e2e.harness.pods import Pod
 from tests.support.processes import poll_until
 
-__all__ = [
-    "AS_SHIPPED",
-    "CHART",
-    "COLUMNS",
-    "NAME",
-    "PREFIX",
-    "Release",
-    "Values",
-    "installed",
-    "leftovers",
-    "made",
-]
-
 CHART = CHECKOUT / "charts" / "azure-lb-metadata"
 COLUMNS = CHART / "files" / "columns.txt"
 NAME = "azure-lb-metadata"

@@ -16,8 +16,6 @@ from tests.e2e.harness.door import Door
 from tests.e2e.harness.layout import CHECKOUT, IMDS_ADDRESS, IMDS_NAMESPACE, NODES
 from tests.e2e.harness.system import Daemon, in_network
 
-__all__ = ["Simulator", "node_document", "public_ip"]
-
 CONTROL_PORT = 16981
 READY_DEADLINE_S = 120.0
 REQUEST_TIMEOUT_S = 10.0

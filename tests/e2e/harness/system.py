@@ -10,8 +10,6 @@ from pathlib import Path
 from tests.e2e.harness.layout import ROOT
 from tests.support.processes import ServerProcess, poll_until
 
-__all__ = ["CommandError", "Daemon", "end_recorded", "in_network", "run"]
-
 END_DEADLINE_S = 60.0
 COMMAND_DEADLINE_S = 120.0
 TAIL_LINES = 60

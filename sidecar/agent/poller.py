@@ -1,0 +1,193 @@
+"""The poll loop: one turn is fetch → observe → set the watched value."""
+
+import logging
+import math
+from collections.abc import Sequence
+
+from sidecar.core import changes
+from sidecar.core.backoff import next_poll_delay
+from sidecar.core.outcome import Failure, Outcome, Status, word
+from sidecar.core.parsing import DroppedEntry
+from sidecar.core.state import Found, Policy, Snapshot, State, observe, restore
+from sidecar.latest import Watch
+from sidecar.logs import log
+from sidecar.runtime import Runtime
+from sidecar.sources import Source
+
+_logger = logging.getLogger(__name__)
+
+_LOGGED_CHANGES = 20
+"""How many items of a change a log line names."""
+
+
+class Poller:
+    """Keeps ``latest`` true: by polling, by restoring earlier data, and by the passing of time."""
+
+    def __init__(
+        self,
+        source: Source,
+        latest: Watch[Snapshot],
+        *,
+        policy: Policy,
+        poll_interval: float,
+        runtime: Runtime,
+    ) -> None:
+        self._source = source
+        self._latest = latest
+        self._policy = policy
+        self._poll_interval = poll_interval
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._metrics = runtime.metrics
+        self._reminders = 0
+        """How often the fault that lasts has been logged again."""
+
+    async def run(self) -> None:
+        """Poll for ever."""
+        while True:
+            delay = await self.turn()
+            await self._runtime.liveness.sleep_until("poller", self._clock().mono + delay)
+
+    async def turn(self) -> float:
+        """Ask once, and return the seconds to wait before asking again."""
+        started = self._clock()
+        self._runtime.liveness.expect("poller", at=started.mono + self._source.longest_wait)
+        outcome = await self._source.fetch()
+        self._metrics.attempt_seconds.observe(started.age(self._clock()))
+        self._metrics.attempts.labels(outcome=word(outcome)).inc()
+        before = self._latest.value
+        state = observe(before.state, outcome, self._clock(), self._policy)
+        self._set(state)
+        self._report(before.state, outcome)
+        self._report_lasting(state)
+        self._report_withheld(before.state, state)
+        return next_poll_delay(
+            outcome,
+            failures=state.failures,
+            poll_interval=self._poll_interval,
+            fraction=self._runtime.random(),
+        )
+
+    def restore(self, found: Found) -> None:
+        """Add what an earlier run published; see :func:`sidecar.core.state.restore`."""
+        before = self._latest.value
+        self._set(restore(before.state, found, self._clock(), self._policy))
+        log(
+            _logger,
+            logging.INFO,
+            "taken-up",
+            revision=found.revision,
+            document=found.document is not None,
+            observed_at=found.observed_at,
+        )
+
+    def judge(self) -> None:
+        """Look at the state again, now."""
+        self._set(self._latest.value.state)
+
+    async def watch_staleness(self) -> None:
+        """Change the status when the data become stale, also while an attempt is under way."""
+        while True:
+            seen = self._latest.value
+            if self._clock().mono >= seen.outdated_at:
+                self.judge()
+            else:
+                at = None if math.isinf(seen.outdated_at) else seen.outdated_at
+                await self._latest.changed_or(seen, at=at)
+
+    def _set(self, state: State) -> None:
+        before = self._latest.value
+        after = Snapshot.of(state, self._clock(), self._policy)
+        self._latest.set(after)
+        if before.status is not after.status:
+            level = logging.INFO if after.status is Status.OK else logging.WARNING
+            log(
+                _logger,
+                level,
+                "status-changed",
+                before=before.status,
+                status=after.status,
+                reason=after.reason,
+            )
+        self._report_document(before.state, state)
+        self._count_changes(before.state, state)
+
+    def _count_changes(self, before: State, after: State) -> None:
+        """Count changes where they are remembered: then it makes no difference what was known first."""
+        if after.changes is before.changes:
+            return
+        known = {*before.changes, *(() if after.found is None else after.found.changes)}
+        for change in after.changes:
+            if change not in known:
+                self._metrics.revision_changes.inc()
+                for kind in change.kinds:
+                    self._metrics.changes.labels(kind=kind).inc()
+
+    def _report_document(self, before: State, after: State) -> None:
+        if after.document is None or after.document == before.document:
+            return
+        items: tuple[str, ...] = ()
+        if before.document is not None:
+            items = changes.between(before.document, after.document, at=self._clock().utc).items
+        log(
+            _logger,
+            logging.INFO,
+            "document-changed",
+            revision=after.document.revision,
+            entries=after.document.entries,
+            source=after.source,
+            changes=" ".join(items[:_LOGGED_CHANGES]) or None,
+        )
+
+    def _report(self, before: State, outcome: Outcome) -> None:
+        """Log an attempt where it differs in kind from the one before."""
+        if isinstance(outcome, Failure):
+            if before.failure is None or before.failure.reason is not outcome.reason:
+                log(_logger, logging.WARNING, "poll-failed", reason=outcome.reason, detail=outcome.detail)
+            return
+        if before.failure is not None:
+            log(_logger, logging.INFO, "poll-recovered", failures=before.failures, was=before.failure.reason)
+        if outcome is not before.answer:
+            known = frozenset(() if before.answer is None else before.answer.dropped)
+            self._report_dropped([dropped for dropped in outcome.dropped if dropped not in known])
+
+    def _report_lasting(self, state: State) -> None:
+        """Log a fault again at rising intervals: when it is 2, 4, 8 and so on times stale-after old."""
+        since = state.failing_since
+        age = 0.0 if since is None else since.age(self._clock())
+        reminders = max(0, math.floor(math.log2(max(1.0, age / self._policy.stale_after))))
+        if state.failure is not None and reminders > self._reminders:
+            log(
+                _logger,
+                logging.WARNING,
+                "poll-still-failing",
+                reason=state.failure.reason,
+                detail=state.failure.detail,
+                failures=state.failures,
+                seconds=round(age),
+            )
+        self._reminders = reminders
+
+    def _report_withheld(self, before: State, after: State) -> None:
+        """Log when lists begin to be missing from the answers, though they are still published."""
+        if missing := after.absences.keys() - before.absences.keys():
+            lists, held_for = ",".join(sorted(missing)), self._policy.absent_after
+            log(_logger, logging.WARNING, "lists-missing", lists=lists, withdrawn_after_seconds=held_for)
+
+    def _report_dropped(self, entries: Sequence[DroppedEntry]) -> None:
+        """Count and log wrong entries that the answer before did not have."""
+        for dropped in entries:
+            self._metrics.dropped_entries.labels(list=dropped.list_name, cause=dropped.cause).inc(
+                dropped.count
+            )
+        if entries:
+            first = entries[0]
+            log(
+                _logger,
+                logging.WARNING,
+                "entries-dropped",
+                count=sum(dropped.count for dropped in entries),
+                list=first.list_name,
+                cause=first.cause,
+                entry=first.shown,
+            )

@@ -1,0 +1,117 @@
+"""The event publisher: Kubernetes Events about the agent's own Node.
+
+What to tell and when is decided in :mod:`sidecar.core.events`; here it is sent.
+"""
+
+import logging
+from datetime import datetime
+from typing import Protocol
+
+from sidecar.agent.publish_loop import PublishError, PublishResult
+from sidecar.core.events import EventPolicy, EventState, EventToSend, Pause
+from sidecar.core.instant import Instant
+from sidecar.core.state import Snapshot
+from sidecar.kube import KubernetesError, NodeEvent
+from sidecar.logs import log
+from sidecar.runtime import Runtime
+
+_logger = logging.getLogger(__name__)
+
+_WINDOW = 600
+"""Seconds of a name: a restarted agent does not tell the same reason twice in one window."""
+_NODE_CHARACTERS = 200
+"""Of the Node's name in that of an Event, which has at most 253: a longer one ends in an x there."""
+
+
+class EventSender(Protocol):
+    """The two calls of the API server that are needed: see :class:`sidecar.kube.EventClient`."""
+
+    async def create(self, event: NodeEvent) -> bool:
+        """Create an Event; false if it is there already."""
+        ...
+
+    async def repeat(self, name: str, *, count: int, at: datetime) -> bool:
+        """Count an Event again; false if it is gone."""
+        ...
+
+
+class EventPublisher:
+    """Sends Events about one Node; its state is what it has told."""
+
+    name = "events"
+
+    def __init__(
+        self, events: EventSender, node: str, *, event_policy: EventPolicy, runtime: Runtime
+    ) -> None:
+        self._events = events
+        self._node = node
+        self._event_policy = event_policy
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._event_state = EventState()
+
+    @property
+    def retry_within(self) -> float:
+        """Retries are spread as Events are."""
+        return self._event_policy.splay
+
+    async def turn(self, snapshot: Snapshot) -> PublishResult:
+        """Send what is due.
+
+        Raises:
+            PublishError: the API server could not be reached, or refused.
+        """
+        wrote = False
+        try:
+            while True:
+                self._event_state, action = self._event_policy.decide(
+                    self._event_state, snapshot.state, now=self._clock(), fraction=self._random()
+                )
+                if isinstance(action, Pause):
+                    return PublishResult(
+                        wrote=wrote, next_at=action.until, in_sync=not self._event_state.behind
+                    )
+                await self._send(action)
+                wrote = True
+        except KubernetesError as error:
+            raise PublishError(str(error), retry_after=error.retry_after) from error
+
+    async def _send(self, report: EventToSend) -> None:
+        now = self._clock()
+        name = report.name
+        if not name or not await self._events.repeat(name, count=report.count, at=now.utc):
+            name = await self._create(report, now)
+        self._event_state = self._event_policy.was_sent(self._event_state, report, name=name, now=now)
+        log(
+            _logger,
+            logging.INFO,
+            "event-sent",
+            node=self._node,
+            reason=report.reason,
+            note=report.note,
+            count=report.count,
+        )
+
+    async def _create(self, report: EventToSend, now: Instant) -> str:
+        name = event_name(self._node, report.reason, now.utc)
+        await self._events.create(
+            NodeEvent(
+                name=name,
+                node=self._node,
+                reason=report.reason,
+                note=report.note,
+                warning=report.warning,
+                at=now.utc,
+            )
+        )
+        return name
+
+
+def event_name(node: str, reason: str, utc: datetime) -> str:
+    """The name of an Event: the same for all of one Node, reason and window of 10 minutes.
+
+    The chart's policy lets agents make no other, so that nobody can make many.
+    """
+    window = int(utc.timestamp()) // _WINDOW
+    stem = node if len(node) <= _NODE_CHARACTERS else f"{node[: _NODE_CHARACTERS - 1]}x"
+    return f"{stem}.{reason.lower()}.{window}"

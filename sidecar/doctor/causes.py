@@ -1,0 +1,534 @@
+"""The causes that lie between the agent and the metadata service, or in that service."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Confidence(StrEnum):
+    """How well the evidence proves a cause."""
+
+    CERTAIN = "certain"
+    """Somebody said so, or nothing else looks like it."""
+    LIKELY = "likely"
+    """It is what usually looks like this."""
+    POSSIBLE = "possible"
+    """It is one of several that look like this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One known cause. Its name is a contract: scripts and runbooks refer to it."""
+
+    name: str
+    """Words joined by hyphens; also the anchor of its section in ``docs/doctor.md``."""
+    summary: str
+    """What is wrong, as a sentence."""
+    seen: str
+    """What it is told by."""
+    remedy: str
+    """What to do about it."""
+    source: str
+    """The document or repository that the facts are from; empty where they are this project's own."""
+
+    @property
+    def link(self) -> str:
+        """Where it is explained, from the root of the repository."""
+        return f"docs/doctor.md#{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A cause that applies."""
+
+    cause: Cause
+    sure: Confidence
+    evidence: Sequence[str]
+    """Sentences of what was found that points to it; at least one."""
+
+
+_IMDS = "MicrosoftDocs/azure-compute-docs articles/virtual-machines/instance-metadata-service.md"
+_ERRORS = "MicrosoftDocs/azure-docs articles/load-balancer/troubleshoot-load-balancer-imds.md"
+_HOWTO = "MicrosoftDocs/azure-docs articles/load-balancer/howto-load-balancer-imds.md"
+_RESTRICTION = "MicrosoftDocs/azure-aks-docs articles/aks/imds-restriction.md"
+_GUEST_PROXY = "Azure/GuestProxyAgent proxy_agent/src/proxy/proxy_server.rs"
+
+SERVICE_CAUSES = (
+    Cause(
+        name="proxy-in-the-way",
+        summary="A proxy, a service mesh or another program answers in place of the metadata service.",
+        seen=(
+            "The answer has a header that only proxies set (`Via`, `X-Cache`, `X-Squid-Error`, `X-Envoy-…`), "
+            "the name of a proxy as `Server`, a text of Envoy, of AAD Pod Identity's NMI or of another "
+            "program, the status 407, a redirect or an HTML page; or a request without `Metadata: true` is "
+            "answered with data, which the service itself never does. Each counts before the status."
+        ),
+        remedy=(
+            "Let requests to 169.254.169.254 leave the node directly: take the address out of the "
+            "transparent proxy, and out of the mesh's sidecar (Istio: "
+            "`traffic.sidecar.istio.io/excludeOutboundIPRanges: 169.254.169.254/32`). The service refuses "
+            "what a proxy forwards. The agent itself ignores HTTP_PROXY; other clients need it in NO_PROXY. "
+            "AAD Pod Identity's NMI takes over the address on every node: let the agent's pod pass with an "
+            "`AzurePodIdentityException`, run it with `hostNetwork: true`, or replace AAD Pod Identity."
+        ),
+        source=_IMDS,
+    ),
+    Cause(
+        name="metadata-security-protocol",
+        summary="The Guest Proxy Agent of the Metadata Security Protocol does not let the agent ask.",
+        seen=(
+            "401, 403 or 421, none of which the service documents, mostly with an empty body; what the Guest "
+            "Proxy Agent lets through has the header `x-ms-azure-host-authorization`."
+        ),
+        remedy=(
+            "Allow `/metadata/loadbalancer` for the agent's process and user in the access control profile "
+            "of the machine's `proxyAgentSettings` (`inVMAccessControlProfiles`), or set the mode for IMDS "
+            "from Enforce to Audit. The log of the Guest Proxy Agent on the node names what it blocked."
+        ),
+        source=_GUEST_PROXY,
+    ),
+    Cause(
+        name="imds-restriction",
+        summary="AKS keeps pods from the metadata service (IMDS restriction).",
+        seen=(
+            "Connections to the service are dropped without an answer, and this is a pod outside the node's "
+            "network. A NetworkPolicy or a firewall that drops packets looks the same."
+        ),
+        remedy=(
+            "Install the chart with `hostNetwork: true`: the restriction does not apply there. Or switch it "
+            "off with `az aks update --disable-imds-restriction` and reimage the nodes with "
+            "`az aks upgrade --node-image-only`. `az aks show --query networkProfile.podLinkLocalAccess` "
+            "says whether it is on: `None` is on. If it is off, look for a NetworkPolicy."
+        ),
+        source=_RESTRICTION,
+    ),
+    Cause(
+        name="wrong-endpoint",
+        summary="`--imds-endpoint` does not lead to the metadata service.",
+        seen=(
+            "It is not the well-known address, and nobody answers there, its name is unknown, or what "
+            "answers does not speak as the metadata service does."
+        ),
+        remedy=(
+            "Remove the setting (`--imds-endpoint`, `AZURE_LB_METADATA_IMDS_ENDPOINT`, in the chart "
+            "`imds.endpoint`), whose default is `http://169.254.169.254`; `run --print-settings` tells where "
+            "a value comes from."
+        ),
+        source=_HOWTO,
+    ),
+    Cause(
+        name="metadata-service-unreachable",
+        summary="No connection to the metadata service can be made from this machine.",
+        seen="The connection is refused, reset or dropped, or there is no route to the address.",
+        remedy=(
+            "See that this is an Azure virtual machine, that its firewall and route table leave "
+            "169.254.169.254/32 alone, and that requests leave from the primary address of its primary "
+            "network interface, configured by DHCP: no other source is answered."
+        ),
+        source=_IMDS,
+    ),
+    Cause(
+        name="metadata-service-silent",
+        summary="Something accepts connections for the metadata service and never answers.",
+        seen="A connection is made, and there is no complete answer within the time-out.",
+        remedy=(
+            "Look for what takes the connection: a mesh's sidecar, a transparent proxy, a security agent; "
+            "ask from the node's own network for comparison. If it is silent there too, collect a bundle "
+            "with `doctor --bundle` and open a support request."
+        ),
+        source=_IMDS,
+    ),
+    Cause(
+        name="metadata-service-slow",
+        summary="The metadata service answers later than the agent waits.",
+        seen="An answer took longer than `--imds-timeout`.",
+        remedy=(
+            "Raise `--imds-timeout` (chart: `imds.timeout`), at most 15s. Look for others on the node that "
+            "ask the service often: it serves the whole machine."
+        ),
+        source=_IMDS,
+    ),
+    Cause(
+        name="metadata-header-missing",
+        summary="The header `Metadata: true` gets lost on the way to the metadata service.",
+        seen="400 with a text about a missing metadata header, though it was sent.",
+        remedy=(
+            "Something between rewrites requests, most likely a proxy or a mesh: let requests to "
+            "169.254.169.254 leave the node directly."
+        ),
+        source=_IMDS,
+    ),
+    Cause(
+        name="api-version-refused",
+        summary="The metadata service of this host does not know the api-version.",
+        seen=(
+            "400 with a text about `api-version`, or a list of the newest versions; in some clouds 404 with "
+            "`Invalid version requested`."
+        ),
+        remedy=(
+            "See what `/metadata/versions` lists: agent and `doctor` ask it by themselves, and take the "
+            "newest version that they know. Set `--imds-api-version` (chart: `imds.apiVersion`) to one "
+            "that works by hand. Where none from 2020-10-01 on is listed, there are no load balancer data."
+        ),
+        source=_IMDS,
+    ),
+    Cause(
+        name="request-refused",
+        summary="The metadata service finds fault with the request's parameters.",
+        seen=(
+            "400: a required parameter is missing, a value is not allowed, or the request is unexpected; "
+            "also 400 of any other kind."
+        ),
+        remedy=(
+            "Ask `GET /metadata/loadbalancer?api-version=2020-10-01&format=json` by hand; if that is "
+            "answered, see `--imds-endpoint` and `--imds-api-version`, and what rewrites the request."
+        ),
+        source=_ERRORS,
+    ),
+    Cause(
+        name="request-too-long",
+        summary="The metadata service says that a part of the request is too long.",
+        seen=(
+            "400 that names MaxBodyLength, MaxParameterKeyLength, MaxParameterValueLength or "
+            "MaxHeaderValueLength."
+        ),
+        remedy=(
+            "The agent's requests are short: something on the way adds headers or parameters, most likely a "
+            "proxy or a mesh. Let requests to 169.254.169.254 leave the node directly."
+        ),
+        source=_ERRORS,
+    ),
+    Cause(
+        name="method-not-allowed",
+        summary="The metadata service does not get a GET.",
+        seen="405.",
+        remedy="The agent sends GET only: something on the way changes the method. Take it out of the way.",
+        source=_ERRORS,
+    ),
+    Cause(
+        name="api-not-found",
+        summary="The metadata service does not know the path of the load balancer data.",
+        seen="404 with the text `API is not found`, or `Not found`.",
+        remedy=(
+            "See that nothing rewrites the path `/metadata/loadbalancer`. A cloud or an emulator without "
+            "that category (Azure Stack, Arc, Container Instances) has no load balancer data to give."
+        ),
+        source=_ERRORS,
+    ),
+    Cause(
+        name="load-balancer-api-not-ready",
+        summary="The load balancer data of this machine are still being provisioned.",
+        seen="404 with the text that the API is not available right now, or not currently available.",
+        remedy=(
+            "Wait: the agent keeps asking. If it lasts longer than an hour, collect a bundle with "
+            "`doctor --bundle` and open a support request."
+        ),
+        source=_ERRORS,
+    ),
+    Cause(
+        name="host-update",
+        summary="The metadata service is away for an update of the host.",
+        seen="410.",
+        remedy="Wait: it takes 70 seconds, rarely some minutes. The agent keeps what it had.",
+        source=_IMDS,
+    ),
+    Cause(
+        name="throttled",
+        summary="The machine asks the metadata service more often than it answers.",
+        seen="429, now or in several of the agent's last ten attempts; the evidence says how many.",
+        remedy=(
+            "The limit of 5 requests a second is shared by everything on the machine: find who asks so often "
+            "(the agent asks once in 10 s) and let it ask the agent's HTTP API. Raising `--poll-interval` "
+            "helps little."
+        ),
+        source=_IMDS,
+    ),
+    Cause(
+        name="metadata-service-unavailable",
+        summary="The metadata service is in trouble.",
+        seen=(
+            "408, 500, 502, 503 or 504 without a sign of another program; certain where the service's own "
+            "name or text comes with it."
+        ),
+        remedy=(
+            "Wait: the agent keeps asking and keeps what it had. If it lasts longer than an hour, collect a "
+            "bundle with `doctor --bundle` and open a support request."
+        ),
+        source=_ERRORS,
+    ),
+    Cause(
+        name="answer-malformed",
+        summary="The answer of the metadata service is not the document it should be.",
+        seen="200 with a body that is empty, cut short, too large, not JSON, or of another shape.",
+        remedy=(
+            "See the answer with `doctor --direct --bundle`. If it is not from a proxy, open a support "
+            "request with it; and report it to this project if other clients do understand it."
+        ),
+        source=_HOWTO,
+    ),
+)
+
+
+_AGENT_ERRORS = "MicrosoftDocs/azure-docs articles/load-balancer/troubleshoot-load-balancer-imds.md"
+_OUTBOUND = "MicrosoftDocs/azure-docs articles/load-balancer/load-balancer-outbound-connections.md"
+_EGRESS = "MicrosoftDocs/azure-aks-docs articles/aks/egress-outboundtype.md"
+_TOKENS = "kubernetes/website content/en/docs/reference/access-authn-authz/service-accounts-admin.md"
+_POLICY = "kubernetes/website content/en/docs/reference/access-authn-authz/validating-admission-policy.md"
+_RBAC = "kubernetes/website content/en/docs/reference/access-authn-authz/rbac.md"
+_LOCAL = "kubernetes/website content/en/docs/concepts/services-networking/service-traffic-policy.md"
+
+CLOCK_CAUSES = (
+    Cause(
+        name="clock-wrong",
+        summary="The clock of this machine is wrong.",
+        seen="It differs by more than a minute from the `Date` of the API server or the metadata service.",
+        remedy=(
+            "Set the node's clock and see that it is kept (`timedatectl`, chrony; Azure machines have the "
+            "host's clock as /dev/ptp_hyperv). Tokens and certificates are refused under a wrong clock, and "
+            "`observed-at` says the wrong time."
+        ),
+        source="",
+    ),
+)
+
+AGENT_CAUSES = (
+    Cause(
+        name="agent-stuck",
+        summary="A loop of the agent does not turn any more.",
+        seen="`/livez` says that a loop is overdue.",
+        remedy="Restart the agent, which kubelet does by itself; please report it with its log.",
+        source="",
+    ),
+    Cause(
+        name="agent-of-another-node",
+        summary="The agent that answers is that of another node.",
+        seen="It names another node than the one this is.",
+        remedy=(
+            "The Service must have `internalTrafficPolicy: Local`, and no mesh or proxy may carry requests "
+            "to another node. See NODE_NAME of the agent, too."
+        ),
+        source=_LOCAL,
+    ),
+)
+
+CLUSTER_CAUSES = (
+    Cause(
+        name="no-cluster-credentials",
+        summary="There is no way to the Kubernetes API: neither a service account token nor a kubeconfig.",
+        seen="The configuration cannot be found or read.",
+        remedy=(
+            "In a pod set `automountServiceAccountToken: true`; elsewhere `--kubeconfig` and `--context`. Or "
+            "use `--no-annotations`."
+        ),
+        source=_TOKENS,
+    ),
+    Cause(
+        name="api-server-unreachable",
+        summary="The Kubernetes API server cannot be reached.",
+        seen="Requests are refused, not answered in time, or fail on TLS.",
+        remedy=(
+            "See that the API server is up, and that NetworkPolicies, firewalls and authorized IP ranges let "
+            "the agent reach it."
+        ),
+        source="",
+    ),
+    Cause(
+        name="token-refused",
+        summary="The Kubernetes API server does not accept the agent's token.",
+        seen="401.",
+        remedy=(
+            "See that the pod and its service account still exist, that the token is of this cluster and not "
+            "expired, and that the node's clock is right; then delete the pod."
+        ),
+        source=_TOKENS,
+    ),
+    Cause(
+        name="node-name-wrong",
+        summary="The node's name, as the agent was told it, is not that of its Node.",
+        seen="There is no Node of that name; or the pod's token, or the agent, names another one.",
+        remedy=(
+            "Take `NODE_NAME` from the downward API (`fieldRef: spec.nodeName`), not from the hostname or by "
+            "hand. A Node appears only when its kubelet has registered it."
+        ),
+        source=_TOKENS,
+    ),
+    Cause(
+        name="rbac-missing",
+        summary="The agent is not allowed to read or annotate its Node.",
+        seen="403, or an access review that says no.",
+        remedy=(
+            "Let the agent's service account `get` and `patch` `nodes` by a ClusterRole and its "
+            "ClusterRoleBinding; the chart makes both (`rbac.create`)."
+        ),
+        source=_RBAC,
+    ),
+    Cause(
+        name="policy-denies",
+        summary="An admission policy or webhook refuses what the agent writes.",
+        seen="A dry run of the write is denied, or the agent's last writes were answered with 422.",
+        remedy=(
+            "The denial names the policy. Ours lets an agent write only under its prefix, to its own Node "
+            "and within the budget: see that prefix, budget and service account are the same in the agent "
+            "and the policy, and that its token carries the node's name (Kubernetes 1.30 or later). Exempt "
+            "the agent from others, such as AKS's policy against editing Nodes."
+        ),
+        source=_POLICY,
+    ),
+    Cause(
+        name="api-server-failing",
+        summary="The Kubernetes API server answers, but is overloaded or in trouble.",
+        seen="429 or 5xx, or something that is not of an API server.",
+        remedy=(
+            "Look at the health of the API server and of the admission webhooks for Nodes, and at its "
+            "priority and fairness metrics. The agent keeps trying."
+        ),
+        source="",
+    ),
+    Cause(
+        name="no-agent",
+        summary="No agent runs where one should.",
+        seen="Nothing listens on the agent's address, or the node has no pod of the agent.",
+        remedy=(
+            "See `kubectl get daemonset,pods -o wide` in the agent's namespace. A taint of the node that the "
+            "DaemonSet does not tolerate (chart: `tolerations`), a node selector or missing room keep a pod "
+            "away; `--listen` or `--upstream` may name another address than the agent's."
+        ),
+        source="",
+    ),
+    Cause(
+        name="agent-not-ready",
+        summary="The agent's pod is there, and not ready.",
+        seen="The pod's status, or its `/readyz`.",
+        remedy=(
+            "See `kubectl describe pod` and the log of the pod; while it says that there is no answer of the "
+            "metadata service yet, run doctor in it with `kubectl exec`. While it says that the file is not "
+            "written yet, see that the folder of `--file` exists and is writable."
+        ),
+        source="",
+    ),
+    Cause(
+        name="kubelet-down",
+        summary="The node's kubelet does not report.",
+        seen="The Node is not Ready.",
+        remedy="Bring the node back or replace it. What its annotations say is past.",
+        source="",
+    ),
+    Cause(
+        name="two-agents",
+        summary="Two agents with one prefix write to the Node, and rewrite each other.",
+        seen=(
+            "Two DaemonSets have a pod there with the same prefix; or the agent's log has "
+            "`annotations-changed` with `by: agent`."
+        ),
+        remedy=(
+            "Give one release another `annotations.prefix`, or other nodes (`nodeSelector`), or uninstall "
+            "it: `helm uninstall` leaves the Nodes alone to which the other writes."
+        ),
+        source="",
+    ),
+    Cause(
+        name="annotations-behind",
+        summary="The Node's annotations are not what the agent knows.",
+        seen="Another revision, or none, some minutes after the agent had it, and no known cause for it.",
+        remedy=(
+            "See the agent's log for `publish-failed`. Another writer of the same keys, or an agent with "
+            "another `--annotation-prefix`, looks the same."
+        ),
+        source="",
+    ),
+    Cause(
+        name="annotations-outdated",
+        summary="The Node's annotations have not been refreshed for long.",
+        seen="`observed-at` is hours old, or the status there is not `ok`.",
+        remedy="See that an agent runs on the node, and run doctor there with `kubectl exec`.",
+        source="",
+    ),
+)
+
+DATA_CAUSES = (
+    Cause(
+        name="no-standard-load-balancer",
+        summary="The machine has neither a Standard SKU public IP address nor a Standard SKU load balancer.",
+        seen="The metadata service says that it found no load balancer metadata.",
+        remedy=(
+            "Put the machine into the backend pool of a Standard SKU load balancer, or give it a Standard "
+            "SKU public IP address (AKS: `--enable-node-public-ip`), and wait some minutes. Behind a NAT "
+            "gateway or a route table alone, having nothing here is right."
+        ),
+        source=_AGENT_ERRORS,
+    ),
+    Cause(
+        name="basic-sku-only",
+        summary="The machine has Basic SKU public addresses only, which are never listed.",
+        seen="No load balancer metadata, though `/metadata/instance` has a public IP address.",
+        remedy="Move to the Standard SKU; the Basic load balancer was retired on 2025-09-30.",
+        source=_AGENT_ERRORS,
+    ),
+    Cause(
+        name="nat-gateway-or-route-table",
+        summary="The node leaves by a NAT gateway or a route table, which are not listed.",
+        seen=(
+            "There is neither an outbound rule nor an instance-level public IP address; or connections were "
+            "seen to come from an address that is not listed (`--seen-from`)."
+        ),
+        remedy=(
+            "Take the egress addresses from the NAT gateway's public IPs or from the firewall behind the "
+            "route table: `az aks show --query networkProfile.outboundType` says which. Do not build "
+            "allow-lists from `egress-ips` then. Where that is as intended: `doctor --ignore "
+            "nat-gateway-or-route-table`."
+        ),
+        source=f"{_OUTBOUND}, {_EGRESS}",
+    ),
+    Cause(
+        name="unusable-entries",
+        summary="The metadata service lists entries that are wrong and left out.",
+        seen="An entry without an address, with a wrong port or protocol.",
+        remedy="The other entries are used. Report the entry to this project, and to the vendor.",
+        source="",
+    ),
+    Cause(
+        name="annotation-budget",
+        summary="Not all annotations fit into the budget.",
+        seen="The annotation `omitted`.",
+        remedy=(
+            "Raise `--annotation-budget` (chart: `annotations.budget`), at a cost for every watcher of "
+            "Nodes; set `--annotate=summary`; or read the node's HTTP API, which has everything."
+        ),
+        source="",
+    ),
+)
+
+SETTING_CAUSES = (
+    Cause(
+        name="setting-misspelt",
+        summary="An environment variable with the agent's prefix is no setting, and has no effect.",
+        seen="Its name is near to that of a setting.",
+        remedy="Correct its name; `azure-lb-metadata run --help` lists the settings.",
+        source="",
+    ),
+)
+
+
+CAUSES: Mapping[str, Cause] = MappingProxyType(
+    {
+        cause.name: cause
+        for cause in (
+            *CLOCK_CAUSES,
+            *AGENT_CAUSES,
+            *SERVICE_CAUSES,
+            *CLUSTER_CAUSES,
+            *DATA_CAUSES,
+            *SETTING_CAUSES,
+        )
+    }
+)
+"""By name. What explains others stands before them: a wrong clock before the token it makes invalid."""
+
+RANK: Mapping[str, int] = MappingProxyType({name: rank for rank, name in enumerate(CAUSES)})
+"""The place of each cause in that order."""
+
+
+def found(name: str, sure: Confidence, *evidence: str) -> Diagnosis:
+    """A diagnosis by the name of its cause; empty sentences are left out."""
+    return Diagnosis(CAUSES[name], sure, tuple(filter(None, evidence)))

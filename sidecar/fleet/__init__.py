@@ -1,0 +1,1 @@
+"""The commands about many nodes: `nodes`, `rules` and `prune`."""

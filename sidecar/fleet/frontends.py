@@ -1,0 +1,239 @@
+"""Inbound rules over all nodes: which nodes have a frontend, which miss it and since when, and whose it is.
+
+The frontends come from the document of a node, else from ``inbound``, which tells no backend port.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sidecar.core.addresses import IPAddress, endpoint, is_port, parse_address
+from sidecar.core.annotations import Layout, canonical_document
+from sidecar.core.cluster import ClusterNode, LoadBalancerService
+from sidecar.core.published import PublishedFrontend, parse_endpoint
+from sidecar.fleet.row import NodeRow
+
+_ALL_PROTOCOLS = "all"
+_GAINED, _LOST = "+inbound ", "-inbound "
+
+_Rule = tuple[PublishedFrontend, int]
+
+
+class TimeBasis(StrEnum):
+    """What a time rests on."""
+
+    REMOVED = "removed"
+    """The node's own last changes say when the rule went."""
+    ADDED_ELSEWHERE = "added elsewhere"
+    """The other nodes got it then, and this one did not."""
+    AT_LEAST = "at least"
+    """The node's rules are what they are since then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A node without a rule that others have."""
+
+    node: str
+    since: datetime | None
+    basis: TimeBasis
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A Service that has the frontend's address."""
+
+    service: str
+    exact: bool
+    """Whether it has the port, too."""
+
+    def __str__(self) -> str:
+        return self.service if self.exact else f"{self.service} (not this port)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontend:
+    """A frontend over all nodes."""
+
+    endpoint: PublishedFrontend
+    backend_ports: tuple[int, ...]
+    """Empty when no node's annotations tell."""
+    having: int
+    of: int
+    missing: tuple[Missing, ...]
+    owners: tuple[Owner, ...] | None
+    """``None``: Services could not be listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendFilter:
+    """``IP``, ``IP:PORT``, ``[IPv6]:PORT``."""
+
+    address: IPAddress
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "FrontendFilter":
+        """Read one.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            return cls(parse_address(text))
+        except ValueError:
+            host, _, port = text.rpartition(":")
+        if not is_port(port):
+            raise ValueError(f"{text!r} is not IP, IP:PORT or [IPv6]:PORT")
+        address = parse_address(host)
+        if address.version == 6 and not (host.startswith("[") and host.endswith("]")):
+            # Without brackets the port could be a part of the address.
+            raise ValueError(f"write {endpoint(address, int(port))}")
+        return cls(address, int(port))
+
+    def takes(self, frontend: PublishedFrontend) -> bool:
+        """Whether a frontend is meant; one of all ports has every port."""
+        if frontend.address != str(self.address):
+            return False
+        return self.port in {None, frontend.port} or frontend.protocol == _ALL_PROTOCOLS
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRules:
+    """The inbound rules of a node."""
+
+    row: NodeRow
+    endpoints: frozenset[PublishedFrontend] | None
+    """``None``: they are not known now."""
+    rules: frozenset[_Rule] = frozenset()
+    """With backend ports; empty when only the frontends are known."""
+    complete: bool = True
+    """Whether the node's document is annotated."""
+
+
+class RuleInterner:
+    """Takes the rules of one node after the other, and keeps what many nodes have in common once."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._endpoints: dict[frozenset[PublishedFrontend], frozenset[PublishedFrontend]] = {}
+        self._rules: dict[frozenset[_Rule], frozenset[_Rule]] = {}
+
+    def take(self, node: ClusterNode, row: NodeRow) -> NodeRules:
+        """What is annotated of a node, if its data can be held against those of others."""
+        if not row.comparable or row.data is None:
+            return NodeRules(row, None)
+        text = node.annotations.get(self._layout.key("loadbalancer"), "")
+        document = canonical_document(text, revision=row.data.revision) if text else None
+        if document is None:
+            given = row.data.inbound
+            endpoints = None if given is None else self._shared(frozenset(given))
+            return NodeRules(row, endpoints, complete=False)
+        rules = frozenset(
+            (
+                parse_endpoint(f"{rule.protocol}/{endpoint(rule.frontend_ip, rule.frontend_port)}"),
+                rule.backend_port,
+            )
+            for rule in document.inbound_rules
+        )
+        found = frozenset(each for each, _ in rules)
+        return NodeRules(row, self._shared(found), self._rules.setdefault(rules, rules))
+
+    def _shared(self, endpoints: frozenset[PublishedFrontend]) -> frozenset[PublishedFrontend]:
+        return self._endpoints.setdefault(endpoints, endpoints)
+
+
+def frontends(
+    nodes: Sequence[NodeRules],
+    services: Sequence[LoadBalancerService] | None,
+    *,
+    only: FrontendFilter | None = None,
+) -> list[Frontend]:
+    """Every frontend that a node has, in the order of addresses and ports."""
+    groups: dict[frozenset[PublishedFrontend], list[NodeRules]] = {}
+    for node in nodes:
+        if node.endpoints is not None:
+            groups.setdefault(node.endpoints, []).append(node)
+    known = sum(map(len, groups.values()))
+    ports = _backend_ports(nodes)
+    times = _Times(node.row for node in nodes)
+    by_address = _by_address(services)
+    result = []
+    for each in sorted(frozenset().union(*groups)):
+        if only is None or only.takes(each):
+            lacking = [node.row for group, members in groups.items() if each not in group for node in members]
+            frontend = Frontend(
+                endpoint=each,
+                backend_ports=tuple(sorted(ports.get(each, ()))),
+                having=known - len(lacking),
+                of=known,
+                missing=tuple(times.missing(row, each) for row in sorted(lacking, key=lambda row: row.node)),
+                owners=None if by_address is None else tuple(_owners(each, by_address.get(each.address, ()))),
+            )
+            result.append(frontend)
+    return result
+
+
+def _backend_ports(nodes: Iterable[NodeRules]) -> dict[PublishedFrontend, set[int]]:
+    ports: dict[PublishedFrontend, set[int]] = {}
+    for rules in {node.rules for node in nodes}:
+        for each, port in rules:
+            ports.setdefault(each, set()).add(port)
+    return ports
+
+
+class _Times:
+    """When frontends came and went, as the nodes' last changes tell."""
+
+    def __init__(self, rows: Iterable[NodeRow]) -> None:
+        self._gained: dict[str, dict[str, datetime]] = {}
+        """By frontend and node."""
+        self._lost: dict[tuple[str, str], datetime] = {}
+        for row in rows:
+            for item, at in _changes(row):
+                if item.startswith(_GAINED):
+                    frontend = item.removeprefix(_GAINED)
+                    self._gained.setdefault(frontend, {})[row.node] = at
+                    self._lost.pop((row.node, frontend), None)
+                elif item.startswith(_LOST):
+                    self._lost[row.node, item.removeprefix(_LOST)] = at
+
+    def missing(self, row: NodeRow, frontend: PublishedFrontend) -> Missing:
+        """A node without the frontend."""
+        if (row.node, frontend.text) in self._lost:
+            return Missing(row.node, self._lost[row.node, frontend.text], TimeBasis.REMOVED)
+        gained = self._gained.get(frontend.text, {})
+        if elsewhere := [at for node, at in gained.items() if node != row.node]:
+            return Missing(row.node, min(elsewhere), TimeBasis.ADDED_ELSEWHERE)
+        return Missing(row.node, row.data.changed_at if row.data else None, TimeBasis.AT_LEAST)
+
+
+def _changes(row: NodeRow) -> Iterator[tuple[str, datetime]]:
+    """Each item of the last changes, oldest first."""
+    for change in row.data.changes if row.data is not None else ():
+        for item in change.items:
+            yield item, change.at
+
+
+def _by_address(
+    services: Sequence[LoadBalancerService] | None,
+) -> Mapping[str, list[LoadBalancerService]] | None:
+    if services is None:
+        return None
+    found: dict[str, list[LoadBalancerService]] = {}
+    for service in sorted(services, key=str):
+        for address in service.addresses:
+            found.setdefault(str(address), []).append(service)
+    return found
+
+
+def _owners(frontend: PublishedFrontend, services: Iterable[LoadBalancerService]) -> list[Owner]:
+    """The Services of the frontend's port, else those of its address."""
+    owners = [Owner(str(each), _has_port(each, frontend)) for each in services]
+    return [owner for owner in owners if owner.exact] or owners
+
+
+def _has_port(service: LoadBalancerService, frontend: PublishedFrontend) -> bool:
+    # A rule of all ports (HA ports) has the port 0.
+    return frontend.protocol == _ALL_PROTOCOLS or (frontend.protocol, frontend.port) in service.ports

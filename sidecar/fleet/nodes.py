@@ -1,0 +1,283 @@
+"""``nodes``: what the nodes of a cluster, or of several, know of their load balancer."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from ipaddress import ip_network
+
+from sidecar.clock import now
+from sidecar.commands.arguments import Parser, duration, written_as
+from sidecar.commands.tables import NONE, UNKNOWN, as_csv, as_form, as_table, counted, shortened
+from sidecar.core.instant import age, rfc3339
+from sidecar.core.published import Published
+from sidecar.errors import EmptyError, ExitCode, UsageError
+from sidecar.fleet import nodes_egress as egress, scan as progress
+from sidecar.fleet.egress import union
+from sidecar.fleet.nodes_egress import watch
+from sidecar.fleet.row import NodeRow, NodeStatus, differing
+from sidecar.fleet.scan import Scan, add_scope_arguments, contexts_of, scan_all, scope_of
+from sidecar.stopping import run_until_terminated
+
+_INTERVAL = 60.0
+"""Seconds between two looks of ``--watch``."""
+
+_DESCRIPTION = """\
+The cluster's nodes: what their agents annotated, and whether that can be believed now.
+
+A node without a ready agent, or whose kubelet has stopped, is never "ok", whatever its annotations say.
+With --egress: the addresses that all nodes leave from, one CIDR a line, as others are to allow them.
+"""
+
+_EPILOG = """\
+columns:
+  STATUS   ok; stale, starting, no-metadata: the agent's word, with its reason; unknown: what the node has
+           now cannot be known, and why; no agent: with the taint or label, and the chart's value to change
+           (instead of all, nodes may be a list of tolerations)
+  AGE      since the data were last known to be true; while nothing changes, written about once an hour
+  CHANGED  since the addresses or rules last changed
+  PUBLIC, INBOUND, EGRESS
+           instance IPs; frontends of inbound rules; what the node leaves from. * differs from most nodes,
+           ? left out for the annotation budget
+
+rights, in the cluster:
+  nodes       list
+  pods        list  (with --agent-namespace in that namespace only)
+  daemonsets  list  (the same; only to say why a node has no agent)
+
+exit codes:
+  0  all nodes are known
+  1  failed
+  2  wrong usage
+  3  there are no such nodes
+  4  no API server could be reached
+  5  a node or a cluster is not known; with --egress also: differs from what was given
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the table, or the list.
+
+    Raises:
+        UsageError: arguments or kubeconfig are wrong.
+        NoneError: there are no such Nodes.
+        KubernetesError: the Nodes of no cluster could be read.
+    """
+    parsed = _parser().parse_args(arguments)
+    _check(parsed)
+    return run_until_terminated(_nodes(parsed))
+
+
+def _parser() -> Parser:
+    parser = Parser("nodes", description=_DESCRIPTION, epilog=_EPILOG)
+    forms = (*FORMS, "text")
+    parser.add_argument(
+        "-o", "--output", choices=forms, help="[table]; with --egress text, json or yaml [text]"
+    )
+    contexts = parser.add_mutually_exclusive_group()
+    contexts.add_argument(
+        "--context", action="append", metavar="NAME", help="context of the kubeconfig; may be repeated"
+    )
+    contexts.add_argument("--all-contexts", action="store_true", help="all contexts of the kubeconfig")
+    add_scope_arguments(parser)
+    listing = parser.add_argument_group("the list to allow")
+    listing.add_argument("--egress", action="store_true", help="print what all nodes leave from")
+    listing.add_argument(
+        "--within",
+        action="append",
+        type=written_as(ip_network),
+        metavar="CIDR",
+        help="exit 5 if an address lies outside; may be repeated",
+    )
+    listing.add_argument(
+        "--diff",
+        metavar="FILE",
+        help="print only how it differs from this list: + is not allowed there, - allows nothing",
+    )
+    listing.add_argument("--watch", action="store_true", help="go on: + came, - went")
+    listing.add_argument(
+        "--interval", type=duration, metavar="DURATION", help="with --watch: between two looks [1m]"
+    )
+    return parser
+
+
+def _check(parsed: Namespace) -> None:
+    given = [name for name in ("within", "diff", "watch", "interval") if getattr(parsed, name)]
+    if given and not parsed.egress:
+        raise UsageError(f"--{given[0]} is for --egress")
+    if parsed.interval and not parsed.watch:
+        raise UsageError("--interval is for --watch")
+    if parsed.watch and (parsed.within or parsed.diff or parsed.output not in {None, "text"}):
+        raise UsageError("--watch goes neither with --within nor --diff, and prints text only")
+    forms = egress.FORMS if parsed.egress else FORMS
+    if parsed.output is not None and parsed.output not in forms:
+        mode = "with" if parsed.egress else "without"
+        raise UsageError(f"-o {parsed.output}: {mode} --egress it is one of {', '.join(forms)}")
+
+
+async def _nodes(parsed: Namespace) -> int:
+    # Before anything is asked: it may be wrong.
+    given = egress.read_networks(parsed.diff) if parsed.diff else None
+    scope = scope_of(parsed)
+    contexts = await contexts_of(parsed)
+    if parsed.watch:
+        await watch(contexts, scope, interval=parsed.interval or _INTERVAL)
+    try:
+        scans = await scan_all(contexts, scope, read=lambda count: progress.show(f"{count} Nodes read"))
+    finally:
+        progress.erase()
+    problems = _problems(scans)
+    rows = [row for scan in scans for row in scan.rows]
+    if not rows and not problems:
+        raise EmptyError("there are no such Nodes")
+    if parsed.egress:
+        expected = egress.Expectation(within=parsed.within or (), given=given)
+        form = parsed.output or "text"
+        complete = egress.print_egress(union(rows), form, expected=expected, problems=problems)
+    else:
+        complete = _print_rows(differing(rows), parsed.output or "table", problems=problems)
+    return ExitCode.DONE if complete else ExitCode.INCOMPLETE
+
+
+def _print_rows(rows: Sequence[NodeRow], form: str, *, problems: Sequence[str]) -> bool:
+    """Print all forms of the table; whether all nodes are known."""
+    sys.stdout.write(rendered(rows, form, problems=problems, now=now().utc))
+    sys.stdout.flush()
+    _tell(rows, problems)
+    return not problems and all(row.current for row in rows)
+
+
+def _problems(scans: Sequence[Scan]) -> list[str]:
+    """What could not be read, by cluster.
+
+    Raises:
+        Error: of the first cluster, when none could be read.
+    """
+    if all(scan.error is not None for scan in scans):
+        raise next(scan.error for scan in scans if scan.error is not None)
+    problems: list[str] = []
+    for scan in scans:
+        problems += map(scan.named, scan.problems)
+        if scan.error is not None:
+            problems.append(scan.named(f"its nodes are not known: {scan.error}"))
+    return problems
+
+
+def _tell(rows: Sequence[NodeRow], problems: Sequence[str]) -> None:
+    for problem in problems:
+        progress.say(problem)
+    counts = {standing: sum(row.standing is standing for row in rows) for standing in NodeStatus}
+    parts = [f"{count} {standing}" for standing, count in counts.items() if count]
+    if marked := sum(bool(row.differs) for row in rows):
+        parts.append(f"{marked} with * differ from most nodes")
+    progress.say(f"{counted(len(rows), 'node')}: {', '.join(parts)}")
+
+
+FORMS = ("table", "wide", "csv", "json", "yaml")
+
+_HEADER = ("NODE", "STATUS", "AGE", "CHANGED", "PUBLIC", "INBOUND", "EGRESS")
+_WIDE_HEADER = ("BASIS", "RULES", "POOL", "AGENT", "DIFFERS", "DETAIL")
+_LISTS = {
+    "publicIps": "public_ips",
+    "inboundIps": "inbound_ips",
+    "outboundIps": "outbound_ips",
+    "egressIps": "egress_ips",
+}
+_CSV_HEADER = (
+    *("cluster", "node", "pool", "standing", "status", "detail", "agent", "observedAt", "changedAt"),
+    *("publicIp", *_LISTS, "egressBasis", "revision", "differs", "omitted"),
+)
+_FEW = 2
+_ALL = 1_000_000
+
+
+def rendered(rows: Sequence[NodeRow], form: str, *, problems: Sequence[str], now: datetime) -> str:
+    """The rows in one of the ``FORMS``."""
+    if form in {"json", "yaml"}:
+        value = {
+            "complete": not problems and all(row.current for row in rows),
+            "problems": list(problems),
+            "nodes": [_object(row) for row in rows],
+        }
+        return as_form(value, form)
+    if form == "csv":
+        return as_csv(_CSV_HEADER, map(_csv, rows))
+    return _table(rows, wide=form == "wide", now=now)
+
+
+def _table(rows: Iterable[NodeRow], *, wide: bool, now: datetime) -> str:
+    given = list(rows)
+    several = any(row.cluster for row in given)
+    header = (("CLUSTER",) if several else ()) + _HEADER + (_WIDE_HEADER if wide else ())
+    lines = (
+        ((row.cluster,) if several else ())
+        + _cells(row, most=_ALL if wide else _FEW, now=now)
+        + (_wide_cells(row) if wide else ())
+        for row in given
+    )
+    return as_table(header, lines)
+
+
+def _cells(row: NodeRow, *, most: int, now: datetime) -> tuple[str, ...]:
+    data = row.data or Published()
+    return (
+        row.node,
+        row.status,
+        age(data.observed_at, now=now),
+        age(data.changed_at, now=now),
+        shortened(data.public_ips, most=most),
+        _marked(row, "inbound", shortened(data.inbound_ips, most=most)),
+        _marked(row, "egress", shortened(data.egress_ips, most=most)),
+    )
+
+
+def _wide_cells(row: NodeRow) -> tuple[str, ...]:
+    data = row.data or Published()
+    rules = UNKNOWN if data.inbound is None else str(len(data.inbound)) if row.data else ""
+    return (data.egress_basis or "", rules, row.pool, row.agent, ",".join(row.differs), row.detail)
+
+
+def _marked(row: NodeRow, name: str, text: str) -> str:
+    """A star where a node differs from most."""
+    return f"{text or NONE}*" if name in row.differs else text
+
+
+def _object(row: NodeRow) -> dict[str, object]:
+    data = row.data or Published()
+    lists = {name: _texts(getattr(data, field)) for name, field in _LISTS.items()}
+    return {
+        "cluster": row.cluster or None,
+        "node": row.node,
+        "pool": row.pool or None,
+        "standing": row.standing.value,
+        "status": row.status,
+        "detail": row.detail or None,
+        "agent": row.agent or None,
+        "observedAt": _time(data.observed_at),
+        "changedAt": _time(data.changed_at),
+        "publicIp": None if data.public_ip is None else str(data.public_ip),
+        **lists,
+        "egressBasis": None if data.egress_basis is None else data.egress_basis.value,
+        "inbound": None if data.inbound is None else [each.text for each in data.inbound],
+        "revision": data.revision or None,
+        "differs": list(row.differs),
+        "omitted": list(data.omitted),
+    }
+
+
+def _csv(row: NodeRow) -> tuple[str, ...]:
+    """Several of a kind are separated by spaces; a list that is not known is a question mark."""
+    value = _object(row)
+    return tuple(_csv_cell(value[name], missing=UNKNOWN if name in _LISTS else "") for name in _CSV_HEADER)
+
+
+def _csv_cell(value: object, *, missing: str) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or missing)
+
+
+def _texts(items: Iterable[object] | None) -> list[str] | None:
+    return None if items is None else list(map(str, items))
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)

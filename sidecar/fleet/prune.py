@@ -1,0 +1,289 @@
+"""``prune``: remove the agents' annotations from Nodes."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from sidecar.commands.arguments import (
+    Parser,
+    add_context_argument,
+    add_kubeconfig_argument,
+    add_prefix_argument,
+    duration,
+    node_name,
+    whole_number,
+)
+from sidecar.commands.tables import counted
+from sidecar.core.annotations import is_node_name
+from sidecar.errors import ExitCode, UsageError
+from sidecar.fleet import scan as progress
+from sidecar.fleet.pruner import (
+    Outcome,
+    Pruner,
+    PruneSelection,
+    Result,
+    Target,
+    each,
+    targets,
+    waited_for_deletion,
+)
+from sidecar.kube.fleet import DaemonSet, OperatorClient, connect_operator
+from sidecar.stopping import run_until_terminated
+
+_FAILURES = {Result.FAILED, Result.NOT_TRIED}
+
+
+@dataclass(slots=True)
+class PruneOutput:
+    """Takes outcomes as they come. Results go to standard output, all else to standard error."""
+
+    scope: PruneSelection
+    dry_run: bool
+    as_json: bool
+    total: int = 0
+    """Nodes to prune."""
+    read: int = 0
+    """Nodes that were looked at."""
+    skipped: str = ""
+    """Why nothing was to be done."""
+    counts: Counter[Result] = field(default_factory=Counter)
+    outcomes: list[Outcome] = field(default_factory=list)
+    """For the JSON form."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether any Node was not done."""
+        return any(self.counts[result] for result in _FAILURES)
+
+    def on_read(self, count: int) -> None:
+        """So many Nodes have been read."""
+        self.read = count
+        progress.show(f"{count} Nodes read")
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """One Node is done."""
+        self.counts[outcome.result] += 1
+        if self.as_json:
+            self.outcomes.append(outcome)
+        elif outcome.result not in _FAILURES and self._names_nodes:
+            progress.erase()
+            _print(_line(outcome))
+        if outcome.result is Result.FAILED:
+            progress.say(f"{outcome.node}: {outcome.error}")
+        failed = self.counts[Result.FAILED]
+        progress.show(
+            f"{self.counts.total()} of {self.total} Nodes" + (f", {failed} failed" if failed else "")
+        )
+
+    def on_skip(self, why: str) -> None:
+        """There is nothing to be done."""
+        self.skipped = why
+
+    def end(self, *, interrupted: bool) -> None:
+        """Say the rest."""
+        if self.as_json:
+            progress.erase()
+            _print(json.dumps(self._object(interrupted=interrupted), indent=2))
+        progress.say(self.skipped or self._summary())
+        if interrupted:
+            progress.say("interrupted; what is done is done, repeat the command for the rest")
+
+    def _summary(self) -> str:
+        if not self.total:
+            return f"{self.read} Nodes read, none has keys to remove under {self.scope.prefix}"
+        counts = [f"{count} {result.replace('-', ' ')}" for result, count in sorted(self.counts.items())]
+        return f"of {self.total} Nodes: {', '.join(counts) or 'none done'}"
+
+    def _object(self, *, interrupted: bool) -> dict[str, object]:
+        return {
+            "annotationPrefix": self.scope.prefix,
+            "ownedOnly": self.scope.owned_only,
+            "dryRun": self.dry_run,
+            "skipped": self.skipped or None,
+            "complete": not (interrupted or self.failed),
+            "nodes": [
+                {
+                    "node": outcome.node,
+                    "result": outcome.result,
+                    "keys": outcome.keys,
+                    "error": outcome.error or None,
+                }
+                for outcome in sorted(self.outcomes, key=lambda outcome: outcome.node)
+            ],
+        }
+
+    @property
+    def _names_nodes(self) -> bool:
+        """Whether each Node gets a line; a person who sees the progress needs none of what is done."""
+        return self.dry_run or not (sys.stdout.isatty() and sys.stderr.isatty())
+
+
+def _line(outcome: Outcome) -> str:
+    match outcome.result:
+        case Result.REMOVED:
+            return f"{outcome.node}: removed {_keys(outcome)}"
+        case Result.WOULD_REMOVE:
+            return f"{outcome.node}: would remove {_keys(outcome)}"
+        case Result.CLEAN:
+            return f"{outcome.node}: has no keys to remove"
+        case Result.IN_USE:
+            return f"{outcome.node}: left, agents of DaemonSet {outcome.error} write under this prefix there"
+        case _:
+            return f"{outcome.node}: {outcome.result}"
+
+
+def _keys(outcome: Outcome) -> str:
+    names = [key.rpartition("/")[2] for key in outcome.keys]
+    return f"{counted(len(names), 'key')}: {', '.join(names)}"
+
+
+def _print(text: str) -> None:
+    """A line on standard output at once; when nobody reads it any more, the work goes on."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+_DESCRIPTION = """\
+Remove all annotations under the prefix from all Nodes, or from those named.
+
+Nodes to which agents of a DaemonSet still write under the prefix are left alone, since those would write
+again: end them first, or give --ignore-daemonsets. It may be interrupted and repeated at any time. Nodes
+are read by their metadata alone, 500 at a time, and only those that have such keys are written, each by
+its UID. What fails for a reason that may pass is tried 5 times.
+"""
+
+_EPILOG = """\
+after an uninstallation (--wait-for-daemonset):
+  While the DaemonSet exists and is not being deleted, nothing is done: tools that render a post-delete
+  hook as a plain object may run it at any time. While it is being deleted, or while pods with the labels
+  of --pod-selector have not ended, it waits; pods that a Job controls do not count.
+
+rights:
+  nodes       get, list, patch  in the cluster (list not with NODE)
+  daemonsets  list              in the cluster (not with --ignore-daemonsets)
+              get               in NAMESPACE, with --wait-for-daemonset
+  pods        list              in NAMESPACE, with --wait-for-daemonset
+
+exit codes:
+  0    done, or nothing to do; a Node that is deleted meanwhile is done
+  1    a Node failed or was not found, or the DaemonSet or its pods did not go in time
+  2    wrong usage
+  4    the API server could not be reached
+  130  interrupted (143: terminated)
+"""
+
+_LABEL_SELECTOR_LIMIT = 4096
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Remove annotations.
+
+    Raises:
+        UsageError: arguments or kubeconfig are wrong.
+        KubernetesError: the Nodes could not be listed, or the DaemonSet not be looked at.
+        Error: the DaemonSet or its pods are still there.
+    """
+    parsed = _parser().parse_args(arguments)
+    if (parsed.wait_for_daemonset is None) != (parsed.pod_selector is None):
+        raise UsageError("--wait-for-daemonset and --pod-selector go together")
+    if parsed.timeout is not None and parsed.wait_for_daemonset is None:
+        raise UsageError("--timeout is for --wait-for-daemonset")
+    return run_until_terminated(_prune(parsed))
+
+
+def _parser() -> Parser:
+    parser = Parser("prune", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("nodes", nargs="*", type=node_name, metavar="NODE", help="only these Nodes")
+    add_prefix_argument(parser, purpose="whose keys to remove")
+    parser.add_argument(
+        "--owned-only", action="store_true", help="only keys that the agents' field manager alone owns"
+    )
+    parser.add_argument(
+        "--ignore-daemonsets",
+        action="store_true",
+        help="also Nodes to which agents of a DaemonSet write under the prefix",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would be removed, write nothing")
+    add_kubeconfig_argument(parser)
+    add_context_argument(parser)
+    parser.add_argument(
+        "--concurrency", type=whole_number(1, 64), default=8, metavar="N", help="Nodes at a time, 1 to 64 [8]"
+    )
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="[text]")
+    _add_waiting(parser)
+    return parser
+
+
+def _add_waiting(parser: Parser) -> None:
+    parser.add_argument(
+        "--wait-for-daemonset",
+        type=_daemon_set,
+        metavar="NAMESPACE/NAME",
+        help="first wait until this DaemonSet is gone; do nothing if it is not being deleted",
+    )
+    parser.add_argument(
+        "--pod-selector",
+        type=_selector,
+        metavar="SELECTOR",
+        help="labels of its pods, such as app.kubernetes.io/instance=RELEASE",
+    )
+    parser.add_argument("--timeout", type=duration, metavar="DURATION", help="how long to wait so [5m]")
+
+
+def _daemon_set(text: str) -> DaemonSet:
+    namespace, _, name = text.partition("/")
+    if _NAMESPACE.fullmatch(namespace) is None or not is_node_name(name):
+        raise ArgumentTypeError(f"{text!r} is not NAMESPACE/NAME")
+    return DaemonSet(namespace, name)
+
+
+def _selector(text: str) -> str:
+    # Empty, it would select every pod of the namespace.
+    if not text.strip() or len(text) > _LABEL_SELECTOR_LIMIT:
+        raise ArgumentTypeError("a label selector such as key=value is needed")
+    return text
+
+
+async def _prune(parsed: Namespace) -> int:
+    scope = PruneSelection(parsed.annotation_prefix, parsed.owned_only)
+    report = PruneOutput(scope=scope, dry_run=parsed.dry_run, as_json=parsed.output == "json")
+    async with connect_operator(kubeconfig=parsed.kubeconfig, context=parsed.context) as client:
+        try:
+            await _work(parsed, client, scope=scope, report=report)
+        except asyncio.CancelledError:
+            report.end(interrupted=True)
+            raise
+        finally:
+            progress.erase()
+    report.end(interrupted=False)
+    return ExitCode.FAILED if report.failed else ExitCode.DONE
+
+
+async def _work(
+    parsed: Namespace, client: OperatorClient, *, scope: PruneSelection, report: PruneOutput
+) -> None:
+    if parsed.wait_for_daemonset is not None:
+        which = parsed.wait_for_daemonset
+        timeout = 300.0 if parsed.timeout is None else parsed.timeout
+        if not await waited_for_deletion(client, which, pod_selector=parsed.pod_selector, timeout=timeout):
+            report.on_skip(f"DaemonSet {which} exists and is not being deleted: nothing is removed")
+            return
+    if not parsed.ignore_daemonsets:
+        scope = replace(scope, daemon_sets=await client.agent_daemon_sets())
+    nodes: Sequence[Target | str] = list(dict.fromkeys(parsed.nodes))
+    if not nodes:
+        nodes = await targets(client, scope, read=report.on_read)
+    report.total = len(nodes)
+    pruner = Pruner(client, scope, parsed.dry_run)
+    await each(nodes, pruner=pruner, concurrency=parsed.concurrency, done=report.on_outcome)

@@ -1,0 +1,227 @@
+"""One scan of the nodes of one or several clusters, and what was forbidden."""
+
+import asyncio
+import sys
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sidecar.clock import now
+from sidecar.commands.arguments import Parser, add_kubeconfig_argument, add_prefix_argument, duration
+from sidecar.core.annotations import Layout
+from sidecar.core.cluster import ClusterNode, agents_by_node
+from sidecar.errors import Error
+from sidecar.fleet.row import Agents, NodeRow, NodeStatus, View, row
+from sidecar.kube import ForbiddenError
+from sidecar.kube.access import LoadingRules, context_names
+from sidecar.kube.fleet import AGENT_SELECTOR, FleetClient, connect_fleet
+
+_AT_A_TIME = 4
+"""Clusters."""
+
+_OLDEST = 3 * 3600.0
+"""Seconds: more than twice the agents' heartbeat interval, the longest that a healthy one is silent."""
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which nodes are meant, and who their agents are."""
+
+    kubeconfig: str | None = None
+    layout: Layout
+    selector: str = ""
+    agent_namespace: str | None = None
+    agent_selector: str = AGENT_SELECTOR
+    oldest: float | None = _OLDEST
+    """Seconds, see `View`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What was seen of a cluster."""
+
+    cluster: str
+    """Its context; empty where there is but one."""
+    rows: Sequence[NodeRow] = ()
+    """By name."""
+    problems: Sequence[str] = ()
+    """What could not be read, and what that takes."""
+    error: Error | None = None
+    """Why there are no rows."""
+
+    def named(self, text: str) -> str:
+        """A text with the cluster's name before it, where there are several."""
+        return f"{self.cluster}: {text}" if self.cluster else text
+
+
+def add_scope_arguments(parser: Parser) -> None:
+    """Arguments that say which nodes are meant, but for the context."""
+    parser.add_argument("-l", "--selector", default="", metavar="LABELS", help="only Nodes with these labels")
+    add_kubeconfig_argument(parser)
+    add_prefix_argument(parser, purpose="of the keys to read")
+    parser.add_argument(
+        "--agent-namespace", metavar="NAMESPACE", help="where the agents are; needs rights in it alone [all]"
+    )
+    parser.add_argument(
+        "--agent-selector", metavar="LABELS", default=AGENT_SELECTOR, help=f"of their pods [{AGENT_SELECTOR}]"
+    )
+    parser.add_argument(
+        "--max-age",
+        type=_age,
+        default=_OLDEST,
+        metavar="DURATION",
+        help="data that were not refreshed for so long are not believed; more than twice the agents' "
+        "heartbeat interval, 0 for any age [3h]",
+    )
+
+
+def _age(text: str) -> float | None:
+    return None if text == "0" else duration(text)
+
+
+def scope_of(parsed: Namespace) -> Selection:
+    """What the arguments say."""
+    return Selection(
+        kubeconfig=parsed.kubeconfig,
+        layout=Layout(prefix=parsed.annotation_prefix),
+        selector=parsed.selector,
+        agent_namespace=parsed.agent_namespace,
+        agent_selector=parsed.agent_selector,
+        oldest=parsed.max_age,
+    )
+
+
+async def contexts_of(parsed: Namespace) -> list[str | None]:
+    """The contexts that the arguments name, at least one; ``None`` is the current one, or the pod's account.
+
+    Raises:
+        KubeConfigError: there is no usable kubeconfig, or it has no contexts.
+    """
+    if parsed.all_contexts:
+        return list(dict.fromkeys(await context_names(LoadingRules(kubeconfig=parsed.kubeconfig))))
+    return list(dict.fromkeys(parsed.context or [])) or [None]
+
+
+async def scan_all(
+    contexts: Sequence[str | None], scope: Selection, *, read: Callable[[int], None]
+) -> list[Scan]:
+    """Look at several clusters, a few at a time; one that cannot be read is a scan with an error.
+
+    Args:
+        contexts: Of the kubeconfig.
+        scope: Which nodes.
+        read: Is told how many Nodes have been read so far, of all clusters.
+    """
+    places = asyncio.Semaphore(_AT_A_TIME)
+    counts: dict[str, int] = {}
+
+    async def one(context: str | None) -> Scan:
+        cluster = context or "" if len(contexts) > 1 else ""
+
+        def count(nodes: int) -> None:
+            counts[cluster] = nodes
+            read(sum(counts.values()))
+
+        async with places:
+            try:
+                async with connect_fleet(kubeconfig=scope.kubeconfig, context=context) as client:
+                    return await scan(client, scope, cluster=cluster, read=count)
+            except Error as error:
+                return Scan(cluster=cluster, error=error)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(context)) for context in contexts]
+    return [task.result() for task in tasks]
+
+
+async def scan(
+    client: FleetClient,
+    scope: Selection,
+    *,
+    cluster: str = "",
+    read: Callable[[int], None] = lambda _: None,
+    visit: Callable[[ClusterNode, NodeRow], None] = lambda _node, _row: None,
+) -> Scan:
+    """Read agents and Nodes of a cluster, and judge each Node.
+
+    Args:
+        client: Of the cluster.
+        scope: Which nodes.
+        cluster: What to call it in the rows.
+        read: Is told how many Nodes have been read so far.
+        visit: Is shown each Node with its row, while the Node is at hand; one may come twice.
+
+    Raises:
+        KubernetesError: the Nodes could not be read.
+    """
+    problems: list[str] = []
+    reasons: list[str] = []
+    agents = await _agents(client, scope, problems=problems, reasons=reasons)
+    view = View(now=now().utc, layout=scope.layout, oldest=scope.oldest, cluster=cluster)
+    rows: dict[str, NodeRow] = {}
+    async for page in client.nodes(selector=scope.selector):
+        for node in page:
+            rows[node.name] = judged = row(node, agents, view=view)
+            visit(node, judged)
+        read(len(rows))
+    ordered = [judged for _, judged in sorted(rows.items())]
+    if any(each.standing is NodeStatus.NO_AGENT for each in ordered):
+        problems += reasons
+    return Scan(cluster=cluster, rows=ordered, problems=problems)
+
+
+async def _agents(
+    client: FleetClient, scope: Selection, *, problems: list[str], reasons: list[str]
+) -> Agents:
+    """The agents; what could not be read of pods, and of reasons why there is no agent."""
+    where = scope.agent_namespace
+    pods = await allowed(
+        client.agent_pods(namespace=where, selector=scope.agent_selector),
+        lacking="pods could not be listed, so no agent is known to be up (--agent-namespace NAMESPACE "
+        "asks for that right in one namespace only)",
+        problems=problems,
+    )
+    daemon_sets = await allowed(
+        client.agent_daemon_sets(namespace=where, selector=scope.agent_selector),
+        lacking="DaemonSets could not be listed, so it is not said why a node has no agent",
+        problems=reasons,
+    )
+    prefix = scope.layout.prefix
+    return Agents(
+        None if pods is None else agents_by_node(pods, prefix=prefix),
+        None if daemon_sets is None else [each for each in daemon_sets if each.prefix == prefix],
+    )
+
+
+async def allowed(reading: Awaitable[_Value], *, lacking: str, problems: list[str]) -> _Value | None:
+    """What is read, or ``None`` when that is forbidden, which is added to the problems."""
+    try:
+        return await reading
+    except ForbiddenError as error:
+        problems.append(f"{lacking}: {error.advice or error}")
+        return None
+
+
+_ERASE_LINE = "\r\x1b[K"
+
+
+def show(text: str) -> None:
+    """Put this in place of the line before; nothing when standard error is no terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{_ERASE_LINE}{text}")
+        sys.stderr.flush()
+
+
+def erase() -> None:
+    """Leave the terminal's line to whatever comes next."""
+    show("")
+
+
+def say(text: str) -> None:
+    """A line that stays, on standard error."""
+    erase()
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

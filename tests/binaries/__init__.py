@@ -1,1 +1,0 @@
-"""The programs of a Kubernetes control plane that the tests run against, built from source."""

@@ -1,7 +1,0 @@
-module azure-lb-metadata.invalid/tests/binaries/registry
-
-go 1.26.0
-
-tool github.com/google/go-containerregistry/cmd/registry
-
-require github.com/google/go-containerregistry v0.22.1 // indirect

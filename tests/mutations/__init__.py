@@ -1,1 +1,0 @@
-"""Promises of the design, broken one at a time: the tests of each must notice."""

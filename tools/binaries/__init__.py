@@ -1,0 +1,1 @@
+"""The programs that tests and releases run, built from their Go modules."""

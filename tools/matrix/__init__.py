@@ -1,0 +1,1 @@
+"""The suites with each version of Python, Kubernetes and Helm."""

@@ -1,0 +1,1 @@
+"""Promises that are broken on purpose, to see that tests notice."""

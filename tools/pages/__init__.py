@@ -1,0 +1,1 @@
+"""Generators of committed pages and files, each diffed in CI."""

@@ -1,0 +1,1 @@
+"""The pictures of docs/images/, taken of the real thing."""

@@ -1,0 +1,1 @@
+"""A release, and its rehearsal on one machine."""
