@@ -11,9 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Literal, TextIO
-
-from pythonjsonlogger.json import JsonFormatter
+from typing import Literal, TextIO
 
 _MOST_BYTES = 1024 * 1024
 """Of the lines that wait to be written: some thousands."""
@@ -342,12 +340,13 @@ def configure(
             that it does not take is dropped, counted, and told of once it takes some again.
         on_dropped: Told of each line that is dropped.
     """
-    as_text = log_format == "text" or (log_format is None and _is_terminal(stream or sys.stderr))
+    terminal = stream or sys.stderr
+    as_text = log_format == "text" or (log_format is None and terminal is not None and terminal.isatty())
     handler = _standard_error(on_dropped) if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(_TextFormatter() if as_text else _JSONFormatter())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    # A client library's retries and connections are noise here.
-    for name in ("aiohttp", "asyncio", "kubernetes", "urllib3"):
+    # Connections that clients break are noise here.
+    for name in ("aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
@@ -355,10 +354,6 @@ def flushed() -> bool:
     """Wait for what was logged so far to be written, but not for long; returns whether it is."""
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Unwaiting)]
     return all(handler.flushed() for handler in handlers)
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty()
 
 
 def _standard_error(on_dropped: Callable[[], object]) -> logging.Handler:
@@ -395,26 +390,21 @@ def _tell_of_dropped_lines(count: int) -> None:
     log(_logger, logging.WARNING, "lines-dropped", count=count)
 
 
-class _JSONFormatter(JsonFormatter):
+class _JSONFormatter(logging.Formatter):
     """``{"time": …, "level": …, "event": …, …fields}`` on one line of ASCII."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "%(levelname)s %(message)s",
-            rename_fields={"levelname": "level", "message": "event", "exc_info": "traceback"},
-            json_ensure_ascii=True,
-        )
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"time": _timestamp(record), "level": record.levelname.lower(), "event": record.getMessage()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line | getattr(record, _FIELDS, {}), default=_json_value)
 
-    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        fields = log_data.pop(_FIELDS, {})
-        return super().process_log_record({"time": log_data.pop("time"), **log_data, **fields})
 
-    def add_fields(
-        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
-    ) -> None:
-        super().add_fields(log_data, record, message_dict)
-        log_data["time"] = _timestamp(record)
-        log_data["level"] = record.levelname.lower()
+def _json_value(value: object) -> str:
+    """What JSON has no type for."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else str(value)
 
 
 class _TextFormatter(logging.Formatter):

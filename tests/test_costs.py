@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 AGENT = {
     *("aiohappyeyeballs", "aiohttp", "aiosignal", "annotated_types", "attr", "dotenv", "frozenlist"),
     *("idna", "multidict", "prometheus_client", "propcache", "pydantic", "pydantic_core"),
-    *("pydantic_settings", "pythonjsonlogger", "typing_extensions", "typing_inspection", "yarl"),
+    *("pydantic_settings", "typing_extensions", "typing_inspection", "yarl"),
 }
 """Packages of others in every agent."""
 
