@@ -11,7 +11,7 @@ from typing import Protocol
 from sidecar.agent.publish_loop import PublishError, PublishResult
 from sidecar.core.annotations import Layout, field_manager, found, own
 from sidecar.core.state import Found, Snapshot
-from sidecar.core.writes import Read, Remove, Schedule, Wait, Write, WriteState
+from sidecar.core.writes import Leave, Read, Remove, Schedule, Wait, Write, WriteState
 from sidecar.kube import KubernetesError, NodeMetadata, NodeReplacedError
 from sidecar.kube.client import applied_at, owners
 from sidecar.kube.errors import printable
@@ -68,8 +68,7 @@ class NodePublisher:
         self._nodes = nodes
         self._node = node
         self._schedule = schedule
-        self._leaving: list[str] = []
-        self._leave_at = 0.0
+        self._manager = field_manager(schedule.layout.prefix)
         self._on_found = on_found
         self._clock = runtime.clock
         self._random = runtime.random
@@ -81,7 +80,6 @@ class NodePublisher:
         """When our field manager last applied, in the API server's words."""
         self._certain = True
         """False after a write whose answer is missing: it may have been done."""
-        self._restored = False
 
     @property
     def retry_within(self) -> float:
@@ -97,54 +95,51 @@ class NodePublisher:
         wrote = False
         try:
             while True:
-                if self._leaving and self._write_state.live is not None:  # else read first: for the UID
-                    if self._clock().mono < self._leave_at:
-                        return PublishResult(wrote=wrote, next_at=self._leave_at, in_sync=False)
-                    await self._leave()
-                match self._next_action(snapshot):
-                    case Wait(until):
-                        return PublishResult(wrote=wrote, next_at=until, in_sync=not self._write_state.behind)
-                    case Write() | Remove() as change:
-                        await self._change(change)
-                        wrote = True
+                self._write_state, action = self._schedule.next(
+                    self._write_state, snapshot.state, now=self._clock(), fraction=self._random()
+                )
+                match action:
+                    case Wait(until, behind):
+                        return PublishResult(wrote=wrote, next_at=until, in_sync=not behind)
                     case Read():
-                        await self._read()
-                        if self._restore():
+                        if await self._read():
                             # What was found is a new state, which is on its way here.
                             return PublishResult(wrote=wrote, next_at=self._clock().mono, in_sync=False)
+                    case Leave(prefix):
+                        await self._leave(prefix)
+                    case Write(values):
+                        self._certain = False
+                        await self._write(values)
+                        wrote = self._certain = True
+                    case Remove(keys):
+                        self._certain = False
+                        await self._remove(keys)
+                        wrote = self._certain = True
         except NodeReplacedError as error:
             self._write_state = replace(self._write_state, live=None)
             raise PublishError(str(error), retry_after=error.retry_after) from error
         except KubernetesError as error:
             raise PublishError(str(error), retry_after=error.retry_after) from error
 
-    def _next_action(self, snapshot: Snapshot) -> Read | Write | Remove | Wait:
-        now = self._clock()
-        values = self._schedule.desired(snapshot.state, self._write_state.live or {}, now)
-        self._write_state, action = self._schedule.decide(
-            self._write_state, values, now=now.mono, fraction=self._random()
-        )
-        stale_deadline = self._schedule.stale_deadline(snapshot.state)
-        if isinstance(action, Wait) and now.mono < stale_deadline:
-            return Wait(min(action.until, stale_deadline))
-        return action
-
-    async def _read(self) -> None:
+    async def _read(self) -> bool:
+        """Read the Node; returns whether an earlier run's data were found, which is reported once."""
+        first = self._write_state.restored_at is None
         # A Node that was replaced must be read from the store: the cache may still have the old one.
-        node = await self._nodes.get(
-            self._node, cached=self._write_state.live is not None or not self._restored
-        )
+        node = await self._nodes.get(self._node, cached=self._write_state.live is not None or first)
         self._uid = node.uid
-        self._notice(node)
-        if not self._restored:
-            self._plan_to_leave(node.annotations)
+        self._report_changes(node)
         self._write_state = self._schedule.was_read(
             self._write_state, node.annotations, now=self._clock(), fraction=self._random()
         )
-        self._measure(self._write_state.live or {})
+        live = self._write_state.live or {}
+        self._measure(live)
+        earlier = found(live, layout=self._schedule.layout) if first else None
+        if earlier is not None:
+            self._on_found(earlier)
+        return earlier is not None
 
-    def _notice(self, node: NodeMetadata) -> None:
-        """Tell when somebody else changed our annotations since this process last saw or wrote them.
+    def _report_changes(self, node: NodeMetadata) -> None:
+        """Report annotations of ours that somebody else changed since this process last saw or wrote them.
 
         Where our own field manager applied something that was not ours, it was another agent.
         """
@@ -161,71 +156,23 @@ class NodePublisher:
             logging.WARNING,
             "annotations-changed",
             node=self._node,
-            names=self._named(changed),
+            names=_names(changed),
             managers=printable(",".join(sorted(managers)[:_MANAGERS])),
             by=by,
         )
 
-    @property
-    def _manager(self) -> str:
-        return field_manager(self._schedule.layout.prefix)
-
-    def _named(self, keys: AbstractSet[str]) -> str:
-        """Keys of ours without the prefix, joined."""
-        return ",".join(sorted(key.rpartition("/")[2] for key in keys))
-
-    def _measure(self, values: Mapping[str, str]) -> int:
-        """Take the size of what stands on the Node, in bytes, and count what is missing there."""
-        size = sum(map(len, (*values, *values.values())))
-        omitted = values.get(self._schedule.layout.key("omitted"), "")
-        self._metrics.annotation_bytes.set(size)
-        self._metrics.omitted_annotations.set(omitted.count("="))
-        return size
-
-    def _plan_to_leave(self, annotations: Mapping[str, str]) -> None:
-        """Find the earlier prefixes that have keys; while there are some, nothing is written for a while.
-
-        A release that changes its prefix changes its admission policy with it, which the API servers
-        take some seconds to learn.
-        """
-        prefixes = self._schedule.layout.previous_prefixes
-        self._leaving = [
-            prefix for prefix in prefixes if any(key.startswith(f"{prefix}/") for key in annotations)
-        ]
-        self._leave_at = self._clock().mono + self._schedule.write_splay
-
-    async def _leave(self) -> None:
-        """Apply nothing under each earlier field manager, which removes what it owns; remove the rest.
+    async def _leave(self, prefix: str) -> None:
+        """Apply nothing under an earlier field manager, which removes what it owns, and remove the rest.
 
         A refusal (403, 422) is tried again for ever, like any other failure; until one of these
         attempts succeeds, nothing is written under the new prefix either.
         """
-        while self._leaving:
-            prefix = self._leaving[0]
-            manager = field_manager(prefix)
-            node = await self._nodes.apply(self._node, uid=self._uid, annotations={}, field_manager=manager)
-            if left := own(node.annotations, layout=Layout(prefix=prefix)):
-                await self._nodes.remove(self._node, uid=self._uid, keys=left, field_manager=manager)
-            log(_logger, logging.INFO, "prefix-left", node=self._node, prefix=prefix)
-            del self._leaving[0]
-
-    def _restore(self) -> bool:
-        """Report what was found at the first reading; returns whether there was anything."""
-        if self._restored:
-            return False
-        self._restored = True
-        earlier = found(self._write_state.live or {}, layout=self._schedule.layout)
-        if earlier is not None:
-            self._on_found(earlier)
-        return earlier is not None
-
-    async def _change(self, change: Write | Remove) -> None:
-        self._certain = False
-        if isinstance(change, Remove):
-            await self._remove(change.keys)
-        else:
-            await self._write(change.values)
-        self._certain = True
+        manager = field_manager(prefix)
+        node = await self._nodes.apply(self._node, uid=self._uid, annotations={}, field_manager=manager)
+        if left := own(node.annotations, layout=Layout(prefix=prefix)):
+            await self._nodes.remove(self._node, uid=self._uid, keys=left, field_manager=manager)
+        self._write_state = self._schedule.was_left(self._write_state, prefix)
+        log(_logger, logging.INFO, "prefix-left", node=self._node, prefix=prefix)
 
     async def _write(self, values: Mapping[str, str]) -> None:
         layout = self._schedule.layout
@@ -261,7 +208,20 @@ class NodePublisher:
             logging.WARNING,
             "annotations-removed",
             node=self._node,
-            names=self._named(keys),
+            names=_names(keys),
             count=len(gone),
             resource_version=node.resource_version,
         )
+
+    def _measure(self, values: Mapping[str, str]) -> int:
+        """Set the gauges of what stands on the Node, and return its size in bytes."""
+        size = sum(map(len, (*values, *values.values())))
+        omitted = values.get(self._schedule.layout.key("omitted"), "")
+        self._metrics.annotation_bytes.set(size)
+        self._metrics.omitted_annotations.set(omitted.count("="))
+        return size
+
+
+def _names(keys: AbstractSet[str]) -> str:
+    """Keys of ours without the prefix, joined."""
+    return ",".join(sorted(key.rpartition("/")[2] for key in keys))

@@ -32,8 +32,9 @@ class WriteState:
     """The last write that changed nothing but status and reason."""
     due_at: float | None = None
     """When the change that waits now is to be written."""
-    behind: bool = False
-    """Whether a change waits that is not put off on purpose, as one of the status alone is."""
+    leaving: tuple[str, ...] = ()
+    """Earlier prefixes that had keys at the first reading: these go before anything is written."""
+    leave_at: float = 0.0
     resync_at: float = 0.0
     heartbeat_at: float = 0.0
 
@@ -62,13 +63,22 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """Remove everything under this earlier prefix, then decide again."""
+
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing to do before this monotonic time, unless the state changes."""
 
     until: float
+    behind: bool = False
+    """Whether a change waits that is not put off on purpose, as one of the status alone is."""
 
 
-Action = Read | Write | Remove | Wait
+Action = Read | Write | Remove | Leave | Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +97,23 @@ class Schedule:
     staleness_jitter: float
     """0 to 1: the random part of stale-after by which annotations turn stale later than the HTTP API,
     so that an outage of the service on all nodes is not one wave of writes."""
+
+    def next(
+        self, write_state: WriteState, state: State, *, now: Instant, fraction: float
+    ) -> tuple[WriteState, Action]:
+        """What to do now to make the annotations match ``state``, and what is known from then on."""
+        if write_state.live is None:
+            return write_state, Read()
+        if write_state.leaving:
+            if now.mono < write_state.leave_at:
+                return write_state, Wait(write_state.leave_at, behind=True)
+            return write_state, Leave(write_state.leaving[0])
+        values = self.desired(state, write_state.live, now)
+        write_state, action = self.towards(write_state, values, now=now.mono, fraction=fraction)
+        stale_deadline = self.stale_deadline(state)
+        if isinstance(action, Wait) and now.mono < stale_deadline:
+            action = replace(action, until=min(action.until, stale_deadline))
+        return write_state, action
 
     def desired(self, state: State, live: Mapping[str, str], now: Instant) -> dict[str, str] | None:
         """What our annotations should be, or ``None`` while what stands on the Node should stay.
@@ -115,27 +142,31 @@ class Schedule:
     def _jittered_policy(self) -> Policy:
         return replace(self.policy, stale_after=self.policy.stale_after * (1 + self.staleness_jitter))
 
-    def decide(
+    def towards(
         self, write_state: WriteState, values: Mapping[str, str] | None, *, now: float, fraction: float
     ) -> tuple[WriteState, Action]:
-        """The next action towards ``values`` (of :meth:`desired`), and the state to go on with."""
+        """The next action towards ``values`` (of :meth:`desired`), and what is known from then on."""
         if write_state.live is None or now >= write_state.resync_at:
             return write_state, Read()
-        in_sync = replace(write_state, due_at=None, behind=False)
+        in_sync = replace(write_state, due_at=None)
         if values is None:
             return in_sync, Wait(write_state.resync_at)
         changed = _changed(write_state, values)
+        behind = False
         if not changed - {self.layout.key("observed-at")}:
             if not changed or not self.heartbeat_interval:
                 return in_sync, Wait(write_state.resync_at)
             write_state, due_at = in_sync, write_state.heartbeat_at
         else:
             due_at = self._due_at(write_state, values, now=now, fraction=fraction)
-            put_off = now < self._status_not_before(write_state, changed)
-            write_state = replace(write_state, due_at=due_at, behind=not put_off)
-        at = max(due_at, self._not_before(write_state, changed))
+            behind = now >= self._status_not_before(write_state, changed)
+            write_state = replace(write_state, due_at=due_at)
+        # Never two writes within one splay, and changes of the status alone are damped.
+        at = max(due_at, self._status_not_before(write_state, changed))
+        if write_state.wrote_at is not None:
+            at = max(at, write_state.wrote_at + self.write_splay)
         if now < at:
-            return write_state, Wait(min(at, write_state.resync_at))
+            return write_state, Wait(min(at, write_state.resync_at), behind=behind)
         surplus = changed - values.keys()
         # An apply goes first where it has something to say: it removes what nobody else owns.
         if surplus and changed <= surplus | {self.layout.key("observed-at")}:
@@ -145,29 +176,17 @@ class Schedule:
     def _due_at(
         self, write_state: WriteState, values: Mapping[str, str], *, now: float, fraction: float
     ) -> float:
-        """The process's first write and a new public IP are due at once, all else within the splay."""
+        """The first write of a start and a new public IP are due at once, all else within the splay."""
         names = ("public-ip", "public-ips")
         had = addresses(write_state.live or {}, names, layout=self.layout)
-        if self._starts(write_state, now) or addresses(values, names, layout=self.layout) - had:
+        restored_at = write_state.restored_at
+        # A first write long after a quiet start is that of a change.
+        starts = write_state.wrote_at is None and (
+            not write_state.live or restored_at is None or now < restored_at + self.write_splay
+        )
+        if starts or addresses(values, names, layout=self.layout) - had:
             return now
         return now + fraction * self.write_splay if write_state.due_at is None else write_state.due_at
-
-    def _starts(self, write_state: WriteState, now: float) -> bool:
-        """Whether a write now would be that of a start, and not of a change long after a quiet one."""
-        if write_state.wrote_at is not None:
-            return False
-        return (
-            not write_state.live
-            or write_state.restored_at is None
-            or now < write_state.restored_at + self.write_splay
-        )
-
-    def _not_before(self, write_state: WriteState, changed: set[str]) -> float:
-        """Never two writes within one splay, and changes of the status alone are damped."""
-        not_before = (
-            float("-inf") if write_state.wrote_at is None else write_state.wrote_at + self.write_splay
-        )
-        return max(not_before, self._status_not_before(write_state, changed))
 
     def _status_not_before(self, write_state: WriteState, changed: set[str]) -> float:
         if self._status_only(changed) and write_state.status_wrote_at is not None:
@@ -191,11 +210,24 @@ class Schedule:
             observed_at = parse_rfc3339(live.get(self.layout.key("observed-at"), ""))
             since = now if observed_at is None else Instant.in_the_past(observed_at, now=now)
             heartbeat_at = since.mono + _spread(self.heartbeat_interval, fraction)
+        if write_state.restored_at is None:
+            earlier = [
+                prefix
+                for prefix in self.layout.previous_prefixes
+                if any(key.startswith(f"{prefix}/") for key in annotations)
+            ]
+            # A release that changes its prefix changes its admission policy with it, which the API servers
+            # take some seconds to learn.
+            write_state = replace(
+                write_state,
+                restored_at=now.mono,
+                leaving=tuple(earlier),
+                leave_at=now.mono + self.write_splay,
+            )
         return replace(
             write_state,
             live=live,
             stuck=frozenset(),
-            restored_at=now.mono if write_state.restored_at is None else write_state.restored_at,
             resync_at=now.mono + _spread(self.resync_interval, fraction),
             heartbeat_at=heartbeat_at,
         )
@@ -225,6 +257,11 @@ class Schedule:
             resync_at=now + _spread(self.resync_interval, fraction),
             heartbeat_at=now + _spread(self.heartbeat_interval, fraction),
         )
+
+    def was_left(self, write_state: WriteState, prefix: str) -> WriteState:
+        """The state after everything under an earlier prefix was removed."""
+        left = tuple(other for other in write_state.leaving if other != prefix)
+        return replace(write_state, leaving=left)
 
     def was_removed(
         self, write_state: WriteState, keys: AbstractSet[str], annotations: Mapping[str, str], *, now: float

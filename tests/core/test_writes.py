@@ -18,7 +18,7 @@ def test_unread_node_is_read_before_anything() -> None:
     """Nothing is written before the Node has been read, whatever is wanted."""
     wanted = SCHEDULE.desired(ok(), {}, at(0))
     for values in (None, wanted):
-        assert SCHEDULE.decide(WriteState(), values, now=1000, fraction=0) == (WriteState(), Read())
+        assert SCHEDULE.towards(WriteState(), values, now=1000, fraction=0) == (WriteState(), Read())
 
 
 @pytest.mark.parametrize("fraction", [0, 0.5, 1])
@@ -155,7 +155,7 @@ def test_write_carries_all_that_is_wanted() -> None:
     write_state = replace(written().write_state, wrote_at=None)
     values = SCHEDULE.desired(ok(MOVED), {}, at(100))
     assert values is not None
-    assert SCHEDULE.decide(write_state, values, now=at(100).mono, fraction=0)[1] == Write(values)
+    assert SCHEDULE.towards(write_state, values, now=at(100).mono, fraction=0)[1] == Write(values)
 
 
 @also_shows("The wall clock steps by a day, back or forward")
@@ -164,4 +164,6 @@ def test_times_are_those_of_the_monotonic_clock() -> None:
     writer = written()
     back = Instant(mono=at(100).mono, utc=utc(-86_400))
     wanted = SCHEDULE.desired(ok(MOVED), {}, back)
-    assert SCHEDULE.decide(writer.write_state, wanted, now=back.mono, fraction=0.5)[1] == Wait(at(115).mono)
+    assert SCHEDULE.towards(writer.write_state, wanted, now=back.mono, fraction=0.5)[1] == Wait(
+        at(115).mono, behind=True
+    )

@@ -28,7 +28,7 @@ def test_reading_goes_on_while_nothing_is_wanted() -> None:
     writer.run(State(started=at(0)), 0, 290)
     assert (writer.reads, writer.writes) == ([0], [])
     write_state = replace(writer.write_state, resync_at=1200)
-    assert SCHEDULE.decide(write_state, None, now=1100, fraction=0) == (write_state, Wait(1200))
+    assert SCHEDULE.towards(write_state, None, now=1100, fraction=0) == (write_state, Wait(1200))
 
 
 @pytest.mark.parametrize("name", ["loadbalancer", "outbound-ips", "status", "revision"])
@@ -168,7 +168,7 @@ def test_key_that_came_back_is_written_when_it_is_wanted() -> None:
     wanted = SCHEDULE.desired(ok(), {}, at(0)) or {}
     for values, action in ((wanted, Wait), (wanted | {key("reason"): "ours"}, Write)):
         assert isinstance(
-            SCHEDULE.decide(writer.write_state, values, now=at(720).mono, fraction=0)[1], action
+            SCHEDULE.towards(writer.write_state, values, now=at(720).mono, fraction=0)[1], action
         )
 
 

@@ -47,17 +47,18 @@ def test_status_that_is_put_off_is_not_being_behind() -> None:
     write_state = WriteState(live=live, wrote_at=0, status_wrote_at=0, resync_at=10_000, heartbeat_at=10_000)
     stale = {**live, key("status"): "stale"}
     for now in (100, 599):
-        write_state, action = SCHEDULE.decide(write_state, stale, now=now, fraction=0.5)
-        assert (action, write_state.behind) == (Wait(600), False)
-    changed, action = SCHEDULE.decide(
+        write_state, action = SCHEDULE.towards(write_state, stale, now=now, fraction=0.5)
+        assert action == Wait(600, behind=False)
+    changed, action = SCHEDULE.towards(
         write_state, {**stale, key("inbound-ips"): "20.20.20.20"}, now=10, fraction=0.5
     )
     assert isinstance(action, Wait)
-    assert changed.behind
-    _, action = SCHEDULE.decide(write_state, stale, now=600, fraction=0.5)
+    assert action.behind
+    _, action = SCHEDULE.towards(write_state, stale, now=600, fraction=0.5)
     assert action == Write(stale)
-    write_state, _ = SCHEDULE.decide(changed, live, now=20, fraction=0.5)
-    assert not write_state.behind
+    _, action = SCHEDULE.towards(changed, live, now=20, fraction=0.5)
+    assert isinstance(action, Wait)
+    assert not action.behind
 
 
 # Stale
@@ -264,7 +265,7 @@ def test_decisions_do_not_touch_the_ledger_they_are_given() -> None:
     writer.turn(state_after((0, answer(FULL))), 0)
     write_state, wanted = writer.write_state, SCHEDULE.desired(state_after((0, answer(MOVED))), {}, at(100))
     for now in (at(100).mono, at(950).mono):
-        first = SCHEDULE.decide(write_state, wanted, now=now, fraction=0.5)
-        assert SCHEDULE.decide(write_state, wanted, now=now, fraction=0.5) == first
+        first = SCHEDULE.towards(write_state, wanted, now=now, fraction=0.5)
+        assert SCHEDULE.towards(write_state, wanted, now=now, fraction=0.5) == first
         assert isinstance(first[1], Read | Wait | Write)
     assert write_state == writer.write_state

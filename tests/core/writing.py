@@ -61,14 +61,12 @@ class Writer:
         """Read and write until there is nothing to do; returns when there is something again."""
         while True:
             now = at(seconds)
-            desired = self.schedule.desired(state, self.write_state.live or {}, now)
-            self.write_state, action = self.schedule.decide(
-                self.write_state, desired, now=now.mono, fraction=self.fraction()
+            self.write_state, action = self.schedule.next(
+                self.write_state, state, now=now, fraction=self.fraction()
             )
             match action:
                 case Wait(until):
-                    stale_deadline = self.schedule.stale_deadline(state)
-                    return (min(until, stale_deadline) if now.mono < stale_deadline else until) - at(0).mono
+                    return until - at(0).mono
                 case Read():
                     self.reads.append(seconds)
                     self.write_state = self.schedule.was_read(
