@@ -5,7 +5,7 @@ import importlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from sidecar.api.admin import AdminApplication
 from sidecar.api.application import Application, Configuration
 from sidecar.api.sockets import BoundAddress, Limits, bind, serving
 from sidecar.blocking import BlockedError
-from sidecar.core.addresses import PRIVATE_NETWORKS, IPNetwork
+from sidecar.core.addresses import PRIVATE_NETWORKS
 from sidecar.core.annotations import Layout
 from sidecar.core.events import EventPolicy
 from sidecar.core.listen import ListenAddress
@@ -33,6 +33,9 @@ from sidecar.sources import Source
 from sidecar.sources.imds import IMDSSource
 from sidecar.sources.upstream import UpstreamSource
 from sidecar.stopping import Shutdown
+
+if TYPE_CHECKING:
+    from sidecar.kube import NodeClient
 
 _logger = logging.getLogger(__name__)
 
@@ -67,23 +70,63 @@ class Agent:
         self.stopping = Shutdown()
         self._files: list[PublishLoop] = []
         self._running: Poller | None = None
-        self._application = Application(self._configuration())
+        self._application = Application(
+            Configuration(
+                latest=self.latest,
+                clock=self._runtime.clock,
+                metrics=self._runtime.metrics,
+                node_name=settings.node_name,
+                node_address=settings.node_address,
+                allow_forwarded=settings.allow_forwarded,
+                # Some connections stay free for those who do not wait.
+                max_waiting=max(1, settings.max_clients - max(1, settings.max_clients // 64)),
+                judge=self._judge,
+            )
+        )
+
+    def _judge(self) -> None:
+        if self._running is not None:
+            self._running.judge()
 
     async def run(self, *, on_listening: Callable[[Listening], None] | None = None) -> None:
         """Work until asked to stop.
 
         Args:
-            on_listening: Told the bound addresses once connections are accepted.
+            on_listening: Given the bound addresses once connections are accepted.
 
         Raises:
             ListenError: a port is taken.
             UsageError: there is no usable kubeconfig.
         """
+        settings, runtime = self._settings, self._runtime
+        api = serving(
+            self._application,
+            self._bind(settings.listen, setting="--listen"),
+            limits=Limits(
+                max_clients=settings.max_clients,
+                allow_from=settings.allow_from,
+                max_header_size=settings.max_header_size,
+                idle_timeout=settings.idle_timeout,
+            ),
+            metrics=runtime.metrics,
+            at_once=self.stopping.at_once,
+        )
+        # Where the API is closed to the internet, so is this; but kubelet's probes always get through.
+        admin_networks = (*settings.allow_from, *PRIVATE_NETWORKS) if settings.allow_from else ()
         async with AsyncExitStack() as stack:
-            listening = Listening(
-                api=await stack.enter_async_context(self._serve_api()),
-                admin=await stack.enter_async_context(self._serve_admin()),
+            bound_api = await stack.enter_async_context(api)
+            admin = serving(
+                AdminApplication(
+                    runtime.metrics,
+                    overdue=runtime.liveness.overdue,
+                    unready=self._unready,
+                    attempts=lambda: self.latest.value.state.attempts,
+                ),
+                self._bind(settings.admin_listen, setting="--admin-listen"),
+                limits=Limits(allow_from=admin_networks, max_clients=_ADMIN_CLIENTS),
+                at_once=self.stopping.at_once,
             )
+            listening = Listening(api=bound_api, admin=await stack.enter_async_context(admin))
             # Whatever the end is: before the listeners close, nobody is left waiting.
             stack.callback(self._application.stop)
             source = await stack.enter_async_context(self._source())
@@ -100,8 +143,43 @@ class Agent:
             await self._work(self._poller(source))
         log(_logger, logging.INFO, "stopped")
 
+    async def _work(self, poller: Poller) -> None:
+        """Run the loops until asked to stop; one that fails ends all."""
+        self._running = poller
+        publishers = file_publishers(self._settings, poller.restore, runtime=self._runtime)
+        self._files = [self._loop(publisher) for publisher in publishers]
+        loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]
+        if self._settings.annotations:
+            loops.append(self._drive_cluster_publishers(poller))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(loop) for loop in loops]
+                await self.stopping.requested.wait()
+                log(_logger, logging.INFO, "stopping")
+                # Those who wait come again at once, and elsewhere, while others are served to the end.
+                self._application.stop()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(DRAIN_SECONDS):
+                        await self.stopping.at_once.wait()
+                for task in running:
+                    task.cancel()
+        except ExceptionGroup as group:
+            # Not `except*`, which before Python 3.11.4 puts what is raised into a group again.
+            errors, others = group.split(Error)
+            if errors is None or others is not None:
+                raise
+            raise _first(errors) from group
+
+    async def _drive_cluster_publishers(self, poller: Poller) -> None:
+        async with self._cluster_publishers(poller) as publishers, asyncio.TaskGroup() as tasks:
+            for publisher in publishers:
+                tasks.create_task(self._loop(publisher).run())
+
     async def run_once(self) -> None:
-        """Ask once, publish what came, and end.
+        """Make one request, publish the answer, and end.
+
+        What waits to be published does so for two splays at most: one to leave an earlier prefix, one to
+        write.
 
         Raises:
             Error: there was no usable answer, or it could not be published.
@@ -120,69 +198,11 @@ class Agent:
             if self.latest.value.state.document is None:
                 raise EmptyError("the metadata service has no load balancer metadata for this machine")
             for publisher in publishers:
-                await self._publish_once(self._loop(publisher))
-
-    async def _publish_once(self, loop: PublishLoop) -> None:
-        """Let a publisher turn until it has written, or nothing waits to be written.
-
-        What waits does so for two splays at most: one to leave an earlier prefix, one to write. A failure
-        ends it.
-        """
-        turn = await loop.turn(self.latest.value)
-        while not (turn.wrote or turn.in_sync) and turn.next_at is not None:
-            await asyncio.sleep(max(0.0, turn.next_at - self._runtime.clock().mono))
-            turn = await loop.turn(self.latest.value)
-
-    def _configuration(self) -> Configuration:
-        settings = self._settings
-        return Configuration(
-            latest=self.latest,
-            clock=self._runtime.clock,
-            metrics=self._runtime.metrics,
-            node_name=settings.node_name,
-            node_address=settings.node_address,
-            allow_forwarded=settings.allow_forwarded,
-            max_waiting=_waiting_places(settings.max_clients),
-            judge=self._judge,
-        )
-
-    def _judge(self) -> None:
-        if self._running is not None:
-            self._running.judge()
-
-    def _serve_api(self) -> AbstractAsyncContextManager[tuple[BoundAddress, ...]]:
-        settings = self._settings
-        return serving(
-            self._application,
-            self._bind(settings.listen, setting="--listen"),
-            limits=Limits(
-                max_clients=settings.max_clients,
-                allow_from=settings.allow_from,
-                max_header_size=settings.max_header_size,
-                idle_timeout=settings.idle_timeout,
-            ),
-            metrics=self._runtime.metrics,
-            at_once=self.stopping.at_once,
-        )
-
-    def _serve_admin(self) -> AbstractAsyncContextManager[tuple[BoundAddress, ...]]:
-        runtime = self._runtime
-        return serving(
-            AdminApplication(
-                runtime.metrics,
-                overdue=runtime.liveness.overdue,
-                unready=self._unready,
-                attempts=lambda: self.latest.value.state.attempts,
-            ),
-            self._bind(self._settings.admin_listen, setting="--admin-listen"),
-            limits=Limits(allow_from=self._admin_networks(), max_clients=_ADMIN_CLIENTS),
-            at_once=self.stopping.at_once,
-        )
-
-    def _admin_networks(self) -> tuple[IPNetwork, ...]:
-        """Where the API is closed to the internet, so is this; but kubelet's probes always get through."""
-        allowed = self._settings.allow_from
-        return (*allowed, *PRIVATE_NETWORKS) if allowed else ()
+                loop = self._loop(publisher)
+                turn = await loop.turn(self.latest.value)
+                while not (turn.wrote or turn.in_sync) and turn.next_at is not None:
+                    await asyncio.sleep(max(0.0, turn.next_at - self._runtime.clock().mono))
+                    turn = await loop.turn(self.latest.value)
 
     def _bind(self, address: ListenAddress | None, *, setting: str) -> list[socket.socket]:
         if address is None:
@@ -223,65 +243,23 @@ class Agent:
             runtime=self._runtime,
         )
 
-    async def _work(self, poller: Poller) -> None:
-        """Run the loops until asked to stop; one that fails ends all."""
-        self._running = poller
-        publishers = file_publishers(self._settings, poller.restore, runtime=self._runtime)
-        self._files = [self._loop(publisher) for publisher in publishers]
-        loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]
-        if self._settings.annotations:
-            loops.append(self._drive_cluster_publishers(poller))
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(loop) for loop in loops]
-                await self.stopping.requested.wait()
-                log(_logger, logging.INFO, "stopping")
-                # Those who wait come again at once, and elsewhere, while others are served to the end.
-                self._application.stop()
-                await self._drain()
-                for task in running:
-                    task.cancel()
-        except ExceptionGroup as group:
-            # Not `except*`, which before Python 3.11.4 puts what is raised into a group again.
-            errors, others = group.split(Error)
-            if errors is None or others is not None:
-                raise
-            raise _first(errors) from group
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self.stopping.at_once.wait()
-        except TimeoutError:
-            return
-
     def _loop(self, publisher: Publisher) -> PublishLoop:
         return PublishLoop(publisher, self.latest, runtime=self._runtime)
-
-    async def _drive_cluster_publishers(self, poller: Poller) -> None:
-        async with self._cluster_publishers(poller) as publishers, asyncio.TaskGroup() as tasks:
-            for publisher in publishers:
-                tasks.create_task(self._loop(publisher).run())
 
     def _cluster_publishers(self, poller: Poller) -> AbstractAsyncContextManager[list[Publisher]]:
         return cluster_publishers(self._settings, poller.restore, policy=self._policy, runtime=self._runtime)
 
 
-def _waiting_places(max_clients: int) -> int:
-    """How many clients may wait for changes: some connections stay free for those who do not wait."""
-    return max(1, max_clients - max(1, max_clients // 64))
-
-
 def _printed(addresses: Sequence[BoundAddress]) -> str:
     """Addresses as settings write them, ``none`` if there is none."""
-    return ",".join(map(_printed_one, addresses)) or "none"
-
-
-def _printed_one(address: BoundAddress) -> str:
-    if isinstance(address, str):
-        return f"unix:{address}"
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    words = []
+    for address in addresses:
+        if isinstance(address, str):
+            words.append(f"unix:{address}")
+        else:
+            host, port = address
+            words.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    return ",".join(words) or "none"
 
 
 def _first(group: BaseExceptionGroup[Error]) -> Error:
@@ -290,16 +268,12 @@ def _first(group: BaseExceptionGroup[Error]) -> Error:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-if TYPE_CHECKING:
-    from sidecar.kube import NodeClient
-
-
 Restoring = Callable[[Found], None]
 """Is given what an earlier run published."""
 
 
 def file_publishers(settings: Settings, restore: Restoring, *, runtime: Runtime) -> list[Publisher]:
-    """The file publisher if there is one; it takes up what an earlier run wrote, when it first looks."""
+    """The file publisher, if there is to be one; its first turn restores what an earlier run wrote."""
     if settings.file is None:
         return []
     return [
@@ -320,7 +294,7 @@ async def cluster_publishers(
 ) -> AsyncIterator[list[Publisher]]:
     """Connect to the API server; only here is its client imported, beside the running loop.
 
-    The first one annotates the Node. What it finds there is restored when it first looks.
+    The first publisher annotates the Node; its first turn restores what it finds there.
 
     Raises:
         UsageError: there is no usable kubeconfig.
@@ -331,14 +305,29 @@ async def cluster_publishers(
         from sidecar.agent.publish_node import NodePublisher  # noqa: PLC0415 - the same
 
         node = settings.node_name or ""
-        schedule = _schedule(settings, policy, staleness_jitter=runtime.random())
+        schedule = Schedule(
+            layout=Layout(
+                prefix=settings.annotation_prefix,
+                previous_prefixes=settings.previous_annotation_prefixes,
+                budget=settings.annotation_budget,
+                annotate=settings.annotate,
+                node_address=settings.node_address,
+            ),
+            policy=policy,
+            write_splay=settings.write_splay,
+            resync_interval=settings.resync_interval,
+            heartbeat_interval=settings.heartbeat_interval,
+            staleness_jitter=runtime.random(),
+        )
         publishers: list[Publisher] = [
             NodePublisher(nodes, node, schedule=schedule, on_found=restore, runtime=runtime)
         ]
         if settings.events:
-            event_policy = EventPolicy(splay=settings.write_splay, fault_after=settings.events_fault_after)
+            policy_of_events = EventPolicy(
+                splay=settings.write_splay, fault_after=settings.events_fault_after
+            )
             publishers.append(
-                EventPublisher(nodes.events(), node, event_policy=event_policy, runtime=runtime)
+                EventPublisher(nodes.events(), node, event_policy=policy_of_events, runtime=runtime)
             )
         yield publishers
 
@@ -364,20 +353,3 @@ async def _connected(settings: Settings, stack: AsyncExitStack, *, runtime: Runt
         if power_of_two(failures):
             log(_logger, logging.WARNING, "publish-failed", publisher="node", failures=failures, error=error)
         await asyncio.sleep(runtime.random() * settings.write_splay)
-
-
-def _schedule(settings: Settings, policy: Policy, *, staleness_jitter: float) -> Schedule:
-    return Schedule(
-        layout=Layout(
-            prefix=settings.annotation_prefix,
-            previous_prefixes=settings.previous_annotation_prefixes,
-            budget=settings.annotation_budget,
-            annotate=settings.annotate,
-            node_address=settings.node_address,
-        ),
-        policy=policy,
-        write_splay=settings.write_splay,
-        resync_interval=settings.resync_interval,
-        heartbeat_interval=settings.heartbeat_interval,
-        staleness_jitter=staleness_jitter,
-    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sidecar.core import changes
 from sidecar.core.backoff import next_poll_delay
-from sidecar.core.outcome import Failure, Outcome, Status, word
+from sidecar.core.outcome import Failure, Status, word
 from sidecar.core.parsing import DroppedEntry
 from sidecar.core.state import Found, Policy, Snapshot, State, observe, restore
 from sidecar.latest import Watch
@@ -49,18 +49,35 @@ class Poller:
             await self._runtime.liveness.sleep_until("poller", self._clock().mono + delay)
 
     async def turn(self) -> float:
-        """Ask once, and return the seconds to wait before asking again."""
+        """Make one attempt, and return the seconds to wait before the next one."""
         started = self._clock()
         self._runtime.liveness.expect("poller", at=started.mono + self._source.longest_wait)
         outcome = await self._source.fetch()
         self._metrics.attempt_seconds.observe(started.age(self._clock()))
         self._metrics.attempts.labels(outcome=word(outcome)).inc()
-        before = self._latest.value
-        state = observe(before.state, outcome, self._clock(), self._policy)
+        before = self._latest.value.state
+        state = observe(before, outcome, self._clock(), self._policy)
         self._set(state)
-        self._report(before.state, outcome)
+        if isinstance(outcome, Failure):
+            if before.failure is None or before.failure.reason is not outcome.reason:
+                log(_logger, logging.WARNING, "poll-failed", reason=outcome.reason, detail=outcome.detail)
+        else:
+            if before.failure is not None:
+                log(
+                    _logger,
+                    logging.INFO,
+                    "poll-recovered",
+                    failures=before.failures,
+                    was=before.failure.reason,
+                )
+            if outcome is not before.answer:
+                known = frozenset(() if before.answer is None else before.answer.dropped)
+                self._report_dropped([dropped for dropped in outcome.dropped if dropped not in known])
         self._report_lasting(state)
-        self._report_withheld(before.state, state)
+        # Lists that begin to be missing from the answers are still published.
+        if missing := state.absences.keys() - before.absences.keys():
+            lists, held_for = ",".join(sorted(missing)), self._policy.absent_after
+            log(_logger, logging.WARNING, "lists-missing", lists=lists, withdrawn_after_seconds=held_for)
         return next_poll_delay(
             outcome,
             failures=state.failures,
@@ -100,56 +117,36 @@ class Poller:
         after = Snapshot.of(state, self._clock(), self._policy)
         self._latest.set(after)
         if before.status is not after.status:
-            level = logging.INFO if after.status is Status.OK else logging.WARNING
             log(
                 _logger,
-                level,
+                logging.INFO if after.status is Status.OK else logging.WARNING,
                 "status-changed",
                 before=before.status,
                 status=after.status,
                 reason=after.reason,
             )
-        self._report_document(before.state, state)
-        self._count_changes(before.state, state)
-
-    def _count_changes(self, before: State, after: State) -> None:
-        """Count changes where they are remembered: then it makes no difference what was known first."""
-        if after.changes is before.changes:
-            return
-        known = {*before.changes, *(() if after.found is None else after.found.changes)}
-        for change in after.changes:
-            if change not in known:
-                self._metrics.revision_changes.inc()
-                for kind in change.kinds:
-                    self._metrics.changes.labels(kind=kind).inc()
-
-    def _report_document(self, before: State, after: State) -> None:
-        if after.document is None or after.document == before.document:
-            return
-        items: tuple[str, ...] = ()
-        if before.document is not None:
-            items = changes.between(before.document, after.document, at=self._clock().utc).items
-        log(
-            _logger,
-            logging.INFO,
-            "document-changed",
-            revision=after.document.revision,
-            entries=after.document.entries,
-            source=after.source,
-            changes=" ".join(items[:_LOGGED_CHANGES]) or None,
-        )
-
-    def _report(self, before: State, outcome: Outcome) -> None:
-        """Log an attempt where it differs in kind from the one before."""
-        if isinstance(outcome, Failure):
-            if before.failure is None or before.failure.reason is not outcome.reason:
-                log(_logger, logging.WARNING, "poll-failed", reason=outcome.reason, detail=outcome.detail)
-            return
-        if before.failure is not None:
-            log(_logger, logging.INFO, "poll-recovered", failures=before.failures, was=before.failure.reason)
-        if outcome is not before.answer:
-            known = frozenset(() if before.answer is None else before.answer.dropped)
-            self._report_dropped([dropped for dropped in outcome.dropped if dropped not in known])
+        known = before.state
+        if state.document is not None and state.document != known.document:
+            items: tuple[str, ...] = ()
+            if known.document is not None:
+                items = changes.between(known.document, state.document, at=self._clock().utc).items
+            log(
+                _logger,
+                logging.INFO,
+                "document-changed",
+                revision=state.document.revision,
+                entries=state.document.entries,
+                source=state.source,
+                changes=" ".join(items[:_LOGGED_CHANGES]) or None,
+            )
+        # Changes are counted where they are remembered: it makes no difference what was known first.
+        if state.changes is not known.changes:
+            counted = {*known.changes, *(() if state.found is None else state.found.changes)}
+            for change in state.changes:
+                if change not in counted:
+                    self._metrics.revision_changes.inc()
+                    for kind in change.kinds:
+                        self._metrics.changes.labels(kind=kind).inc()
 
     def _report_lasting(self, state: State) -> None:
         """Log a fault again at rising intervals: when it is 2, 4, 8 and so on times stale-after old."""
@@ -167,12 +164,6 @@ class Poller:
                 seconds=round(age),
             )
         self._reminders = reminders
-
-    def _report_withheld(self, before: State, after: State) -> None:
-        """Log when lists begin to be missing from the answers, though they are still published."""
-        if missing := after.absences.keys() - before.absences.keys():
-            lists, held_for = ",".join(sorted(missing)), self._policy.absent_after
-            log(_logger, logging.WARNING, "lists-missing", lists=lists, withdrawn_after_seconds=held_for)
 
     def _report_dropped(self, entries: Sequence[DroppedEntry]) -> None:
         """Count and log wrong entries that the answer before did not have."""

@@ -77,25 +77,36 @@ class PublishLoop:
         self._matched: Document | None = None
         """The document that the world was last known to match."""
         self._behind_since: float | None = None
-        self._watch_lag(publisher.name)
+        for result in PUBLISH_RESULTS:
+            self._metrics.publishes.labels(publisher=publisher.name, result=result)
+        self._metrics.publish_lag.labels(publisher=publisher.name).set_function(
+            lambda: 0.0 if self._behind_since is None else max(0.0, self._clock().mono - self._behind_since)
+        )
+        latest.subscribe(self._note_state)
 
     async def run(self) -> None:
         """Let the publisher turn whenever the state changes or it asked to."""
+        name, liveness = self._publisher.name, self._runtime.liveness
         while True:
             snapshot = self._latest.value
             # Also where no turn was due before: one that hangs would never be missed.
-            self._runtime.liveness.expect(self._publisher.name, at=self._clock().mono)
+            liveness.expect(name, at=self._clock().mono)
             try:
                 turn = await self.turn(snapshot)
             except PublishError as error:
-                # No change of the state cuts a retry delay short: that would be no back-off.
-                await self._runtime.liveness.sleep_until(self._publisher.name, self._retry_at(error))
+                # Spread at random, so that all agents do not come back at once after an outage. 2^16 is
+                # beyond the limit; larger powers only cost digits.
+                doublings = min(self._failures - 1, 16)
+                ceiling = self._publisher.retry_within * min(2.0**doublings, _LONGEST_RETRY)
+                delay = (error.retry_after or 0.0) + self._runtime.random() * ceiling
+                # No change of the state cuts it short: that would be no back-off.
+                await liveness.sleep_until(name, self._clock().mono + delay)
             else:
-                self._runtime.liveness.expect(self._publisher.name, at=turn.next_at)
+                liveness.expect(name, at=turn.next_at)
                 await self._latest.changed_or(snapshot, at=turn.next_at)
 
     async def turn(self, snapshot: Snapshot) -> PublishResult:
-        """One measured and logged turn.
+        """One measured and logged turn. A failure is logged when it is another one, then at rising intervals.
 
         Raises:
             PublishError: as the publisher raised it.
@@ -105,61 +116,38 @@ class PublishLoop:
         try:
             turn = await self._publisher.turn(snapshot)
         except PublishError as error:
-            self._failed(error)
+            self._failures += 1
+            self._falls_behind()
+            self._metrics.publishes.labels(publisher=name, result="failed").inc()
+            if str(error) != self._reported or power_of_two(self._failures):
+                log(
+                    _logger,
+                    logging.WARNING,
+                    "publish-failed",
+                    publisher=name,
+                    failures=self._failures,
+                    error=error,
+                )
+            self._reported = str(error)
             raise
         finally:
             self._metrics.publish_seconds.labels(publisher=name).observe(started.age(self._clock()))
         self._metrics.publishes.labels(publisher=name, result="written" if turn.wrote else "skipped").inc()
-        self._note_turn(snapshot, in_sync=turn.in_sync)
+        if turn.in_sync:
+            self._matched, self._behind_since = snapshot.state.document, None
+            self._note_state(self._latest.value)  # which may have changed during the turn
+        else:
+            self._falls_behind()
         if self._failures:
             log(_logger, logging.INFO, "publish-recovered", publisher=name, failures=self._failures)
         self._failures = 0
         self.published = self.published or (turn.in_sync and snapshot.state.document is not None)
         return turn
 
-    def _failed(self, error: PublishError) -> None:
-        """Count a failure; log it when it is another one, and then at rising intervals."""
-        name = self._publisher.name
-        self._failures += 1
-        self._falls_behind()
-        self._metrics.publishes.labels(publisher=name, result="failed").inc()
-        if str(error) != self._reported or power_of_two(self._failures):
-            log(
-                _logger,
-                logging.WARNING,
-                "publish-failed",
-                publisher=name,
-                failures=self._failures,
-                error=error,
-            )
-        self._reported = str(error)
-
-    def _watch_lag(self, name: str) -> None:
-        for result in PUBLISH_RESULTS:
-            self._metrics.publishes.labels(publisher=name, result=result)
-        self._metrics.publish_lag.labels(publisher=name).set_function(self._lag)
-        self._latest.subscribe(self._note_state)
-
     def _note_state(self, snapshot: Snapshot) -> None:
         if snapshot.state.document is not self._matched:
-            self._falls_behind()
-
-    def _note_turn(self, snapshot: Snapshot, *, in_sync: bool) -> None:
-        if in_sync:
-            self._matched, self._behind_since = snapshot.state.document, None
-            self._note_state(self._latest.value)  # which may have changed during the turn
-        else:
             self._falls_behind()
 
     def _falls_behind(self) -> None:
         if self._behind_since is None:
             self._behind_since = self._clock().mono
-
-    def _lag(self) -> float:
-        return 0.0 if self._behind_since is None else max(0.0, self._clock().mono - self._behind_since)
-
-    def _retry_at(self, error: PublishError) -> float:
-        """Spread retries at random, so that all agents do not come back at once after an outage."""
-        # 2^16 is beyond the limit; larger powers only cost digits.
-        ceiling = self._publisher.retry_within * min(2.0 ** min(self._failures - 1, 16), _LONGEST_RETRY)
-        return self._clock().mono + (error.retry_after or 0.0) + self._runtime.random() * ceiling
