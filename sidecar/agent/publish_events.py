@@ -1,6 +1,6 @@
 """The event publisher: Kubernetes Events about the agent's own Node.
 
-What to tell and when is decided in :mod:`sidecar.core.events`; here it is sent.
+What to send and when is decided in :mod:`sidecar.core.events`.
 """
 
 import logging
@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sidecar.agent.publish_loop import PublishError, PublishResult
-from sidecar.core.events import EventPolicy, EventState, EventToSend, Pause
-from sidecar.core.instant import Instant
+from sidecar.core.events import EventPolicy, EventState, Pause
 from sidecar.core.state import Snapshot
 from sidecar.kube import KubernetesError, NodeEvent
 from sidecar.logs import log
@@ -18,7 +17,7 @@ from sidecar.runtime import Runtime
 _logger = logging.getLogger(__name__)
 
 _WINDOW = 600
-"""Seconds of a name: a restarted agent does not tell the same reason twice in one window."""
+"""Seconds of a name: a restarted agent does not report the same reason twice in one window."""
 _NODE_CHARACTERS = 200
 """Of the Node's name in that of an Event, which has at most 253: a longer one ends in an x there."""
 
@@ -36,7 +35,7 @@ class EventSender(Protocol):
 
 
 class EventPublisher:
-    """Sends Events about one Node; its state is what it has told."""
+    """Sends Events about one Node; its state is what it has reported."""
 
     name = "events"
 
@@ -71,40 +70,33 @@ class EventPublisher:
                     return PublishResult(
                         wrote=wrote, next_at=action.until, in_sync=not self._event_state.behind
                     )
-                await self._send(action)
+                now = self._clock()
+                name = action.name
+                if not name or not await self._events.repeat(name, count=action.count, at=now.utc):
+                    name = event_name(self._node, action.reason, now.utc)
+                    await self._events.create(
+                        NodeEvent(
+                            name=name,
+                            node=self._node,
+                            reason=action.reason,
+                            note=action.note,
+                            warning=action.warning,
+                            at=now.utc,
+                        )
+                    )
+                self._event_state = self._event_policy.was_sent(self._event_state, action, name=name, now=now)
                 wrote = True
+                log(
+                    _logger,
+                    logging.INFO,
+                    "event-sent",
+                    node=self._node,
+                    reason=action.reason,
+                    note=action.note,
+                    count=action.count,
+                )
         except KubernetesError as error:
             raise PublishError(str(error), retry_after=error.retry_after) from error
-
-    async def _send(self, report: EventToSend) -> None:
-        now = self._clock()
-        name = report.name
-        if not name or not await self._events.repeat(name, count=report.count, at=now.utc):
-            name = await self._create(report, now)
-        self._event_state = self._event_policy.was_sent(self._event_state, report, name=name, now=now)
-        log(
-            _logger,
-            logging.INFO,
-            "event-sent",
-            node=self._node,
-            reason=report.reason,
-            note=report.note,
-            count=report.count,
-        )
-
-    async def _create(self, report: EventToSend, now: Instant) -> str:
-        name = event_name(self._node, report.reason, now.utc)
-        await self._events.create(
-            NodeEvent(
-                name=name,
-                node=self._node,
-                reason=report.reason,
-                note=report.note,
-                warning=report.warning,
-                at=now.utc,
-            )
-        )
-        return name
 
 
 def event_name(node: str, reason: str, utc: datetime) -> str:

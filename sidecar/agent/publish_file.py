@@ -4,6 +4,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,21 +67,28 @@ class FilePublisher:
     """Seconds for which a restarted agent leaves what it found untouched, while it has no answer."""
     clock: Clock
     on_found: Callable[[Found], None] | None = None
-    """Told once what an earlier run wrote, before anything is written; then ``None``."""
+    """Called once with what an earlier run wrote, before anything is written; then ``None``."""
     volume: Blocking = field(default_factory=Blocking)
     """Makes the calls that the volume answers."""
     name: str = "file"
     retry_within: float = 5.0
 
     async def turn(self, snapshot: Snapshot) -> PublishResult:
-        """Take up what is there, the first time; then write what differs.
+        """Restore what is there, the first time; then write what differs.
 
         Raises:
             PublishError: a file cannot be written, or the volume does not answer.
         """
-        if await self._restore():
-            # What was found is a new state, which is on its way here.
-            return PublishResult(wrote=False, next_at=self.clock().mono, in_sync=False)
+        if self.on_found is not None:
+            try:
+                earlier = await self.volume.call(found, self.path, self.node)
+            except BlockedError as error:
+                raise self._failure("read", error) from error
+            on_found, self.on_found = self.on_found, None
+            if earlier is not None:
+                on_found(earlier)
+                # What was found is a new state, which is on its way here.
+                return PublishResult(wrote=False, next_at=self.clock().mono, in_sync=False)
         state = snapshot.state
         if state.document is None or state.observed is None:
             return PublishResult(wrote=False, next_at=None)
@@ -99,19 +107,6 @@ class FilePublisher:
             raise self._failure("write", error) from error
         return PublishResult(wrote=wrote, next_at=None)
 
-    async def _restore(self) -> bool:
-        """Report what an earlier run wrote, once; returns whether there was anything."""
-        if self.on_found is None:
-            return False
-        try:
-            earlier = await self.volume.call(_found, self.path, self.node)
-        except BlockedError as error:
-            raise self._failure("read", error) from error
-        on_found, self.on_found = self.on_found, None
-        if earlier is not None:
-            on_found(earlier)
-        return earlier is not None
-
     def _failure(self, what: str, error: OSError) -> PublishError:
         # The names of temporary files help nobody.
         path = error.filename if error.filename == str(_variables_path(self.path)) else self.path
@@ -126,46 +121,35 @@ def _variables_path(path: Path) -> Path:
 
 
 def _make_equal(contents: dict[Path, bytes], modified: float) -> bool:
-    """Replace the files whose bytes differ; returns whether there was one."""
-    differing = {path: content for path, content in contents.items() if not _holds(path, content)}
-    for path, content in differing.items():
-        _replace(path, content, modified=modified)
-    return bool(differing)
+    """Replace the files whose bytes differ; returns whether there was one. Blocking."""
+    replaced = False
+    for path, content in contents.items():
+        with suppress(FileNotFoundError):
+            if read_regular(path, limit=len(content), follow=False) == content:
+                continue
+        replaced = True
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(_MODE)
+            os.utime(temporary, (modified, modified))
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            error.filename = str(path)
+            raise
+    return replaced
 
 
-def _holds(path: Path, content: bytes) -> bool:
-    try:
-        return read_regular(path, limit=len(content), follow=False) == content
-    except FileNotFoundError:
-        return False
+def found(path: Path, node: str | None = None) -> Found | None:
+    """Read the file that an earlier run wrote; anything inconsistent is discarded.
 
-
-def _replace(path: Path, content: bytes, *, modified: float) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(_MODE)
-        os.utime(temporary, (modified, modified))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        error.filename = str(path)
-        raise
-
-
-def _found(path: Path, node: str | None) -> Found | None:
-    return found(path, node=node)
-
-
-def found(path: Path, *, node: str | None = None) -> Found | None:
-    """Take up the file that an earlier run wrote; anything that does not fit together is not believed.
-
-    Nor is the file of another node than ``node``, where that is known, as a volume may have moved; nor
-    a link, what is no regular file, and what is longer than ``FOUND_LIMIT``. Blocking.
+    So is the file of another node than ``node``, where that is known, since a volume may have moved; and a
+    link, what is no regular file, and what is longer than ``FOUND_LIMIT``. Blocking.
     """
     try:
         content = read_regular(path, limit=FOUND_LIMIT, follow=False)

@@ -83,7 +83,7 @@ async def test_full_disk_leaves_the_old_file_and_no_other(path: Path) -> None:
     assert content(path) == before
     assert names(path.parent) == {path.name, f"{path.name}.env"}
     assert (await publisher(path).turn(saying(LARGE))).wrote
-    assert found(path, node="node-1") is not None
+    assert found(path, "node-1") is not None
 
 
 @fault(Origin.NODE, "The folder of the file is missing, or vanishes", FILE_FAILS)

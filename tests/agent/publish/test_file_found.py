@@ -35,7 +35,7 @@ NODE = "node-1"
 
 def found(path: Path) -> Found | None:
     """What the agent of the same node believes of the file."""
-    return file.found(path, node=NODE)
+    return file.found(path, NODE)
 
 
 EXPECTED = Found(
@@ -59,7 +59,7 @@ def test_what_an_earlier_run_wrote_is_found(path: Path) -> None:
 
 def test_file_of_another_node_is_not_believed(path: Path) -> None:
     """A volume that moved to another node says nothing about that one."""
-    assert file.found(path, node="node-2") is None
+    assert file.found(path, "node-2") is None
 
 
 def test_file_is_believed_where_the_node_is_not_known(path: Path) -> None:
