@@ -15,7 +15,7 @@ from sidecar.core.outcome import Reason
 from sidecar.logs import LogFormat, Recurring, configure, flushed, log
 
 logger = logging.getLogger("tests.logs")
-NOISY = ("aiohttp", "asyncio", "kubernetes", "urllib3")
+NOISY = ("aiohttp", "asyncio")
 
 
 class Terminal(io.StringIO):

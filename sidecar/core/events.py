@@ -121,13 +121,21 @@ class EventPolicy:
         event_state = _followed(event_state, state)
         reports = {report.reason: report for report in self._reports(event_state, state, now)}
         due = {reason: event_state.due.get(reason, now.mono + fraction * self.splay) for reason in reports}
-        not_before = {reason: _not_before(event_state, report) for reason, report in reports.items()}
+        not_before = {}
+        for reason, report in reports.items():
+            last = event_state.sent.get(reason)
+            apart = _REPEATED if report.count > 1 else _APART
+            not_before[reason] = float("-inf") if last is None else last.at + apart
         event_state = replace(event_state, due=due, behind=any(at <= now.mono for at in not_before.values()))
         times = {reason: max(due[reason], not_before[reason]) for reason in reports}
         ready = [reports[reason] for reason, at in times.items() if at <= now.mono]
         if ready:
             return event_state, ready[0]
-        return event_state, Pause(min((*times.values(), *self._fault_told_at(state, now)), default=None))
+        # A fault that has begun is worth an Event later.
+        since = state.failing_since
+        fault_at = [] if since is None else [since.mono + self.fault_after]
+        later = [*times.values(), *(at for at in fault_at if at > now.mono)]
+        return event_state, Pause(min(later, default=None))
 
     def was_sent(
         self, event_state: EventState, report: EventToSend, *, name: str, now: Instant
@@ -157,12 +165,6 @@ class EventPolicy:
                 count=1 if last is None else last.count + 1,
                 name="" if last is None else last.name,
             )
-
-    def _fault_told_at(self, state: State, now: Instant) -> Iterable[float]:
-        """When the fault that has begun is worth an Event."""
-        since = state.failing_since
-        at = None if since is None else since.mono + self.fault_after
-        return [at] if at is not None and at > now.mono else []
 
 
 def _followed(event_state: EventState, state: State) -> EventState:
@@ -204,13 +206,6 @@ def _changes(reported: Reported, current: Reported) -> Iterable[EventToSend]:
                 warning=False,
                 reported=replace(reported, **{name: after}),
             )
-
-
-def _not_before(event_state: EventState, report: EventToSend) -> float:
-    last = event_state.sent.get(report.reason)
-    if last is None:
-        return float("-inf")
-    return last.at + (_REPEATED if report.count > 1 else _APART)
 
 
 def _listed(items: tuple[str, ...], limit: int = _LISTED_CHARACTERS) -> str:

@@ -59,21 +59,17 @@ _REASONS: Mapping[int, Reason] = {
 def interpret(status: int, body: bytes, *, retry_after: float | None = None) -> Outcome:
     """Judge a complete response."""
     if status == HTTPStatus.OK:
-        return _document(body)
+        try:
+            parsed = parse_response(body)
+        except MalformedError as malformed:
+            return Failure(Reason.MALFORMED, detail=printable(str(malformed)), status=HTTPStatus.OK)
+        return Success(document=parsed.document, body=body, dropped=parsed.dropped)
     error = _error(body)
     if status == HTTPStatus.NOT_FOUND and _NO_METADATA in error.lower():
         return NONE
     detail = f"HTTP {status}: {error or shown(body) or 'empty body'}"
     reason = Reason.REJECTED if refuses_version(status, body) else reason_of(status)
     return Failure(reason, detail=detail, status=status, retry_after=retry_after)
-
-
-def _document(body: bytes) -> Outcome:
-    try:
-        parsed = parse_response(body)
-    except MalformedError as error:
-        return Failure(Reason.MALFORMED, detail=printable(str(error)), status=HTTPStatus.OK)
-    return Success(document=parsed.document, body=body, dropped=parsed.dropped)
 
 
 def reason_of(status: int) -> Reason:
@@ -130,13 +126,10 @@ def listed_version(body: bytes, *, refused: Collection[str]) -> str | None:
 def _chosen(value: object, *, refused: Collection[str]) -> str | None:
     if not isinstance(value, list):
         return None
-    listed = [item for item in value if _is_version(item) and item not in refused]
+    listed = [item for item in value if isinstance(item, str) and _VERSION.fullmatch(item)]
+    listed = [item for item in listed if item not in refused]
     known = [item for item in listed if item in KNOWN_VERSIONS]
     return max(known) if known else min(listed, default=None)
-
-
-def _is_version(value: object) -> bool:
-    return isinstance(value, str) and _VERSION.fullmatch(value) is not None
 
 
 def _error(body: bytes) -> str:

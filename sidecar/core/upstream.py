@@ -5,12 +5,10 @@ The agent's API is ours, and still nothing of it is trusted: what does not fit t
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
 
 from sidecar.core.annotations import is_node_name
-from sidecar.core.document import Document
 from sidecar.core.instant import Instant, parse_rfc3339
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
 from sidecar.core.parsing import MalformedError, error_object, parse_document, parse_json
@@ -82,13 +80,24 @@ def interpret(
     if response.status not in {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}:
         return _failure(response)
     try:
-        observed = _observed(response.age, now)
-        answer = _again(response, last, observed) if response.status == 304 else _answer(response, observed)
+        if response.age is None or not _SECONDS.fullmatch(response.age):
+            raise MalformedError("the answer does not tell the age of its data")
+        age = int(response.age)
+        observed = Instant(mono=now.mono - age, utc=now.utc - timedelta(seconds=age))
+        if response.status == HTTPStatus.OK:
+            answer = _answer(response, observed)
+        elif last is None:
+            raise MalformedError("not modified, of a request that named no earlier answer")
+        else:
+            answer = replace(last, observed=observed, held=response.held)
     except MalformedError as error:
         return Failure(Reason.MALFORMED, detail=printable(str(error)), status=response.status)
     if node is None or node == response.node == answer.node:
         return answer
-    return _other_node(response, answer, node)
+    said = answer.node if response.node in (None, node) else response.node
+    whose = "an agent that does not say its node" if said in (None, node) else f"node {printable(said)!r}"
+    detail = f"the answer is that of {whose}, and this is node {node!r}"
+    return Failure(Reason.REJECTED, detail=detail, status=response.status)
 
 
 def _failure(response: UpstreamResponse) -> Failure:
@@ -109,76 +118,37 @@ def _failure(response: UpstreamResponse) -> Failure:
     )
 
 
-def _other_node(response: UpstreamResponse, answer: UpstreamAnswer, node: str) -> Failure:
-    said = answer.node if response.node in (None, node) else response.node
-    whose = "an agent that does not say its node" if said in (None, node) else f"node {printable(said)!r}"
-    detail = f"the answer is that of {whose}, and this is node {node!r}"
-    return Failure(Reason.REJECTED, detail=detail, status=response.status)
-
-
-def _observed(age: str | None, now: Instant) -> Instant:
-    if age is None or not _SECONDS.fullmatch(age):
-        raise MalformedError("the answer does not tell the age of its data")
-    return Instant(mono=now.mono - int(age), utc=now.utc - timedelta(seconds=int(age)))
-
-
-def _again(response: UpstreamResponse, last: UpstreamAnswer | None, observed: Instant) -> UpstreamAnswer:
-    if last is None:
-        raise MalformedError("not modified, of a request that named no earlier answer")
-    return replace(last, observed=observed, held=response.held)
-
-
 def _answer(response: UpstreamResponse, observed: Instant) -> UpstreamAnswer:
+    """The answer that a whole body gives.
+
+    Raises:
+        MalformedError: its members do not fit together.
+    """
     value = parse_json(response.body)
     if not isinstance(value, dict):
         raise MalformedError("the answer is not a JSON object")
-    document = _document(value)
-    status = _status(value, document)
-    return UpstreamAnswer(
-        document=document,
-        body=None if status is Status.NO_METADATA else response.body,
-        status=status,
-        reason=_reason(value, status),
-        changed_at=_changed_at(value),
-        node=_node(value),
-        observed=observed,
-        held=response.held,
-    )
-
-
-def _document(value: dict[str, Any]) -> Document:
     parsed = parse_document(value.get("loadbalancer"))
     if parsed.dropped or parsed.document.revision != value.get("revision"):
         raise MalformedError("the document is not that of its revision")
-    return parsed.document
-
-
-def _status(value: dict[str, Any], document: Document) -> Status:
     status = value.get("status")
-    expected = Status.NO_METADATA if document.empty else Status.OK
-    if status not in (Status.STALE, expected):
+    if status not in (Status.STALE, Status.NO_METADATA if parsed.document.empty else Status.OK):
         raise MalformedError("the status does not fit the document")
-    return Status(status)
-
-
-def _reason(value: dict[str, Any], status: Status) -> Reason | None:
-    """The reason of what is not ``ok``; a word that a newer agent may have is none."""
-    if status is Status.OK:
-        return None
-    reason = value.get("reason")
-    return Reason(reason) if isinstance(reason, str) and reason in set(Reason) else None
-
-
-def _changed_at(value: dict[str, Any]) -> datetime:
+    reason = None if status == Status.OK else value.get("reason")
     told = value.get("changedAt")
     changed_at = parse_rfc3339(told) if isinstance(told, str) else None
     if changed_at is None:
         raise MalformedError("'changedAt' is not a time")
-    return changed_at
-
-
-def _node(value: dict[str, Any]) -> str | None:
     node = value.get("node")
-    if node is None or is_node_name(node):
-        return node
-    raise MalformedError("'node' is not the name of a node")
+    if node is not None and not is_node_name(node):
+        raise MalformedError("'node' is not the name of a node")
+    return UpstreamAnswer(
+        document=parsed.document,
+        body=None if status == Status.NO_METADATA else response.body,
+        status=Status(status),
+        # A newer agent may have a reason that is not known here.
+        reason=Reason(reason) if isinstance(reason, str) and reason in set(Reason) else None,
+        changed_at=changed_at,
+        node=node,
+        observed=observed,
+        held=response.held,
+    )
