@@ -99,51 +99,40 @@ def annotations(state: State, status: Status, reason: Reason | None, *, layout: 
     """
     if state.document is None or state.observed is None or state.changed_at is None:
         raise ValueError("a state without a document has no annotations")
-    values, counts = _document_values(state.document, layout)
-    values |= {
-        "revision": state.document.revision,
-        "changed-at": rfc3339(state.changed_at),
-        "observed-at": rfc3339(state.observed.utc),
-        "last-changes": print_changes(state.changes),
-        "status": status,
-        "reason": "" if status is Status.OK else reason or "",
-    }
-    counts["last-changes"] = values["last-changes"].count("; ") + 1
-    return _within_budget({name: value for name, value in values.items() if value}, counts, layout)
-
-
-def _document_values(document: Document, layout: Layout) -> tuple[dict[str, str], dict[str, int]]:
-    """Values of the document's views, and how many items each has, both by name."""
-    views_by_name: dict[str, tuple[object, ...]] = {
+    document = state.document
+    lists: dict[str, tuple[object, ...]] = {
         "public-ips": views.public_ips(document),
         "inbound-ips": views.inbound_ips(document),
         "outbound-ips": views.outbound_ips(document),
         "egress-ips": views.egress_ips(document),
         "inbound": views.inbound(document),
     }
-    values = {name: ",".join(map(str, items)) for name, items in views_by_name.items()}
-    values["public-ip"] = str(views.public_ip(document, layout.node_address) or "")
-    values["egress-basis"] = views.egress_basis(document)
-    if layout.annotate == "full":
-        values["loadbalancer"] = document.canonical.decode("ascii")
-    counts = {name: len(items) for name, items in views_by_name.items()}
-    return values, counts | {"loadbalancer": document.entries}
-
-
-def _within_budget(values: dict[str, str], counts: Mapping[str, int], layout: Layout) -> dict[str, str]:
-    """Leave out whole keys, the least needed first, until all bytes fit."""
+    values = {name: ",".join(map(str, items)) for name, items in lists.items()} | {
+        "public-ip": str(views.public_ip(document, layout.node_address) or ""),
+        "egress-basis": views.egress_basis(document),
+        "loadbalancer": document.canonical.decode("ascii") if layout.annotate == "full" else "",
+        "revision": document.revision,
+        "changed-at": rfc3339(state.changed_at),
+        "observed-at": rfc3339(state.observed.utc),
+        "last-changes": print_changes(state.changes),
+        "status": status,
+        "reason": "" if status is Status.OK else reason or "",
+    }
+    values = {name: value for name, value in values.items() if value}
+    counts = {name: len(items) for name, items in lists.items()} | {
+        "loadbalancer": document.entries,
+        "last-changes": values.get("last-changes", "").count("; ") + 1,
+    }
+    # Whole keys are left out, the least needed first, until all bytes fit.
     omitted: list[str] = []
-    candidates = [name for name in _OMITTED_FIRST if name in values]
-    while _size(values, layout) > layout.budget and candidates:
-        name = candidates.pop(0)
-        del values[name]
-        omitted.append(f"{name}={counts[name]}")
-        values["omitted"] = ",".join(omitted)
+    for name in _OMITTED_FIRST:
+        if sum(len(layout.key(key)) + len(value) for key, value in values.items()) <= layout.budget:
+            break
+        if name in values:
+            del values[name]
+            omitted.append(f"{name}={counts[name]}")
+            values["omitted"] = ",".join(omitted)
     return {layout.key(name): values[name] for name in KEYS if name in values}
-
-
-def _size(values: Mapping[str, str], layout: Layout) -> int:
-    return sum(len(layout.key(name)) + len(value) for name, value in values.items())
 
 
 def with_status(
@@ -172,7 +161,7 @@ def own(annotations: Mapping[str, str], *, layout: Layout) -> dict[str, str]:
 
 
 def found(live: Mapping[str, str], *, layout: Layout) -> Found | None:
-    """Take up what an earlier run published; what does not fit together is not believed.
+    """Read back what an earlier run published; what is inconsistent is discarded.
 
     Annotations can be edited by others, so every value is checked, and the document counts only if
     it is canonical and its hash is the revision.

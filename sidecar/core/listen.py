@@ -51,33 +51,26 @@ def parse_listen(text: str) -> ListenAddress | None:
     if text == "none":
         return None
     if text.startswith("unix:"):
-        return _unix(text.removeprefix("unix:"))
+        path = text.removeprefix("unix:")
+        if not path.startswith("/") or "\0" in path:
+            raise ValueError(f"the path of a Unix socket starts with a slash, {path!r} does not")
+        if len(path.encode(errors="surrogateescape")) > _PATH_LENGTH:
+            raise ValueError(f"the path of a Unix socket has at most {_PATH_LENGTH} bytes")
+        return ListenAddress(host=None, port=0, path=path)
     host, colon, port = text.rpartition(":")
     if not colon:
         raise ValueError(f"{text!r} has no port: write ADDRESS:PORT, :PORT, unix:/PATH or none")
     if host == _OF_HOST:
         return ListenAddress(host=None, port=_port(port), of_host=True)
-    return ListenAddress(host=_host(host), port=_port(port))
-
-
-def _unix(path: str) -> ListenAddress:
-    if not path.startswith("/") or "\0" in path:
-        raise ValueError(f"the path of a Unix socket starts with a slash, {path!r} does not")
-    if len(path.encode(errors="surrogateescape")) > _PATH_LENGTH:
-        raise ValueError(f"the path of a Unix socket has at most {_PATH_LENGTH} bytes")
-    return ListenAddress(host=None, port=0, path=path)
-
-
-def _host(text: str) -> IPAddress | None:
-    if not text:
-        return None
+    if not host:
+        return ListenAddress(host=None, port=_port(port))
     try:
-        host = parse_address(text)
+        address = parse_address(host)
     except ValueError:
-        raise ValueError(f"{text!r} is not an IP address (names are not looked up)") from None
-    if isinstance(host, IPv6Address) and not text.startswith("["):
-        raise ValueError(f"write an IPv6 address in brackets: [{host}]")
-    return host
+        raise ValueError(f"{host!r} is not an IP address (names are not looked up)") from None
+    if isinstance(address, IPv6Address) and not host.startswith("["):
+        raise ValueError(f"write an IPv6 address in brackets: [{address}]")
+    return ListenAddress(host=address, port=_port(port))
 
 
 def _port(text: str) -> int:

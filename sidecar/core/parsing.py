@@ -170,7 +170,11 @@ def _entries(
     if not isinstance(values, list):
         raise MalformedError(f"{name!r} is not a list")
     entries: list[_Entry] = []
-    present = [value for value in islice(values, _MOST_ENTRIES) if not _absent(value)]
+    present = [
+        value
+        for value in islice(values, _MOST_ENTRIES)
+        if not (isinstance(value, dict) and value.get("frontendIpAddress", ...) in (None, ""))
+    ]
     for value in present:
         try:
             entries.append(parse(value if isinstance(value, dict) else _wrong("entry")))
@@ -183,10 +187,6 @@ def _entries(
         shown = _shown(values[_MOST_ENTRIES])
         dropped.append(DroppedEntry(list_name=name, cause="too-many", shown=shown, count=rest))
     return entries
-
-
-def _absent(value: object) -> bool:
-    return isinstance(value, dict) and value.get("frontendIpAddress", ...) in (None, "")
 
 
 def _shown(value: object) -> str:

@@ -318,7 +318,11 @@ def restore(state: State, found: Found, now: Instant, policy: Policy) -> State:
     earlier = () if state.found is None else state.found.changes
     own = tuple(change for change in state.changes if change not in earlier)
     if found.document is None or found.observed_at is None:
-        return _restored_revision(replace(state, found=found), found)
+        # Only a revision was found: its history is ours if it is still the revision.
+        state = replace(state, found=found)
+        if state.document is None or state.changes or state.document.revision != found.revision:
+            return state
+        return replace(state, changed_at=found.changed_at, changes=found.changes)
     restored = replace(
         state,
         found=found,
@@ -348,10 +352,3 @@ def _tells_more(found: Found, known: Found) -> bool:
     if found.document is None or found.observed_at is None:
         return False
     return known.document is None or known.observed_at is None or found.observed_at > known.observed_at
-
-
-def _restored_revision(state: State, found: Found) -> State:
-    """Only a revision was found: its history is ours if it is still the revision."""
-    if state.document is None or state.changes or state.document.revision != found.revision:
-        return state
-    return replace(state, changed_at=found.changed_at, changes=found.changes)
