@@ -14,7 +14,6 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 FRONTENDS_V4 = tuple(f"203.0.113.{number}" for number in range(240, 255))
 """Frontends of the made-up load balancer; no caller gets one of these as its own."""
 
-FRONTENDS_V6 = ("2001:db8:ffff::1", "2001:db8:ffff::2")
 
 _OWN_V4 = tuple(
     str(address)

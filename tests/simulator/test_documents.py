@@ -1,5 +1,6 @@
 """What the load balancer endpoint says for each data set."""
 
+import json
 from typing import Any
 
 import aiohttp
@@ -7,6 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from sidecar.simulator import DOCUMENTS, DocumentSettings, ScenarioError, Serving
+from sidecar.simulator.documents import BODIES, Amounts
 from tests.simulator.asking import LOADBALANCER, ask
 
 LISTS = ["publicIpAddresses", "inboundRules", "outboundRules"]
@@ -44,6 +46,14 @@ async def _told(session: aiohttp.ClientSession, serving: Serving, document: Any)
 def test_the_table_of_this_test_is_complete() -> None:
     """Every data set is covered here, but for "none", which is no document."""
     assert {*FULL, "none"} == set(DOCUMENTS)
+
+
+def test_every_body_belongs_to_a_data_set() -> None:
+    """Each file of a body is what a data set says, and each data set but "none" has its file."""
+    files = {path.stem: json.loads(path.read_text()) for path in BODIES.iterdir()}
+    assert files.keys() == {data_set.body for data_set in DOCUMENTS.values()} - {""}
+    said = [data_set.build(Amounts()) for data_set in DOCUMENTS.values()]
+    assert all(body in said for body in files.values())
 
 
 @pytest.mark.parametrize("name", FULL)
