@@ -23,7 +23,7 @@ def _pages() -> list[Path]:
     listed = subprocess.run(
         command, cwd=CHECKOUT, check=True, capture_output=True, text=True, timeout=DEADLINE_S
     )
-    made_from = re.compile(r"tests/(?!assets/)")
+    made_from = re.compile(r"(tests/(?!assets/)|tools/)")
     return [CHECKOUT / name for name in sorted(listed.stdout.split()) if not made_from.match(name)]
 
 

@@ -4,12 +4,13 @@ import asyncio
 import resource
 
 import pytest
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from tests.agent.support import PUBLIC_IP
 from tests.faults.support import Surroundings
 from tests.support.agent import agent_with
 from tests.support.faults import CLIENTS_ONLY, Origin, fault
+from tests.support.waiting import DEADLINE_S
 
 CLIENTS = 1000
 
@@ -38,7 +39,10 @@ async def test_thousand_clients(surroundings: Surroundings) -> None:
     )
     async with (
         agent_with(surroundings.directory, settings) as agent,
-        ClientSession(connector=TCPConnector(limit=0)) as session,
+        ClientSession(
+            connector=TCPConnector(limit=0),
+            timeout=ClientTimeout(total=None, sock_connect=DEADLINE_S),
+        ) as session,
     ):
         await agent.until_ready()
         etag = (await agent.get("/v1/public-ip")).headers["ETag"]

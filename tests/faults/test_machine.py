@@ -24,7 +24,7 @@ from tests.faults.support import NODE, Surroundings, prepared
 from tests.support.agent import STALE_SOON, AgentProcess, agent_with
 from tests.support.faults import Origin, Promise, also_shows, fault
 from tests.support.replies import Reply
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
 SUSPENDED_S = 2.0
 """Five times stale-after, as an hour is many times the usual one."""
@@ -204,7 +204,9 @@ async def test_clock_steps(surroundings: Surroundings, days: int) -> None:
             seen = surroundings.service.simulator.counters.requests
             await until(lambda seen=seen: asked(surroundings, more_than=seen))  # type: ignore[misc]
             reply = await document()
-            assert (reply.json, age(reply)) == (before, 0)
+            # A busy machine asks late: the age is that of seconds, and not of days.
+            assert reply.json == before
+            assert age(reply) < DEADLINE_S
         observed = parse_rfc3339(reply.headers["Azure-LB-Metadata-Observed-At"])
         assert observed is not None
         assert abs(observed - stepping().utc) < timedelta(minutes=1)

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
+from tests.support.waiting import DEADLINE_S
 
 
 class Clock:
@@ -36,7 +37,7 @@ async def serving(clock: Clock) -> AsyncIterator[Serving]:
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     """A client that follows no redirect and gives up in time."""
-    timeout = aiohttp.ClientTimeout(total=20)
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as client:
         yield client

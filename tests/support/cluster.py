@@ -18,7 +18,7 @@ import aiohttp
 
 from tests.support.apiserver import ApiServer, kubeconfig
 from tests.support.nodes import NodeMetadata, realistic_node
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
 AGENT_RULES: tuple[Mapping[str, list[str]], ...] = (
     {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "patch"]},
@@ -290,6 +290,6 @@ async def cluster_of(server: ApiServer) -> AsyncIterator[Cluster]:
     """The admin's view of a running API server, for the length of the block and of its event loop."""
     context = ssl.create_default_context(cafile=server.ca_file)
     connector = aiohttp.TCPConnector(ssl=context)
-    timeout = aiohttp.ClientTimeout(total=20)
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         yield Cluster(server, session)

@@ -21,7 +21,10 @@ from packaging.utils import canonicalize_name
 
 from tests.support.program import CHECKOUT
 from tests.support.requirements import leave_out
-from tests.support.waiting import DEADLINE_S
+
+# A download and an installation of everything.
+INSTALLED_S = 1500
+pytestmark = pytest.mark.timeout(2 * INSTALLED_S)
 
 LOCKS = ("pip", "build", "runtime", "dev")
 OLDEST_PIP = (
@@ -104,7 +107,7 @@ def oldest_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lock.write_text(OLDEST_PIP)
     command = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes")
     done = subprocess.run(
-        [*command, "--dest", str(folder), "--requirement", str(lock)], check=False, timeout=DEADLINE_S
+        [*command, "--dest", str(folder), "--requirement", str(lock)], check=False, timeout=INSTALLED_S
     )
     if done.returncode:
         leave_out("the oldest pip cannot be fetched from the package index")
@@ -201,7 +204,7 @@ def install(pip: Path, index: Index, target: Path, *locks: Path) -> subprocess.C
         check=False,
         capture_output=True,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=INSTALLED_S,
         env={**environment, "PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "127.0.0.1"},
     )
 
