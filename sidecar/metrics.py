@@ -188,7 +188,7 @@ class Metrics:
         )
         size = make(Gauge, "document_bytes", "Bytes of the canonical document; 0 while there is none.")
         for word in Status:
-            status.labels(status=word).set_function(partial(_is_status, latest, word))
+            status.labels(status=word).set_function(partial(_is_status, latest, clock, word))
         age.set_function(partial(_age, latest, clock))
         for kind, entries_of in _ENTRIES.items():
             entries.labels(kind=kind).set_function(partial(_count, latest, entries_of))
@@ -244,8 +244,8 @@ class _AddressInfo(Collector):
         return GaugeMetricFamily(f"{PREFIX}_address_info", text, labels=["kind", "address"])
 
 
-def _is_status(latest: Watch[Snapshot], status: Status) -> float:
-    return float(latest.value.status is status)
+def _is_status(latest: Watch[Snapshot], clock: Clock, status: Status) -> float:
+    return float(latest.value.at(clock()).status is status)
 
 
 def _age(latest: Watch[Snapshot], clock: Clock) -> float:

@@ -69,7 +69,6 @@ class Agent:
         self._runtime.metrics.watch(self.latest, self._runtime.clock, addresses=settings.metrics_addresses)
         self.stopping = Shutdown()
         self._files: list[PublishLoop] = []
-        self._running: Poller | None = None
         self._application = Application(
             Configuration(
                 latest=self.latest,
@@ -80,13 +79,8 @@ class Agent:
                 allow_forwarded=settings.allow_forwarded,
                 # Some connections stay free for those who do not wait.
                 max_waiting=max(1, settings.max_clients - max(1, settings.max_clients // 64)),
-                judge=self._judge,
             )
         )
-
-    def _judge(self) -> None:
-        if self._running is not None:
-            self._running.judge()
 
     async def run(self, *, on_listening: Callable[[Listening], None] | None = None) -> None:
         """Work until asked to stop.
@@ -145,7 +139,6 @@ class Agent:
 
     async def _work(self, poller: Poller) -> None:
         """Run the loops until asked to stop; one that fails ends all."""
-        self._running = poller
         publishers = file_publishers(self._settings, poller.restore, runtime=self._runtime)
         self._files = [self._loop(publisher) for publisher in publishers]
         loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]

@@ -98,16 +98,12 @@ class Poller:
             observed_at=found.observed_at,
         )
 
-    def judge(self) -> None:
-        """Look at the state again, now."""
-        self._set(self._latest.value.state)
-
     async def watch_staleness(self) -> None:
         """Change the status when the data become stale, also while an attempt is under way."""
         while True:
             seen = self._latest.value
             if self._clock().mono >= seen.outdated_at:
-                self.judge()
+                self._set(seen.state)
             else:
                 at = None if math.isinf(seen.outdated_at) else seen.outdated_at
                 await self._latest.changed_or(seen, at=at)

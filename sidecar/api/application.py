@@ -8,7 +8,7 @@ like one before costs one look-up in a dictionary.
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -70,8 +70,6 @@ class Configuration:
     max_waiting: int = 1008
     """Clients that wait for changes at the same time, by long poll and by events together."""
     pace: Pace = field(default_factory=Pace)
-    judge: Callable[[], None] = lambda: None
-    """Gives ``latest`` a snapshot of now; called when the one it has is outdated."""
 
 
 class Application:
@@ -117,7 +115,11 @@ class Application:
         )
         try:
             _check(request)
-            now = self._judged()
+            now = self._configuration.clock()
+            # The status fits the age now: after a suspension, requests are read before timers run.
+            snapshot = self._representations.snapshot
+            if (current := snapshot.at(now)) is not snapshot:
+                self._follow(current)
             prepared = self._representations.find(key)
             if prepared is None or _PREFER in headers:
                 return await self._consider(request, key)
@@ -129,14 +131,6 @@ class Application:
             raise
         except Exception as error:  # noqa: BLE001 - a defect costs one answer and never the connection
             return self._failure(error, key)
-
-    def _judged(self) -> Instant:
-        """See that the status fits the age now: after a suspension, requests are read before timers run."""
-        configuration = self._configuration
-        now = configuration.clock()
-        if now.mono >= self._representations.snapshot.outdated_at:
-            configuration.judge()
-        return now
 
     async def _consider(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
         """Answer a request that is not like one before, or that may have to wait.

@@ -202,13 +202,15 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A state with its status at one moment: what readers that do not keep time are given."""
+    """A state with its status at one moment; readers take it :meth:`at` theirs."""
 
     state: State
     status: Status
     reason: Reason | None
     outdated_at: float = math.inf
     """Monotonic time from which the status is another one, though the state is the same."""
+    policy: Policy | None = None
+    """What the status follows from; ``None``: a status that was given and stays."""
 
     @classmethod
     def of(cls, state: State, now: Instant, policy: Policy) -> "Snapshot":
@@ -216,7 +218,14 @@ class Snapshot:
         status = state.status(now, policy)
         stale_at = None if status is Status.STALE else turns_stale_at(state, policy)
         outdated_at = math.inf if stale_at is None else stale_at
-        return cls(state=state, status=status, reason=state.reason(status), outdated_at=outdated_at)
+        reason = state.reason(status)
+        return cls(state=state, status=status, reason=reason, outdated_at=outdated_at, policy=policy)
+
+    def at(self, now: Instant) -> "Snapshot":
+        """The snapshot as of ``now``: this one, until its status changes with time alone."""
+        if self.policy is None or now.mono < self.outdated_at:
+            return self
+        return Snapshot.of(self.state, now, self.policy)
 
 
 def turns_stale_at(state: State, policy: Policy) -> float | None:
