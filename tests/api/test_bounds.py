@@ -6,6 +6,7 @@ import gzip
 import re
 from contextlib import AsyncExitStack, ExitStack
 from functools import partial
+from unittest.mock import patch
 
 import pytest
 from hypothesis import Phase, given, settings, strategies as st
@@ -28,7 +29,7 @@ from tests.api.support import (
     refused,
 )
 from tests.support.faults import CLIENTS_ONLY, Origin, fault
-from tests.support.waiting import until, until_holds
+from tests.support.waiting import DEADLINE_S, until, until_holds
 
 FIELDS = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 8000) for number in range(120))
 """Each field is allowed, and so is their number; together they have nearly a megabyte."""
@@ -325,17 +326,25 @@ async def test_any_head(fields: list[tuple[bytes, bytes | int]], size: int) -> N
     values = [(name, b"x" * value if isinstance(value, int) else value) for name, value in fields]
     head = REQUEST[:-2] + b"".join(name + b": " + value + b"\r\n" for name, value in values)
     head += b"Connection: close\r\n\r\n"
+    # In small pieces, and on a busy machine, a head may be longer on its way than refusals linger.
+    with patch.object(sockets, "_LINGER_SECONDS", DEADLINE_S):
+        said, after = await answer_in_pieces(head, size)
+    status = said.split(b" ", 2)[1]
+    assert status in {b"200", b"304", b"400", b"431"}
+    # A head that ends in the slice in which it passes the bound is still read.
+    assert len(head) <= Limits().max_head_size + sockets._SLICE or status in {b"400", b"431"}
+    assert after.startswith(b"HTTP/1.1 200 ")
+
+
+async def answer_in_pieces(head: bytes, size: int) -> tuple[bytes, bytes]:
+    """What comes of a head that is sent in pieces of that size, and of the request of the next client."""
     async with api_running(DATA) as api:
         async with connected(api.address) as connection:
             for start in range(0, len(head), size):
                 connection[1].write(head[start : start + size])
                 await asyncio.sleep(0)
             said = await ended(connection)
-        status = said.split(b" ", 2)[1]
-        assert status in {b"200", b"304", b"400", b"431"}
-        # A head that ends in the slice in which it passes the bound is still read.
-        assert len(head) <= Limits().max_head_size + sockets._SLICE or status in {b"400", b"431"}
-        assert (await last_answer(api)).startswith(b"HTTP/1.1 200 ")
+        return said, await last_answer(api)
 
 
 @pytest.mark.parametrize(
