@@ -56,7 +56,7 @@ def union(rows: Iterable[NodeRow]) -> Egress:
     addresses: set[IPAddress] = set()
     gaps: list[UnknownNode] = []
     for row in rows:
-        known = _addresses(row)
+        known = (row.data.egress_ips or ()) if row.data is not None else ()
         addresses.update(known)
         if cause := _cause(row):
             last_known = rfc3339(row.data.observed_at) if known and row.data and row.data.observed_at else ""
@@ -70,10 +70,6 @@ def union(rows: Iterable[NodeRow]) -> Egress:
                 )
             )
     return Egress(sorted_addresses(addresses), tuple(gaps))
-
-
-def _addresses(row: NodeRow) -> Sequence[IPAddress]:
-    return (row.data.egress_ips or ()) if row.data is not None else ()
 
 
 def _cause(row: NodeRow) -> str:

@@ -3,7 +3,7 @@
 The frontends come from the document of a node, else from ``inbound``, which tells no backend port.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -156,9 +156,15 @@ def frontends(
         if node.endpoints is not None:
             groups.setdefault(node.endpoints, []).append(node)
     known = sum(map(len, groups.values()))
-    ports = _backend_ports(nodes)
+    ports: dict[PublishedFrontend, set[int]] = {}
+    for rules in {node.rules for node in nodes}:
+        for each, port in rules:
+            ports.setdefault(each, set()).add(port)
     times = _Times(node.row for node in nodes)
-    by_address = _by_address(services)
+    by_address: dict[str, list[LoadBalancerService]] = {}
+    for service in sorted(services or (), key=str):
+        for address in service.addresses:
+            by_address.setdefault(str(address), []).append(service)
     result = []
     for each in sorted(frozenset().union(*groups)):
         if only is None or only.takes(each):
@@ -169,18 +175,10 @@ def frontends(
                 having=known - len(lacking),
                 of=known,
                 missing=tuple(times.missing(row, each) for row in sorted(lacking, key=lambda row: row.node)),
-                owners=None if by_address is None else tuple(_owners(each, by_address.get(each.address, ()))),
+                owners=None if services is None else _owners(each, by_address.get(each.address, ())),
             )
             result.append(frontend)
     return result
-
-
-def _backend_ports(nodes: Iterable[NodeRules]) -> dict[PublishedFrontend, set[int]]:
-    ports: dict[PublishedFrontend, set[int]] = {}
-    for rules in {node.rules for node in nodes}:
-        for each, port in rules:
-            ports.setdefault(each, set()).add(port)
-    return ports
 
 
 class _Times:
@@ -191,13 +189,15 @@ class _Times:
         """By frontend and node."""
         self._lost: dict[tuple[str, str], datetime] = {}
         for row in rows:
-            for item, at in _changes(row):
-                if item.startswith(_GAINED):
-                    frontend = item.removeprefix(_GAINED)
-                    self._gained.setdefault(frontend, {})[row.node] = at
-                    self._lost.pop((row.node, frontend), None)
-                elif item.startswith(_LOST):
-                    self._lost[row.node, item.removeprefix(_LOST)] = at
+            # Oldest first: a frontend that came back is no longer lost.
+            for change in row.data.changes if row.data is not None else ():
+                for item in change.items:
+                    if item.startswith(_GAINED):
+                        frontend = item.removeprefix(_GAINED)
+                        self._gained.setdefault(frontend, {})[row.node] = change.at
+                        self._lost.pop((row.node, frontend), None)
+                    elif item.startswith(_LOST):
+                        self._lost[row.node, item.removeprefix(_LOST)] = change.at
 
     def missing(self, row: NodeRow, frontend: PublishedFrontend) -> Missing:
         """A node without the frontend."""
@@ -209,31 +209,9 @@ class _Times:
         return Missing(row.node, row.data.changed_at if row.data else None, TimeBasis.AT_LEAST)
 
 
-def _changes(row: NodeRow) -> Iterator[tuple[str, datetime]]:
-    """Each item of the last changes, oldest first."""
-    for change in row.data.changes if row.data is not None else ():
-        for item in change.items:
-            yield item, change.at
-
-
-def _by_address(
-    services: Sequence[LoadBalancerService] | None,
-) -> Mapping[str, list[LoadBalancerService]] | None:
-    if services is None:
-        return None
-    found: dict[str, list[LoadBalancerService]] = {}
-    for service in sorted(services, key=str):
-        for address in service.addresses:
-            found.setdefault(str(address), []).append(service)
-    return found
-
-
-def _owners(frontend: PublishedFrontend, services: Iterable[LoadBalancerService]) -> list[Owner]:
+def _owners(frontend: PublishedFrontend, services: Iterable[LoadBalancerService]) -> tuple[Owner, ...]:
     """The Services of the frontend's port, else those of its address."""
-    owners = [Owner(str(each), _has_port(each, frontend)) for each in services]
-    return [owner for owner in owners if owner.exact] or owners
-
-
-def _has_port(service: LoadBalancerService, frontend: PublishedFrontend) -> bool:
-    # A rule of all ports (HA ports) has the port 0.
-    return frontend.protocol == _ALL_PROTOCOLS or (frontend.protocol, frontend.port) in service.ports
+    # A rule of all ports (HA ports) has the port 0, and matches each port of a Service.
+    any_port, port = frontend.protocol == _ALL_PROTOCOLS, (frontend.protocol, frontend.port)
+    owners = [Owner(str(each), any_port or port in each.ports) for each in services]
+    return tuple([owner for owner in owners if owner.exact] or owners)

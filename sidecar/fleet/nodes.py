@@ -2,7 +2,7 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from ipaddress import ip_network
 
@@ -63,16 +63,9 @@ def main(arguments: Sequence[str]) -> int:
         NoneError: there are no such Nodes.
         KubernetesError: the Nodes of no cluster could be read.
     """
-    parsed = _parser().parse_args(arguments)
-    _check(parsed)
-    return run_until_terminated(_nodes(parsed))
-
-
-def _parser() -> Parser:
     parser = Parser("nodes", description=_DESCRIPTION, epilog=_EPILOG)
-    forms = (*FORMS, "text")
     parser.add_argument(
-        "-o", "--output", choices=forms, help="[table]; with --egress text, json or yaml [text]"
+        "-o", "--output", choices=(*FORMS, "text"), help="[table]; with --egress text, json or yaml [text]"
     )
     contexts = parser.add_mutually_exclusive_group()
     contexts.add_argument(
@@ -98,10 +91,7 @@ def _parser() -> Parser:
     listing.add_argument(
         "--interval", type=duration, metavar="DURATION", help="with --watch: between two looks [1m]"
     )
-    return parser
-
-
-def _check(parsed: Namespace) -> None:
+    parsed = parser.parse_args(arguments)
     given = [name for name in ("within", "diff", "watch", "interval") if getattr(parsed, name)]
     if given and not parsed.egress:
         raise UsageError(f"--{given[0]} is for --egress")
@@ -113,6 +103,7 @@ def _check(parsed: Namespace) -> None:
     if parsed.output is not None and parsed.output not in forms:
         mode = "with" if parsed.egress else "without"
         raise UsageError(f"-o {parsed.output}: {mode} --egress it is one of {', '.join(forms)}")
+    return run_until_terminated(_nodes(parsed))
 
 
 async def _nodes(parsed: Namespace) -> int:
@@ -135,16 +126,12 @@ async def _nodes(parsed: Namespace) -> int:
         form = parsed.output or "text"
         complete = egress.print_egress(union(rows), form, expected=expected, problems=problems)
     else:
-        complete = _print_rows(differing(rows), parsed.output or "table", problems=problems)
+        rows = differing(rows)
+        sys.stdout.write(rendered(rows, parsed.output or "table", problems=problems, now=now().utc))
+        sys.stdout.flush()
+        _tell(rows, problems)
+        complete = not problems and all(row.current for row in rows)
     return ExitCode.DONE if complete else ExitCode.INCOMPLETE
-
-
-def _print_rows(rows: Sequence[NodeRow], form: str, *, problems: Sequence[str]) -> bool:
-    """Print all forms of the table; whether all nodes are known."""
-    sys.stdout.write(rendered(rows, form, problems=problems, now=now().utc))
-    sys.stdout.flush()
-    _tell(rows, problems)
-    return not problems and all(row.current for row in rows)
 
 
 def _problems(scans: Sequence[Scan]) -> list[str]:
@@ -202,18 +189,13 @@ def rendered(rows: Sequence[NodeRow], form: str, *, problems: Sequence[str], now
         return as_form(value, form)
     if form == "csv":
         return as_csv(_CSV_HEADER, map(_csv, rows))
-    return _table(rows, wide=form == "wide", now=now)
-
-
-def _table(rows: Iterable[NodeRow], *, wide: bool, now: datetime) -> str:
-    given = list(rows)
-    several = any(row.cluster for row in given)
+    wide, several = form == "wide", any(row.cluster for row in rows)
     header = (("CLUSTER",) if several else ()) + _HEADER + (_WIDE_HEADER if wide else ())
     lines = (
         ((row.cluster,) if several else ())
         + _cells(row, most=_ALL if wide else _FEW, now=now)
         + (_wide_cells(row) if wide else ())
-        for row in given
+        for row in rows
     )
     return as_table(header, lines)
 
@@ -244,7 +226,10 @@ def _marked(row: NodeRow, name: str, text: str) -> str:
 
 def _object(row: NodeRow) -> dict[str, object]:
     data = row.data or Published()
-    lists = {name: _texts(getattr(data, field)) for name, field in _LISTS.items()}
+    lists = {
+        name: None if (addresses := getattr(data, field)) is None else list(map(str, addresses))
+        for name, field in _LISTS.items()
+    }
     return {
         "cluster": row.cluster or None,
         "node": row.node,
@@ -267,16 +252,13 @@ def _object(row: NodeRow) -> dict[str, object]:
 
 def _csv(row: NodeRow) -> tuple[str, ...]:
     """Several of a kind are separated by spaces; a list that is not known is a question mark."""
-    value = _object(row)
-    return tuple(_csv_cell(value[name], missing=UNKNOWN if name in _LISTS else "") for name in _CSV_HEADER)
-
-
-def _csv_cell(value: object, *, missing: str) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value or missing)
-
-
-def _texts(items: Iterable[object] | None) -> list[str] | None:
-    return None if items is None else list(map(str, items))
+    values = _object(row)
+    cells = []
+    for name in _CSV_HEADER:
+        value = values[name]
+        missing = UNKNOWN if name in _LISTS else ""
+        cells.append(" ".join(map(str, value)) if isinstance(value, list) else str(value or missing))
+    return tuple(cells)
 
 
 def _time(at: datetime | None) -> str | None:

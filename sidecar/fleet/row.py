@@ -162,16 +162,12 @@ def _word(published: Published, view: View) -> _Judgement:
     if published.status is None or not (published.known or starting):
         return _Judgement(NodeStatus.UNKNOWN, "not annotated", None, "its agent is ready")
     standing = NodeStatus(published.status.value)
-    if standing in _FRESH and _too_old(published.observed_at, view):
-        return _Judgement(NodeStatus.UNKNOWN, "not refreshed for", published.observed_at)
+    observed = published.observed_at
+    silent = 0.0 if observed is None else (view.now - observed).total_seconds()
+    if standing in _FRESH and view.oldest is not None and silent > view.oldest:
+        return _Judgement(NodeStatus.UNKNOWN, "not refreshed for", observed)
     reason = "" if published.reason is None else published.reason.value
     return _Judgement(standing, "" if reason == standing else reason)
-
-
-def _too_old(observed_at: datetime | None, view: View) -> bool:
-    if observed_at is None or view.oldest is None:
-        return False
-    return (view.now - observed_at).total_seconds() > view.oldest
 
 
 def _uncovered(node: ClusterNode, daemon_sets: Sequence[AgentDaemonSet] | None) -> str:

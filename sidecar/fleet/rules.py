@@ -84,10 +84,6 @@ def main(arguments: Sequence[str]) -> int:
         UsageError: arguments or kubeconfig are wrong.
         KubernetesError: the Nodes could not be read.
     """
-    return run_until_terminated(_rules(_parser().parse_args(arguments)))
-
-
-def _parser() -> Parser:
     parser = Parser("rules", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument(
         "--frontend", type=written_as(FrontendFilter.parse), metavar="IP[:PORT]", help="only this one"
@@ -96,7 +92,7 @@ def _parser() -> Parser:
     parser.add_argument("-o", "--output", choices=FORMS, default="table", help="[table]")
     add_context_argument(parser)
     add_scope_arguments(parser)
-    return parser
+    return run_until_terminated(_rules(parser.parse_args(arguments)))
 
 
 async def _rules(parsed: Namespace) -> int:
@@ -105,14 +101,18 @@ async def _rules(parsed: Namespace) -> int:
     finally:
         progress.erase()
     found = frontends(seen.nodes, seen.services, only=parsed.frontend)
-    problems = [*seen.problems, *_not_counted(seen.nodes), *_without_ports(seen.nodes, found)]
+    problems = [*seen.problems, *_not_counted(seen.nodes)]
+    if any(not each.backend_ports for each in found):
+        names = [node.row.node for node in seen.nodes if node.endpoints and not node.complete]
+        problems.append(f"{_NO_DOCUMENT}: {', '.join(names)}")
     shown = [each for each in found if each.missing or not parsed.incomplete]
     output = rendered(shown, parsed.output, complete=not problems, problems=problems, now=now().utc)
     sys.stdout.write(output)
     sys.stdout.flush()
     for problem in problems:
         progress.say(problem)
-    progress.say(_summary(found))
+    missed = sum(bool(each.missing) for each in found)
+    progress.say(f"{counted(len(found), 'rule')}, {missed} not on all nodes; {FOOTER}")
     if problems:
         return ExitCode.INCOMPLETE
     if not found:
@@ -152,19 +152,6 @@ def _not_counted(nodes: Sequence[NodeRules]) -> list[str]:
     return [f"not counted: {line}" for line in grouped(causes)]
 
 
-def _without_ports(nodes: Sequence[NodeRules], found: Sequence[Frontend]) -> list[str]:
-    """Why backend ports are not known, and of which nodes."""
-    if all(each.backend_ports for each in found):
-        return []
-    names = [node.row.node for node in nodes if node.endpoints and not node.complete]
-    return [f"{_NO_DOCUMENT}: {', '.join(names)}"]
-
-
-def _summary(found: Sequence[Frontend]) -> str:
-    missed = sum(bool(each.missing) for each in found)
-    return f"{counted(len(found), 'rule')}, {missed} not on all nodes; {FOOTER}"
-
-
 FORMS = ("table", "wide", "csv", "json", "yaml")
 
 FOOTER = (
@@ -199,11 +186,14 @@ def _cells(frontend: Frontend, *, wide: bool, now: datetime) -> tuple[str, ...]:
     most = len(frontend.missing) if wide else _FEW
     return (
         frontend.endpoint.text,
-        _ports(frontend),
+        ",".join(map(str, frontend.backend_ports)) or UNKNOWN,
         f"{frontend.having}/{frontend.of}",
-        _owners(frontend),
+        UNKNOWN if frontend.owners is None else ",".join(map(str, frontend.owners)),
         shortened([each.node for each in frontend.missing], most=most),
-        ",".join(_since(each, now=now) for each in frontend.missing[:most]),
+        # `12m`; `>3d` where it may be longer.
+        ",".join(
+            f"{_SIGNS[each.basis]}{age(each.since, now=now) or UNKNOWN}" for each in frontend.missing[:most]
+        ),
     )
 
 
@@ -220,19 +210,6 @@ def _csv(frontend: Frontend) -> tuple[str, ...]:
         " ".join(each.node for each in frontend.missing),
         " ".join(_time(each) or UNKNOWN for each in frontend.missing),
     )
-
-
-def _ports(frontend: Frontend) -> str:
-    return ",".join(map(str, frontend.backend_ports)) or UNKNOWN
-
-
-def _owners(frontend: Frontend) -> str:
-    return UNKNOWN if frontend.owners is None else ",".join(map(str, frontend.owners))
-
-
-def _since(missing: Missing, *, now: datetime) -> str:
-    """``12m``; ``>3d`` where it may be longer."""
-    return f"{_SIGNS[missing.basis]}{age(missing.since, now=now) or UNKNOWN}"
 
 
 def _time(missing: Missing) -> str | None:

@@ -70,16 +70,12 @@ def add_scope_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--max-age",
-        type=_age,
+        type=lambda text: None if text == "0" else duration(text),
         default=_OLDEST,
         metavar="DURATION",
         help="data that were not refreshed for so long are not believed; more than twice the agents' "
         "heartbeat interval, 0 for any age [3h]",
     )
-
-
-def _age(text: str) -> float | None:
-    return None if text == "0" else duration(text)
 
 
 def scope_of(parsed: Namespace) -> Selection:
