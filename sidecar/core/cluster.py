@@ -117,26 +117,20 @@ class Placement:
         # Of several terms, the one that fails least is the easiest to mend.
         failures = sorted(([each for each in term if not each.met(labels)] for term in self.terms), key=len)
         unmet += next(iter(failures), [])
-        found = [_label(each, labels) for each in unmet]
-        found += [_taint(taint) for taint in taints if not self._tolerates(taint)]
+        found: list[SchedulingBlocker] = []
+        for key in (each.key for each in unmet):
+            what = f"label {key}={labels[key]}" if key in labels else f"no label {key}"
+            remedy = "" if key in _NEVER_COVERED else "change nodeSelector or nodeExpressions"
+            found.append(SchedulingBlocker(what, remedy))
+        for taint in taints:
+            tolerated = (
+                taint.effect == "PreferNoSchedule"
+                or taint.key in _TOLERATED_BY_DAEMONS
+                or any(each.covers(taint) for each in self.tolerations)
+            )
+            if not tolerated:
+                found.append(SchedulingBlocker(f"taint {taint}", "set nodes=all"))
         return tuple(dict.fromkeys(found))
-
-    def _tolerates(self, taint: Taint) -> bool:
-        return (
-            taint.effect == "PreferNoSchedule"
-            or taint.key in _TOLERATED_BY_DAEMONS
-            or any(each.covers(taint) for each in self.tolerations)
-        )
-
-
-def _taint(taint: Taint) -> SchedulingBlocker:
-    return SchedulingBlocker(f"taint {taint}", "set nodes=all")
-
-
-def _label(requirement: Requirement, labels: Mapping[str, str]) -> SchedulingBlocker:
-    key = requirement.key
-    what = f"label {key}={labels[key]}" if key in labels else f"no label {key}"
-    return SchedulingBlocker(what, "" if key in _NEVER_COVERED else "change nodeSelector or nodeExpressions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

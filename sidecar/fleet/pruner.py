@@ -1,7 +1,7 @@
 """Removing annotations from many Nodes: what is to go, and one Node after the other until it is gone."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -191,50 +191,31 @@ class Pruner:
             return await self.client.node(target.name)
 
 
-@dataclass(slots=True)
-class _FailureStreak:
-    """Failures in a row that were not a Node's own."""
-
-    count: int = 0
-
-    def note(self, outcome: Outcome) -> None:
-        self.count = self.count + 1 if outcome.systemic else 0
-
-    @property
-    def is_enough(self) -> bool:
-        return self.count >= GIVE_UP_AFTER
-
-
 async def each(
     nodes: Iterable[Target | str], *, pruner: Pruner, concurrency: int, done: Callable[[Outcome], None]
 ) -> None:
-    """Prune Nodes, several at a time, and tell each one's outcome as it comes.
+    """Prune Nodes, several at a time, and report each outcome as it comes.
 
     After `GIVE_UP_AFTER` failures in a row that would meet every Node, the others are not tried.
     """
     waiting = iter(nodes)
-    failure_streak = _FailureStreak()
+    failures = 0
+
+    async def work() -> None:
+        nonlocal failures
+        # All workers take from the same iterator: between two of its steps none of them waits.
+        for node in waiting:
+            if failures >= GIVE_UP_AFTER:
+                name = node if isinstance(node, str) else node.name
+                done(Outcome(node=name, result=Result.NOT_TRIED))
+                continue
+            outcome = await pruner.prune(node)
+            failures = failures + 1 if outcome.systemic else 0
+            done(outcome)
+
     async with asyncio.TaskGroup() as group:
         for _ in range(concurrency):
-            group.create_task(_work(waiting, pruner, failure_streak=failure_streak, done=done))
-
-
-async def _work(
-    waiting: Iterator[Target | str],
-    pruner: Pruner,
-    *,
-    failure_streak: _FailureStreak,
-    done: Callable[[Outcome], None],
-) -> None:
-    # All workers take from the same iterator: between two of its steps none of them waits.
-    for node in waiting:
-        if failure_streak.is_enough:
-            name = node if isinstance(node, str) else node.name
-            done(Outcome(node=name, result=Result.NOT_TRIED))
-            continue
-        outcome = await pruner.prune(node)
-        failure_streak.note(outcome)
-        done(outcome)
+            group.create_task(work())
 
 
 _NAMED = 5
@@ -265,44 +246,27 @@ async def waited_for_deletion(
         Error: something is left after that time.
     """
     left: list[str] = []
+    delay = 0.5
     try:
         async with asyncio.timeout(timeout):
-            for delay in _delays():
+            while True:
                 daemon_set = await client.daemon_set(which)
                 if daemon_set is not None and not daemon_set.deleting:
                     return False
                 there = [] if daemon_set is None else [f"DaemonSet {which}"]
-                there += await _pods(client, which.namespace, selector=pod_selector)
+                async for page in client.unfinished_pods(which.namespace, selector=pod_selector):
+                    there += [f"pod {pod.name}" for pod in page if pod.controller != "Job"]
                 if not there:
                     return True
                 left = there
                 await asyncio.sleep(delay)
+                delay = min(1.5 * delay, 5.0)
     except TimeoutError:
         pass
-    what = f"there is still {_listed(left)}" if left else f"it is not known whether DaemonSet {which} is gone"
+    more = len(left) - _NAMED
+    listed = ", ".join(left[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    what = f"there is still {listed}" if left else f"it is not known whether DaemonSet {which} is gone"
     raise Error(
         f"after {print_duration(timeout)} {what}",
         advice="nothing was removed; see why it does not end, and repeat",
     )
-
-
-async def _pods(client: OperatorClient, namespace: str, *, selector: str) -> list[str]:
-    return [
-        f"pod {pod.name}"
-        async for page in client.unfinished_pods(namespace, selector=selector)
-        for pod in page
-        if pod.controller != "Job"
-    ]
-
-
-def _delays() -> Iterator[float]:
-    """Seconds between two looks: half a second, growing to 5."""
-    delay = 0.5
-    while True:
-        yield delay
-        delay = min(1.5 * delay, 5.0)
-
-
-def _listed(left: list[str]) -> str:
-    more = len(left) - _NAMED
-    return ", ".join(left[:_NAMED]) + (f" and {more} more" if more > 0 else "")

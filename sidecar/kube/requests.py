@@ -42,9 +42,10 @@ _NO_ANSWER_ADVICE = (
 class Requester:
     """Sends requests, which may overlap; none is repeated here."""
 
-    def __init__(self, connection: Connection, *, metrics: Metrics, timeout: float) -> None:
+    def __init__(self, connection: Connection, *, metrics: Metrics | None, timeout: float) -> None:
         self._connection = connection
         self._metrics = metrics
+        """Counts the requests; ``None`` for a command, which exposes no metrics."""
         self._timeout = timeout
         """Seconds, of each request."""
 
@@ -91,14 +92,15 @@ class Requester:
 
     def _count(self, request: Request, code: str) -> None:
         """Count a request by what it came to; one that was cancelled came to nothing."""
-        self._metrics.kubernetes_requests.labels(method=request.method, code=code).inc()
+        if self._metrics is not None:
+            self._metrics.kubernetes_requests.labels(method=request.method, code=code).inc()
 
 
 @asynccontextmanager
 async def requester(
     rules: LoadingRules,
     *,
-    metrics: Metrics,
+    metrics: Metrics | None,
     timeout: float,  # noqa: ASYNC109 - of each request, not of this function
 ) -> AsyncIterator[Requester]:
     """A requester for the length of the block; nothing is sent by making it.
@@ -233,13 +235,18 @@ async def pages(
     Raises:
         KubernetesError: of the last attempt.
     """
+
+    async def page_or_expired(request: Request) -> Response:
+        answer = await requests.exchange(request)
+        return answer if answer.status == 410 else successful(answer)
+
     first = replace(first, query=[*first.query, ("limit", str(size))], answer_limit=PAGE_LIMIT)
     token = ""
     restarts = 0
     progress = True
     while True:
         request = replace(first, query=[*first.query, ("continue", token)]) if token else first
-        answer = await with_retries(partial(_page, requests, request), fraction=fraction)
+        answer = await with_retries(partial(page_or_expired, request), fraction=fraction)
         if answer.status == 410 and token and restarts < _RESTARTS:
             token = _inconsistent_continue(answer)
             restarts += not (token and progress)
@@ -254,12 +261,6 @@ async def pages(
         del page
         if not token:
             return
-
-
-async def _page(requests: Requester, request: Request) -> Response:
-    """A page, or the answer that its place in the list has expired."""
-    answer = await requests.exchange(request)
-    return answer if answer.status == 410 else successful(answer)
 
 
 def _inconsistent_continue(answer: Response) -> str:
@@ -320,7 +321,7 @@ class PagingClient:
             KubeConfigError: there is no usable configuration.
         """
         rules = LoadingRules(kubeconfig=kubeconfig, context=context)
-        async with requester(rules, metrics=Metrics(), timeout=REQUEST_TIMEOUT) as requests:
+        async with requester(rules, metrics=None, timeout=REQUEST_TIMEOUT) as requests:
             yield cls(requests)
 
     async def _send(self, request: Request) -> Response:
