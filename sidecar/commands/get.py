@@ -85,7 +85,7 @@ def _parser() -> Parser:
 
 async def _get(parsed: Namespace, asked: Query) -> tuple[str, bool]:
     """What to print, and whether there is anything in it."""
-    async with _respondent(parsed) as client:
+    async with _client(parsed) as client:
         if parsed.output == "env":
             values = await client.variables()
             return print_variables(values), any(values[name] for name in _LIST_VARIABLES)
@@ -112,7 +112,7 @@ def _has_any(value: Any) -> bool:  # noqa: ANN401 - any JSON value
 
 
 @asynccontextmanager
-async def _respondent(parsed: Namespace) -> AsyncIterator[FactsClient]:
+async def _client(parsed: Namespace) -> AsyncIterator[FactsClient]:
     """Find out who is to answer."""
     if parsed.node is not None:
         yield await ask_node(

@@ -52,7 +52,7 @@ class TestPatience:
         ended = await get("public-ip", "--timeout=300ms")
 
         assert ended.code == 4
-        assert "not told anything yet" in ended.err
+        assert "No response from the metadata service yet" in ended.err
         assert service.simulator.counters.requests == 0
 
     async def test_agent_that_drops_connections(self, get: Get) -> None:

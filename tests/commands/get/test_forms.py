@@ -26,7 +26,7 @@ AZURE_LB_EGRESS_IPS=20.1.2.3,20.9.9.9,2001:db8::7
 """
 
 
-@pytest.mark.usefixtures("respondent")
+@pytest.mark.usefixtures("client")
 class TestForms:
     """Each answer in each form is the same, whoever is asked."""
 
