@@ -41,7 +41,7 @@ class Facts:
         """The published document.
 
         Raises:
-            NotYetError: there is none yet.
+            NotReadyError: there is none yet.
         """
         document = self.snapshot.state.document
         if document is None:
@@ -55,7 +55,7 @@ class Facts:
         """The remembered changes of the published document, newest last.
 
         Raises:
-            NotYetError: there is no document yet.
+            NotReadyError: there is no document yet.
         """
         return self.answered.state.changes
 
@@ -64,7 +64,7 @@ class Facts:
         """The snapshot, if it has a document.
 
         Raises:
-            NotYetError: it has none yet.
+            NotReadyError: it has none yet.
         """
         _ = self.document
         return self.snapshot

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from sidecar.api import bodies, bodies as derived
+from sidecar.api import bodies
 from sidecar.api.parameters import ADDRESS_FILTERS, API_VERSION, RULE_FILTERS, Format, media_types
 from sidecar.api.problems import ParameterValueError
 
@@ -93,7 +93,7 @@ _TABLE = (
     ),
     Route(
         path="/metadata/versions",
-        build=derived.versions,
+        build=bodies.versions,
         kind=Kind.STATIC,
         forms=Forms.JSON_ALWAYS,
         json_type=f"{_JSON}; charset=utf-8",
@@ -111,17 +111,17 @@ _TABLE = (
     Route(path="/v1/egress-ips", build=bodies.egress_ips, filters=ADDRESS_FILTERS),
     Route(path="/v1/inbound-rules", build=bodies.inbound_rules, filters=RULE_FILTERS),
     Route(path="/v1/outbound-rules", build=bodies.outbound_rules, filters=ADDRESS_FILTERS),
-    Route(path="/v1/private-ips", build=derived.private_ips, filters=RULE_FILTERS),
-    Route(path="/v1/private-ips/{ip}", build=derived.private_ip, forms=Forms.JSON),
+    Route(path="/v1/private-ips", build=bodies.private_ips, filters=RULE_FILTERS),
+    Route(path="/v1/private-ips/{ip}", build=bodies.private_ip, forms=Forms.JSON),
     Route(
         path="/v1/reachable",
-        build=derived.reachable,
+        build=bodies.reachable,
         filters=ADDRESS_FILTERS,
         required=frozenset(("protocol", "port")),
     ),
-    Route(path="/v1/history", build=derived.history),
+    Route(path="/v1/history", build=bodies.history),
     Route(path="/v1/raw", build=bodies.raw, forms=Forms.JSON, per_answer=True),
-    Route(path="/openapi.json", build=derived.openapi, kind=Kind.STATIC, forms=Forms.JSON),
+    Route(path="/openapi.json", build=bodies.openapi, kind=Kind.STATIC, forms=Forms.JSON),
     Route(path="/v1/events", build=bodies.loadbalancer, kind=Kind.EVENTS, forms=Forms.JSON),
     Route(path="/", build=bodies.loadbalancer, kind=Kind.PAGE, forms=Forms.JSON),
 )
