@@ -161,10 +161,7 @@ class Schedule:
             due_at = self._due_at(write_state, values, now=now, fraction=fraction)
             behind = now >= self._status_not_before(write_state, changed)
             write_state = replace(write_state, due_at=due_at)
-        # Never two writes within one splay, and changes of the status alone are damped.
-        at = max(due_at, self._status_not_before(write_state, changed))
-        if write_state.wrote_at is not None:
-            at = max(at, write_state.wrote_at + self.write_splay)
+        at = max(due_at, self._not_before(write_state, changed))
         if now < at:
             return write_state, Wait(min(at, write_state.resync_at), behind=behind)
         surplus = changed - values.keys()
@@ -187,6 +184,13 @@ class Schedule:
         if starts or addresses(values, names, layout=self.layout) - had:
             return now
         return now + fraction * self.write_splay if write_state.due_at is None else write_state.due_at
+
+    def _not_before(self, write_state: WriteState, changed: set[str]) -> float:
+        """Never two writes within one splay, and changes of the status alone are damped."""
+        not_before = (
+            float("-inf") if write_state.wrote_at is None else write_state.wrote_at + self.write_splay
+        )
+        return max(not_before, self._status_not_before(write_state, changed))
 
     def _status_not_before(self, write_state: WriteState, changed: set[str]) -> float:
         if self._status_only(changed) and write_state.status_wrote_at is not None:
