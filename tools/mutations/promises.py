@@ -88,14 +88,14 @@ PROMISES = (
     Mutation(
         promise="Annotations stay within the budget",
         file="sidecar/core/annotations.py",
-        old="while _size(values, layout) > layout.budget and candidates:",
-        new="while _size(values, layout) > 2 * layout.budget and candidates:",
+        old="for key, value in values.items()) <= layout.budget:",
+        new="for key, value in values.items()) <= 2 * layout.budget:",
         tests=("tests/core/test_annotation_budget.py",),
     ),
     Mutation(
         promise="Never two writes to a Node within one splay",
         file="sidecar/core/writes.py",
-        old='float("-inf") if ledger.wrote_at is None else ledger.wrote_at + self.write_splay',
+        old='float("-inf") if write_state.wrote_at is None else write_state.wrote_at + self.write_splay',
         new='float("-inf")',
         tests=(
             "tests/core/test_writes.py",
@@ -106,14 +106,14 @@ PROMISES = (
     Mutation(
         promise="A write waits a random part of the splay",
         file="sidecar/core/writes.py",
-        old="return now + fraction * self.write_splay if ledger.due_at is None else ledger.due_at",
-        new="return now if ledger.due_at is None else ledger.due_at",
+        old="return now + fraction * self.write_splay if write_state.due_at is None else write_state.due_at",
+        new="return now if write_state.due_at is None else write_state.due_at",
         tests=("tests/core/test_writes.py",),
     ),
     Mutation(
         promise="An outage turns the annotations stale later than the answers, at random",
         file="sidecar/core/writes.py",
-        old="stale_after=self.policy.stale_after * (1 + self.patience)",
+        old="stale_after=self.policy.stale_after * (1 + self.staleness_jitter)",
         new="stale_after=self.policy.stale_after",
         tests=("tests/core/test_writes_status.py",),
     ),
@@ -148,8 +148,8 @@ PROMISES = (
     Mutation(
         promise="Of a list 10,000 entries are looked at",
         file="sidecar/core/parsing.py",
-        old="for value in islice(values, _MOST_ENTRIES) if",
-        new="for value in islice(values, None) if",
+        old="for value in islice(values, _MOST_ENTRIES)\n",
+        new="for value in islice(values, None)\n",
         tests=("tests/core/test_parsing_dropped.py", "tests/security/test_bombs.py"),
     ),
     Mutation(
