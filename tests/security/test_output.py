@@ -115,7 +115,7 @@ async def until_applied(kubernetes: FakeApiServer) -> None:
         return not kubernetes.script and any(request.method == "PATCH" for request in kubernetes.requests)
 
     await until(applied)
-    await until(lambda: asyncio.sleep(0, bool(kubernetes.nodes[NODE].owned)))
+    await until(lambda: asyncio.sleep(0, bool(kubernetes.nodes[NODE].applied)))
 
 
 def assert_harmless(program: Program) -> None:

@@ -7,7 +7,6 @@ the resourceVersion), and remembers every request. It shares nothing with the ag
 
 import asyncio
 import json
-import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from tests.support.fake_node import FakeNode
 from tests.support.web_server import web_server
 
 
@@ -52,51 +52,6 @@ class RecordedRequest:
         return json.loads(self.body)
 
 
-@dataclass
-class FakeNode:
-    """A Node: its annotations, and which field manager owns which of them."""
-
-    name: str
-    annotations: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    uid: str = field(default_factory=lambda: str(uuid.uuid4()))
-    version: int = 1
-    owned: dict[str, set[str]] = field(default_factory=dict)
-    applied: dict[str, int] = field(default_factory=dict)
-    """The version that each field manager's last apply made."""
-
-    def apply(self, annotations: Mapping[str, str], *, manager: str) -> None:
-        """Server-side apply, forced."""
-        before = dict(self.annotations)
-        for key in self.owned.get(manager, set()) - set(annotations):
-            self.annotations.pop(key, None)
-        self.annotations.update(annotations)
-        for keys in self.owned.values():
-            keys.difference_update(annotations)
-        self.owned[manager] = set(annotations)
-        if before != self.annotations:
-            self.version += 1
-            self.applied[manager] = self.version
-
-    def metadata_object(self) -> dict[str, Any]:
-        """As the API server gives it when only metadata are asked for."""
-        metadata: dict[str, Any] = {
-            "name": self.name,
-            "uid": self.uid,
-            "labels": self.labels,
-            "resourceVersion": str(self.version),
-            "managedFields": [
-                {"manager": manager, "operation": "Apply", "time": str(version)}
-                for manager, version in self.applied.items()
-            ],
-        }
-        return {
-            "kind": "PartialObjectMetadata",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": {**metadata, "annotations": self.annotations},
-        }
-
-
 class FakeApiServer:
     """Nodes, a script of misbehaviour, and a record of requests. Made by `fake_api_server`."""
 
@@ -113,7 +68,9 @@ class FakeApiServer:
 
     def add_node(self, name: str, annotations: Mapping[str, str] | None = None) -> FakeNode:
         """Make a Node, anew if there is one of that name."""
-        node = self.nodes[name] = FakeNode(name, dict(annotations or {}))
+        given = dict(annotations or {})
+        owners = {key: {"kubectl-annotate"} for key in given}
+        node = self.nodes[name] = FakeNode(name=name, annotations=given, owners=owners)
         return node
 
     def kubeconfig(self, path: Path, *, user: Mapping[str, Any] | None = None, current: str = "fake") -> str:
@@ -166,8 +123,7 @@ class FakeApiServer:
             causes = [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "immutable"}]
             return 422, status_object(422, f'Node "{name}" is invalid', details={"causes": causes})
         if "merge-patch" in request.headers["Content-Type"]:
-            for key in metadata["annotations"]:
-                node.annotations.pop(key, None)
+            node.remove_all(metadata["annotations"])
             return 200, node.metadata_object()
         node.apply(metadata["annotations"], manager=request.query["fieldManager"])
         return 200, node.metadata_object()

@@ -16,7 +16,6 @@ from aiohttp import web
 
 from tests.support.fake_apiserver import (
     FakeApiServer,
-    FakeNode,
     RecordedRequest,
     Reply,
     status_object,
@@ -88,7 +87,7 @@ class FakeCluster(FakeApiServer):
                 merge = "merge-patch" in request.headers["Content-Type"]
                 return self._merge(name, request) if merge else self._apply_nothing(name, request)
             case ["api", "v1", "nodes", name] if name in self.nodes:
-                return 200, _with_managed_fields(self.nodes[name].metadata_object(), self.nodes[name])
+                return 200, self.nodes[name].metadata_object()
             case ["apis", "apps", "v1", "namespaces", "lb", "daemonsets", "agents"] if self.daemon_set:
                 metadata = {"name": "agents", "uid": "uid-agents"}
                 if self.daemon_set == "deleting":
@@ -104,7 +103,7 @@ class FakeCluster(FakeApiServer):
         after = base64.b64decode(query.get("continue", "")).decode()
         names = [name for name in sorted(self.nodes) if name > after]
         size = min(self.page_size, int(query["limit"]))
-        page = [_with_managed_fields(self.nodes[each].metadata_object(), self.nodes[each]) for each in names]
+        page = [self.nodes[each].metadata_object() for each in names]
         metadata = {"continue": place_after(names[size - 1])} if len(names) > size else {}
         return {"metadata": metadata, "items": page[:size] or None}
 
@@ -113,7 +112,7 @@ class FakeCluster(FakeApiServer):
         node = self.nodes[name]
         assert request.json["metadata"]["uid"] == node.uid
         node.apply({}, manager=request.query["fieldManager"])
-        return 200, _with_managed_fields(node.metadata_object(), node)
+        return 200, node.metadata_object()
 
     def _merge(self, name: str, request: RecordedRequest) -> _Answer:
         node = self.nodes.get(name)
@@ -125,10 +124,10 @@ class FakeCluster(FakeApiServer):
             return 422, status_object(422, f'Node "{name}" is invalid', details={"causes": causes})
         for key, value in metadata["annotations"].items():
             if value is None:
-                node.annotations.pop(key, None)
+                node.remove_all([key])
             else:
-                node.annotations[key] = value
-        return 200, _with_managed_fields(node.metadata_object(), node)
+                node.annotate(key, value)
+        return 200, node.metadata_object()
 
 
 def place_after(name: str) -> str:
@@ -141,18 +140,6 @@ def expired(*, go_on_after: str | None = None) -> Reply:
     metadata = {} if go_on_after is None else {"continue": place_after(go_on_after)}
     body = {**status_object(410, "The provided continue parameter is too old"), "metadata": metadata}
     return Reply(status=410, body=json.dumps(body).encode())
-
-
-def _with_managed_fields(answer: dict[str, Any], node: FakeNode) -> dict[str, Any]:
-    entries = [
-        {
-            "manager": manager,
-            "operation": "Apply",
-            "fieldsV1": {"f:metadata": {"f:annotations": {f"f:{key}": {} for key in sorted(keys)}}},
-        }
-        for manager, keys in node.owned.items()
-    ]
-    return {**answer, "metadata": {**answer["metadata"], "managedFields": entries}}
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ already, and removes what its manager alone owned and now leaves out; a no-op ke
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 _uids = itertools.count(1)
 
@@ -24,6 +25,8 @@ class FakeNode:
     """The version that each field manager's last apply made."""
     mutating: dict[str, str] = field(default_factory=dict)
     """What an admission webhook puts into every apply, over whatever it says."""
+    name: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
 
     def apply(self, annotations: Mapping[str, str], *, manager: str) -> None:
         """Server-side apply, forced."""
@@ -74,6 +77,18 @@ class FakeNode:
             }
             for manager in managers
         ]
+
+    def metadata_object(self) -> dict[str, Any]:
+        """As the API server gives it when only metadata are asked for."""
+        metadata = {
+            "name": self.name,
+            "uid": self.uid,
+            "labels": self.labels,
+            "annotations": self.annotations,
+            "resourceVersion": str(self.version),
+            "managedFields": self.managed_fields,
+        }
+        return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
 
     def remove(self, key: str) -> None:
         """Somebody removes one annotation."""

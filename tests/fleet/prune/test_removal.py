@@ -89,7 +89,7 @@ async def test_another_prefix(cluster: FakeCluster, prune: Prune) -> None:
 
 async def test_owned_only(cluster: FakeCluster, prune: Prune) -> None:
     """With --owned-only, keys that the agents' manager does not own alone stay, and so do whole Nodes."""
-    cluster.nodes["node-a"].owned = {MANAGER: {STATUS}, "somebody": {PUBLIC_IP}}
+    cluster.nodes["node-a"].owners |= {STATUS: {MANAGER}, PUBLIC_IP: {"somebody"}}
     ended = await prune("--owned-only")
     assert ended.out == "node-a: removed 1 key: status\n"
     assert patched(cluster) == ["node-a"]
