@@ -92,10 +92,18 @@ class AdminApplication:
         return _answer(HTTPStatus.OK, body, content_type=content_type)
 
     def _list_attempts(self, _: web.BaseRequest) -> web.Response:
-        listed = [
-            {"at": rfc3339(attempt.at), "outcome": attempt.outcome, "detail": attempt.detail}
-            for attempt in reversed(self._attempts())
-        ]
+        listed = []
+        for attempt in reversed(self._attempts()):
+            entry: dict[str, str | int] = {
+                "at": rfc3339(attempt.at),
+                "outcome": attempt.outcome,
+                "detail": attempt.detail,
+            }
+            if attempt.status is not None:
+                entry["status"] = attempt.status
+            if attempt.kind is not None:
+                entry["kind"] = attempt.kind
+            listed.append(entry)
         response = _answer(HTTPStatus.OK, canonical_bytes(listed), content_type="application/json")
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         return response

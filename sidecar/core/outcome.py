@@ -39,6 +39,22 @@ class Reason(StrEnum):
     """Not JSON, wrong shape, too large, empty, cut short, or a status nobody documents."""
 
 
+class FailureKind(StrEnum):
+    """How a request ended that brought no complete response."""
+
+    REFUSED = "refused"
+    NO_ROUTE = "no route"
+    UNKNOWN_NAME = "unknown name"
+    NO_CONNECTION = "no connection in time"
+    """Nothing answers the first packet: it is dropped on the way."""
+    NO_ANSWER = "no answer in time"
+    """The connection was accepted."""
+    RESET = "reset"
+    """Reset, closed before a response, or failed in another way."""
+    BROKEN = "broken answer"
+    """Not HTTP, cut short or too large."""
+
+
 @dataclass(frozen=True, slots=True)
 class Success:
     """The source said what there is, possibly that there is nothing."""
@@ -73,7 +89,9 @@ class Failure:
     detail: str
     """One line for people: printable ASCII, of bounded length."""
     status: int | None = None
-    """The HTTP status, if there was one."""
+    """The HTTP status; ``None`` if there was no complete response."""
+    kind: FailureKind | None = None
+    """How the request ended; ``None`` if there was a complete response."""
     retry_after: float | None = None
     """Seconds that the source asked to wait, already bounded."""
     held: bool = False
@@ -102,9 +120,14 @@ class Attempt:
     """``ok`` or a reason."""
     detail: str = ""
     """Why it failed: one line of printable ASCII, of bounded length."""
+    status: int | None = None
+    """As of :class:`Failure`."""
+    kind: FailureKind | None = None
+    """As of :class:`Failure`."""
 
     @classmethod
     def of(cls, outcome: Outcome, now: Instant) -> "Attempt":
         """What an outcome came to."""
-        detail = outcome.detail if isinstance(outcome, Failure) else ""
-        return cls(at=now.utc, outcome=word(outcome), detail=detail)
+        if isinstance(outcome, Failure):
+            return cls(now.utc, outcome.reason, outcome.detail, status=outcome.status, kind=outcome.kind)
+        return cls(at=now.utc, outcome=word(outcome))

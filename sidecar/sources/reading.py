@@ -4,6 +4,7 @@ Whoever answers may be anybody, so everything before, around and in an answer is
 length, beside the time-out: interim answers, bytes on the wire, pieces of a body, and the body.
 """
 
+import errno
 import os
 import socket
 import ssl
@@ -17,7 +18,7 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
 import sidecar
-from sidecar.core.outcome import Failure, Reason
+from sidecar.core.outcome import Failure, FailureKind, Reason
 from sidecar.core.parsing import ERROR_LIMIT
 from sidecar.core.reply import printable, shown
 
@@ -42,6 +43,15 @@ _MOST_INTERIM = 16
 
 _SLICE = 8 * 1024
 """Bytes that are looked at in one go, so that a flood is noticed before all of it has been parsed."""
+
+
+_KINDS = {
+    errno.ECONNREFUSED: FailureKind.REFUSED,
+    errno.EHOSTUNREACH: FailureKind.NO_ROUTE,
+    errno.ENETUNREACH: FailureKind.NO_ROUTE,
+    errno.ETIMEDOUT: FailureKind.NO_CONNECTION,
+}
+"""By the system's error number; connect(2)."""
 
 
 class TooLargeError(Exception):
@@ -183,16 +193,24 @@ def failure(error: Exception) -> Failure:
     """What an attempt came to that ended with one of ``ERRORS``."""
     match error:
         case TooLargeError():
-            return Failure(Reason.MALFORMED, detail=str(error))
+            return Failure(Reason.MALFORMED, detail=str(error), kind=FailureKind.BROKEN)
         case aiohttp.ConnectionTimeoutError():
-            return Failure(Reason.UNREACHABLE, detail="no connection within the time-out")
+            detail = "no connection within the time-out"
+            return Failure(Reason.UNREACHABLE, detail=detail, kind=FailureKind.NO_CONNECTION)
         case TimeoutError():
-            return Failure(Reason.UNREACHABLE, detail="no complete answer within the time-out")
+            detail = "no complete answer within the time-out"
+            return Failure(Reason.UNREACHABLE, detail=detail, kind=FailureKind.NO_ANSWER)
         case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
             # Not HTTP, or cut short by a connection that was closed in order.
-            return Failure(Reason.MALFORMED, detail=f"broken response: {_described(error)}")
+            detail = f"broken response: {_described(error)}"
+            return Failure(Reason.MALFORMED, detail=detail, kind=FailureKind.BROKEN)
+        case aiohttp.ClientConnectorDNSError():
+            # Before its base class: the number of a resolver's error is none of the system's.
+            return Failure(Reason.UNREACHABLE, detail=_described(error), kind=FailureKind.UNKNOWN_NAME)
         case _:
-            return Failure(Reason.UNREACHABLE, detail=_described(error))
+            number = error.errno if isinstance(error, OSError) else None
+            kind = FailureKind.RESET if number is None else _KINDS.get(number, FailureKind.RESET)
+            return Failure(Reason.UNREACHABLE, detail=_described(error), kind=kind)
 
 
 def _described(error: Exception) -> str:

@@ -8,7 +8,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.api.admin import AdminApplication
-from sidecar.core.outcome import Attempt
+from sidecar.core.outcome import Attempt, FailureKind
 from sidecar.metrics import Metrics
 from tests.api.support import served
 
@@ -109,6 +109,21 @@ async def test_attempts() -> None:
         {"at": "2026-01-02T03:05:05Z", "outcome": "throttled", "detail": "HTTP 429: Too many requests"},
         {"at": "2026-01-02T03:04:05Z", "outcome": "ok", "detail": ""},
     ]
+
+
+async def test_failed_attempts() -> None:
+    """A failed attempt has its HTTP status, or how the request ended that brought none."""
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    attempts = [
+        Attempt(at, "unreachable", "cannot connect", kind=FailureKind.REFUSED),
+        Attempt(at, "not-ready", "HTTP 410: Gone", status=410),
+    ]
+    async with served(admin(attempts=attempts)) as get:
+        reply = await get("/attempts")
+
+    newest, oldest = reply.json
+    assert (newest["status"], "kind" in newest) == (410, False)
+    assert (oldest["kind"], "status" in oldest) == ("refused", False)
 
 
 async def test_no_attempts() -> None:

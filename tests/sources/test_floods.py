@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sidecar.core.outcome import Failure, Reason
+from sidecar.core.outcome import Failure, FailureKind, Reason
 from tests.sources.conftest import NewSource, NewUpstream
 from tests.sources.fetching import DOCUMENT, fetch_answer, fetch_failure
 from tests.support.faults import Origin, also_shows, fault, outage
@@ -65,7 +65,7 @@ async def test_interim_answers(new_source: NewSource, interim: bytes) -> None:
     async with raw_server(lambda _: [interim * 2000] * MANY) as server:
         outcome = await fetch_failure(new_source(server.url))
     detail = "broken response: more than 16 interim answers"
-    assert outcome == Failure(Reason.MALFORMED, detail=detail)
+    assert outcome == Failure(Reason.MALFORMED, detail=detail, kind=FailureKind.BROKEN)
     assert server.sent < MOST_SENT
 
 
@@ -85,7 +85,8 @@ async def test_one_byte_chunks(new_source: NewSource, status: str) -> None:
     head = CHUNKED.replace(b"200 OK", status.encode())
     async with raw_server(lambda _: [head, *[b"1\r\n{\r\n" * 10_000] * MANY]) as server:
         outcome = await fetch_failure(new_source(server.url))
-    assert outcome == Failure(Reason.MALFORMED, detail="the body is in more than 10000 pieces")
+    detail = "the body is in more than 10000 pieces"
+    assert outcome == Failure(Reason.MALFORMED, detail=detail, kind=FailureKind.BROKEN)
     assert server.sent < MOST_SENT
 
 

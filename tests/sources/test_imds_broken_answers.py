@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.core.outcome import Failure, Reason
+from sidecar.core.outcome import Failure, FailureKind, Reason
 from tests.sources.conftest import NewSource
 from tests.sources.fetching import DOCUMENT, fetch_answer, fetch_failure
 from tests.support.faults import Origin, Promise, also_shows, fault, outage
@@ -31,7 +31,8 @@ class TestBody:
         async with raw_server(lambda _: pieces) as server:
             failure = await fetch_failure(new_source(server.url))
 
-        assert failure == Failure(Reason.MALFORMED, detail="the body is larger than 4194304 bytes")
+        detail = "the body is larger than 4194304 bytes"
+        assert failure == Failure(Reason.MALFORMED, detail=detail, kind=FailureKind.BROKEN)
         # What the client did not read stayed in the buffers of the loopback.
         assert server.sent < 32 * 1024 * 1024
 
@@ -120,9 +121,8 @@ class TestBrokenConnection:
         failures = await self.failures(new_source, whole, Ending.CLOSE)
 
         body = whole.index(b"\r\n\r\n") + 4
-        assert set(failures[:body]) == {
-            Failure(Reason.UNREACHABLE, detail="the connection was closed before an answer")
-        }
+        detail = "the connection was closed before an answer"
+        assert set(failures[:body]) == {Failure(Reason.UNREACHABLE, detail=detail, kind=FailureKind.RESET)}
         assert {failure.reason for failure in failures[body:]} == {Reason.MALFORMED}
 
 

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from sidecar.core.outcome import NONE, Failure, Reason
+from sidecar.core.outcome import NONE, Failure, FailureKind, Reason
 from sidecar.core.parsing import parse_response
 from sidecar.simulator import DOCUMENTS, FAULTS, Serving
 from sidecar.sources.imds import IMDSSource
@@ -110,14 +110,16 @@ class TestOutcomes:
 
         failure = await fetch_failure(new_source(url))
 
-        assert failure == Failure(Reason.UNREACHABLE, detail="cannot connect: Connection refused")
+        detail = "cannot connect: Connection refused"
+        assert failure == Failure(Reason.UNREACHABLE, detail=detail, kind=FailureKind.REFUSED)
 
     async def test_dropped_connection(self, new_source: NewSource) -> None:
         """A connection that never comes about, as under AKS's restriction, is told from a missing answer."""
         with dropped_connections() as url:
             failure = await fetch_failure(new_source(url, timeout=0.5))
 
-        assert failure == Failure(Reason.UNREACHABLE, detail="no connection within the time-out")
+        detail = "no connection within the time-out"
+        assert failure == Failure(Reason.UNREACHABLE, detail=detail, kind=FailureKind.NO_CONNECTION)
 
     async def test_endpoint_that_is_no_host(self, new_source: NewSource) -> None:
         """An endpoint that cannot even be asked is unreachable, and the text names it."""

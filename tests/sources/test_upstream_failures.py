@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.core.outcome import Failure, Reason
+from sidecar.core.outcome import Failure, FailureKind, Reason
 from tests.sources.asking_agents import GOOD, good_body, header
 from tests.sources.conftest import NewUpstream
 from tests.sources.fetching import answered, failed
@@ -99,7 +99,8 @@ class TestUnreachable:
         with dropped_connections() as url:
             outcome = failed(await new_upstream(url, timeout=0.3, wait=600).fetch())
 
-        assert outcome == Failure(Reason.UNREACHABLE, detail="no connection within the time-out")
+        detail = "no connection within the time-out"
+        assert outcome == Failure(Reason.UNREACHABLE, detail=detail, kind=FailureKind.NO_CONNECTION)
 
     async def test_keeps_a_stopped_agent_waiting(self, new_upstream: NewUpstream) -> None:
         """An agent that holds a request and never answers is given up a little after the wait."""
