@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -23,8 +23,8 @@ import sidecar
 from sidecar.config import shown
 from sidecar.core.instant import rfc3339
 from sidecar.doctor.causes import Diagnosis
-from sidecar.doctor.evidence import Environment, ServiceAttempt
-from sidecar.doctor.probe import ProbeResult
+from sidecar.doctor.environment import DetectedEnvironment
+from sidecar.doctor.evidence import Findings, ServiceAttempt
 from sidecar.doctor.report import as_object, as_text
 from sidecar.errors import Error
 
@@ -70,22 +70,18 @@ def clean(content: bytes, secrets: Iterable[str]) -> bytes:
     for secret in filter(None, secrets):
         content = content.replace(secret.encode(), _HIDDEN)
     content = _JSON_WEB_TOKEN.sub(_HIDDEN, content)
-    content = _without_quoted(content)
-    content = _ASSIGNED.sub(rb"\1" + _HIDDEN, content)
-    content = _SCHEMES.sub(rb"\1" + _HIDDEN, content)
-    content = _BASIC.sub(_basic, content)
-    content = _URL.sub(rb"\1" + _HIDDEN + b"@", content)
-    return _PAIR.sub(_HIDDEN + b"@", content)
-
-
-def _without_quoted(content: bytes) -> bytes:
-    """Hides values in quotes; the quotes stay. Of one that has no end, all that follows is hidden."""
+    # Of a value in quotes that has no end, all that follows is hidden; the quotes stay.
     kept: list[bytes] = []
     at = 0
     while found := _QUOTED.search(content, at):
         kept += content[at : found.end()], _HIDDEN
         at = _end(content, found.end(), level=len(found.group(1)) + 1, quote=found.group(2))
-    return b"".join([*kept, content[at:]])
+    content = b"".join([*kept, content[at:]])
+    content = _ASSIGNED.sub(rb"\1" + _HIDDEN, content)
+    content = _SCHEMES.sub(rb"\1" + _HIDDEN, content)
+    content = _BASIC.sub(_basic, content)
+    content = _URL.sub(rb"\1" + _HIDDEN + b"@", content)
+    return _PAIR.sub(_HIDDEN + b"@", content)
 
 
 def _end(content: bytes, start: int, *, level: int, quote: bytes) -> int:
@@ -116,6 +112,13 @@ def _basic(found: re.Match[bytes]) -> bytes:
 
 _SECRET_HEADERS = re.compile(r"auth|cookie|token|secret|signature|claims|password|api-?key", re.IGNORECASE)
 _DISTRIBUTIONS = ("aiohttp", "pydantic", "prometheus-client")
+_AGENT_FILES = {
+    "/v1/loadbalancer": "loadbalancer.json",
+    "/v1/history": "history.json",
+    "/livez": "livez.txt",
+    "/readyz": "readyz.txt",
+    "/metrics": "metrics.txt",
+}
 
 _README = """\
 A support bundle of azure-lb-metadata, made by "doctor --bundle".
@@ -136,18 +139,38 @@ attach service/ and versions.json.
 """
 
 
-def write_bundle(path: Path | None, examination: ProbeResult, diagnoses: Sequence[Diagnosis]) -> None:
+def write_bundle(
+    path: Path | None,
+    findings: Findings,
+    diagnoses: Sequence[Diagnosis],
+    *,
+    detected: DetectedEnvironment,
+) -> None:
     """Write the bundle to a new file that only its owner can read, or to standard output.
 
-    A file that is there is replaced, whoever could read it; a link or a device never.
+    An existing file is replaced, whatever its mode; a link or a device never.
+
+    Args:
+        path: Of the file; ``None``: standard output.
+        findings: The evidence.
+        diagnoses: The causes that apply.
+        detected: Where this runs.
 
     Raises:
         Error: the file cannot be written.
     """
-    content = bundle(examination, diagnoses)
+    folder = f"azure-lb-metadata-{findings.now:%Y%m%dT%H%M%SZ}"
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w:gz") as archive:
+        for file_name, content in _files(findings, diagnoses, detected):
+            safe = clean(content, findings.secrets)
+            entry = tarfile.TarInfo(f"{folder}/{file_name}")
+            entry.size, entry.mtime, entry.mode = len(safe), int(findings.now.timestamp()), 0o600
+            archive.addfile(entry, io.BytesIO(safe))
     if path is None:
-        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.write(written.getvalue())
         return
+
     advice = "name a file in a writable directory, or - for standard output"
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
@@ -158,7 +181,7 @@ def write_bundle(path: Path | None, examination: ProbeResult, diagnoses: Sequenc
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-                file.write(content)
+                file.write(written.getvalue())
             Path(name).replace(path)
         except OSError:
             Path(name).unlink(missing_ok=True)
@@ -167,116 +190,75 @@ def write_bundle(path: Path | None, examination: ProbeResult, diagnoses: Sequenc
         raise Error(f"the bundle {path} cannot be written: {error.strerror}", advice=advice) from error
 
 
-def bundle(examination: ProbeResult, diagnoses: Sequence[Diagnosis]) -> bytes:
-    """The bundle's bytes."""
-    at = examination.findings.now
-    folder = f"azure-lb-metadata-{at:%Y%m%dT%H%M%SZ}"
-    written = io.BytesIO()
-    with tarfile.open(fileobj=written, mode="w:gz") as archive:
-        for name, content in _files(examination, diagnoses):
-            safe = clean(content, examination.secrets)
-            entry = tarfile.TarInfo(f"{folder}/{name}")
-            entry.size, entry.mtime, entry.mode = len(safe), int(at.timestamp()), 0o600
-            archive.addfile(entry, io.BytesIO(safe))
-    return written.getvalue()
-
-
-def _files(examination: ProbeResult, diagnoses: Sequence[Diagnosis]) -> Iterator[tuple[str, bytes]]:
+def _files(
+    findings: Findings, diagnoses: Sequence[Diagnosis], detected: DetectedEnvironment
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents, before they are cleaned."""
     yield "README.txt", _README.format(hidden=HIDDEN).encode()
-    yield "report.txt", as_text(examination, diagnoses).encode()
-    yield "report.json", _json(as_object(examination, diagnoses))
-    yield "versions.json", _json(_versions())
-    yield "settings.json", _json(_settings(examination))
-    yield from _agent_files(examination)
-    yield from _service_files(examination)
-    yield from _node_files(examination)
+    yield "report.txt", as_text(findings, diagnoses).encode()
+    yield "report.json", _json(as_object(findings, diagnoses))
 
-
-def _versions() -> dict[str, str]:
-    libraries = {}
+    versions = {
+        "azure-lb-metadata": sidecar.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
     for name in _DISTRIBUTIONS:
         try:
-            libraries[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            libraries[name] = "not installed"
-    own = {"azure-lb-metadata": sidecar.__version__, "python": platform.python_version()}
-    return {**own, "system": platform.platform(), **libraries}
-
-
-def _settings(examination: ProbeResult) -> dict[str, object]:
-    place = examination.place
-    return {
-        "ofRunningAgent": place.from_agent,
-        "settings": {name.replace("_", "-"): shown(value) for name, value in place.settings},
-        "surroundings": _surroundings(place.surroundings),
+            versions[name] = "not installed"
+    yield "versions.json", _json(versions)
+    settings = {
+        "ofRunningAgent": detected.from_agent,
+        "settings": {name.replace("_", "-"): shown(value) for name, value in detected.settings},
+        "surroundings": asdict(detected.environment),
     }
+    yield "settings.json", _json(settings)
 
+    agent = findings.agent
+    if agent is not None:
+        members = ("where", "reached", "detail", "node", "status", "reason", "revision")
+        reported: dict[str, object] = {name: getattr(agent, name) for name in members}
+        yield "agent/agent.json", _json({**reported, "attempts": [asdict(each) for each in agent.attempts]})
+        for path, name in _AGENT_FILES.items():
+            if path in agent.bodies:
+                yield f"agent/{name}", agent.bodies[path]
+            elif path in agent.lost:
+                yield f"agent/{name}", f"# no answer: {agent.lost[path]}\n".encode()
 
-def _surroundings(surroundings: Environment) -> dict[str, object]:
-    given = asdict(surroundings)
-    return {**given, "seen_from": [str(address) for address in surroundings.seen_from]}
+    if findings.service is not None:
+        for name, made in findings.service.exchanges.items():
+            yield f"service/{name}.txt", _exchange(made, findings.environment.endpoint)
 
-
-def _agent_files(examination: ProbeResult) -> Iterator[tuple[str, bytes]]:
-    if examination.agent is None:
-        return
-    evidence = examination.agent.evidence
-    facts = {"where": evidence.where, "reached": evidence.reached, "detail": evidence.detail}
-    told = {name: getattr(evidence, name) for name in ("node", "status", "reason", "revision")}
-    attempts = [asdict(attempt) for attempt in evidence.attempts]
-    yield "agent/agent.json", _json({**facts, **told, "attempts": attempts})
-    names = {
-        "/v1/loadbalancer": "loadbalancer.json",
-        "/v1/history": "history.json",
-        "/livez": "livez.txt",
-        "/readyz": "readyz.txt",
-        "/metrics": "metrics.txt",
-    }
-    for path, name in names.items():
-        if path in examination.agent.bodies:
-            yield f"agent/{name}", examination.agent.bodies[path]
-        elif path in examination.agent.lost:
-            yield f"agent/{name}", f"# no answer: {examination.agent.lost[path]}\n".encode()
-
-
-def _service_files(examination: ProbeResult) -> Iterator[tuple[str, bytes]]:
-    if examination.service is not None:
-        for name, made in examination.service.exchanges.items():
-            yield f"service/{name}.txt", _exchange(made, examination.findings.surroundings.endpoint)
+    cluster = findings.cluster
+    if cluster is not None:
+        annotations = {
+            f"{cluster.prefix}/{name}": cluster.annotations[name] for name in sorted(cluster.annotations)
+        }
+        yield "node/annotations.json", _json(annotations)
+        node = {"node": cluster.node_name, "ready": cluster.node_ready, "rights": cluster.rights}
+        parts = {
+            "problem": cluster.problem,
+            "dry_run": cluster.dry_run,
+            "claims": cluster.claims,
+            "pod": cluster.pod,
+        }
+        node |= {name: None if value is None else asdict(value) for name, value in parts.items()}
+        yield "node/cluster.json", _json(node)
 
 
 def _exchange(made: ServiceAttempt, endpoint: str) -> bytes:
-    """A request and its answer as they went over the wire, as far as that is known."""
+    """A request and its response as they went over the wire, as far as that is known."""
     lines = [f"# {rfc3339(made.at)}, {made.seconds:.3f} s, {endpoint}", f"GET {made.target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in made.sent.items()]
     lines += [""]
     if made.status is None:
         return "\n".join([*lines, f"# no answer: {made.detail}", ""]).encode()
-    lines += [
-        f"HTTP/1.1 {made.status}",
-        *(f"{name}: {_shown(name, value)}" for name, value in made.headers.items()),
-    ]
+    lines += [f"HTTP/1.1 {made.status}"]
+    for name, value in made.headers.items():
+        lines.append(f"{name}: {HIDDEN if _SECRET_HEADERS.search(name) else value}")
     return "\n".join([*lines, "", ""]).encode() + made.body
-
-
-def _shown(name: str, value: str) -> str:
-    return HIDDEN if _SECRET_HEADERS.search(name) else value
-
-
-def _node_files(examination: ProbeResult) -> Iterator[tuple[str, bytes]]:
-    if examination.cluster is None:
-        return
-    evidence = examination.cluster.evidence
-    yield "node/annotations.json", _json(_prefixed(evidence.annotations, evidence.prefix))
-    told = {"node": evidence.node_name, "ready": evidence.node_ready, "rights": evidence.rights}
-    for name in ("problem", "dry_run", "claims", "pod"):
-        value = getattr(evidence, name)
-        told[name] = None if value is None else asdict(value)
-    yield "node/cluster.json", _json(told)
-
-
-def _prefixed(annotations: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {f"{prefix}/{name}": value for name, value in sorted(annotations.items())}
 
 
 def _json(value: object) -> bytes:

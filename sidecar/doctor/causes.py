@@ -1,4 +1,4 @@
-"""The causes that lie between the agent and the metadata service, or in that service."""
+"""The known causes, as data: what each is seen by, how well that proves it, and what to do about it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from types import MappingProxyType
 
 
 class Confidence(StrEnum):
-    """How well the evidence proves a cause."""
+    """How well the evidence proves a cause, the best first."""
 
     CERTAIN = "certain"
-    """Somebody said so, or nothing else looks like it."""
+    """It was reported as such, or nothing else looks like it."""
     LIKELY = "likely"
     """It is what usually looks like this."""
     POSSIBLE = "possible"
@@ -26,7 +26,9 @@ class Cause:
     summary: str
     """What is wrong, as a sentence."""
     seen: str
-    """What it is told by."""
+    """The evidence that points to it."""
+    confidence: Confidence
+    """How well that usually proves it; a rule may know better."""
     remedy: str
     """What to do about it."""
     source: str
@@ -43,9 +45,9 @@ class Diagnosis:
     """A cause that applies."""
 
     cause: Cause
-    sure: Confidence
+    confidence: Confidence
     evidence: Sequence[str]
-    """Sentences of what was found that points to it; at least one."""
+    """Sentences about what was found that points to it; at least one."""
 
 
 _IMDS = "MicrosoftDocs/azure-compute-docs articles/virtual-machines/instance-metadata-service.md"
@@ -53,8 +55,45 @@ _ERRORS = "MicrosoftDocs/azure-docs articles/load-balancer/troubleshoot-load-bal
 _HOWTO = "MicrosoftDocs/azure-docs articles/load-balancer/howto-load-balancer-imds.md"
 _RESTRICTION = "MicrosoftDocs/azure-aks-docs articles/aks/imds-restriction.md"
 _GUEST_PROXY = "Azure/GuestProxyAgent proxy_agent/src/proxy/proxy_server.rs"
+_OUTBOUND = "MicrosoftDocs/azure-docs articles/load-balancer/load-balancer-outbound-connections.md"
+_EGRESS = "MicrosoftDocs/azure-aks-docs articles/aks/egress-outboundtype.md"
+_TOKENS = "kubernetes/website content/en/docs/reference/access-authn-authz/service-accounts-admin.md"
+_POLICY = "kubernetes/website content/en/docs/reference/access-authn-authz/validating-admission-policy.md"
+_RBAC = "kubernetes/website content/en/docs/reference/access-authn-authz/rbac.md"
+_LOCAL = "kubernetes/website content/en/docs/concepts/services-networking/service-traffic-policy.md"
 
-SERVICE_CAUSES = (
+_TABLE = (
+    Cause(
+        name="clock-wrong",
+        summary="The clock of this machine is wrong.",
+        seen="It differs by more than a minute from the `Date` of the API server or the metadata service.",
+        confidence=Confidence.LIKELY,
+        remedy=(
+            "Set the node's clock and see that it is kept (`timedatectl`, chrony; Azure machines have the "
+            "host's clock as /dev/ptp_hyperv). Tokens and certificates are refused under a wrong clock, and "
+            "`observed-at` says the wrong time."
+        ),
+        source="",
+    ),
+    Cause(
+        name="agent-stuck",
+        summary="A loop of the agent does not turn any more.",
+        seen="`/livez` says that a loop is overdue.",
+        confidence=Confidence.CERTAIN,
+        remedy="Restart the agent, which kubelet does by itself; please report it with its log.",
+        source="",
+    ),
+    Cause(
+        name="agent-of-another-node",
+        summary="The agent that answers is that of another node.",
+        seen="It names another node than the one this is.",
+        confidence=Confidence.CERTAIN,
+        remedy=(
+            "The Service must have `internalTrafficPolicy: Local`, and no mesh or proxy may carry requests "
+            "to another node. See NODE_NAME of the agent, too."
+        ),
+        source=_LOCAL,
+    ),
     Cause(
         name="proxy-in-the-way",
         summary="A proxy, a service mesh or another program answers in place of the metadata service.",
@@ -64,6 +103,7 @@ SERVICE_CAUSES = (
             "program, the status 407, a redirect or an HTML page; or a request without `Metadata: true` is "
             "answered with data, which the service itself never does. Each counts before the status."
         ),
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Let requests to 169.254.169.254 leave the node directly: take the address out of the "
             "transparent proxy, and out of the mesh's sidecar (Istio: "
@@ -81,6 +121,7 @@ SERVICE_CAUSES = (
             "401, 403 or 421, none of which the service documents, mostly with an empty body; what the Guest "
             "Proxy Agent lets through has the header `x-ms-azure-host-authorization`."
         ),
+        confidence=Confidence.LIKELY,
         remedy=(
             "Allow `/metadata/loadbalancer` for the agent's process and user in the access control profile "
             "of the machine's `proxyAgentSettings` (`inVMAccessControlProfiles`), or set the mode for IMDS "
@@ -95,6 +136,7 @@ SERVICE_CAUSES = (
             "Connections to the service are dropped without an answer, and this is a pod outside the node's "
             "network. A NetworkPolicy or a firewall that drops packets looks the same."
         ),
+        confidence=Confidence.LIKELY,
         remedy=(
             "Install the chart with `hostNetwork: true`: the restriction does not apply there. Or switch it "
             "off with `az aks update --disable-imds-restriction` and reimage the nodes with "
@@ -110,6 +152,7 @@ SERVICE_CAUSES = (
             "It is not the well-known address, and nobody answers there, its name is unknown, or what "
             "answers does not speak as the metadata service does."
         ),
+        confidence=Confidence.LIKELY,
         remedy=(
             "Remove the setting (`--imds-endpoint`, `AZURE_LB_METADATA_IMDS_ENDPOINT`, in the chart "
             "`imds.endpoint`), whose default is `http://169.254.169.254`; `run --print-settings` tells where "
@@ -121,6 +164,7 @@ SERVICE_CAUSES = (
         name="metadata-service-unreachable",
         summary="No connection to the metadata service can be made from this machine.",
         seen="The connection is refused, reset or dropped, or there is no route to the address.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "See that this is an Azure virtual machine, that its firewall and route table leave "
             "169.254.169.254/32 alone, and that requests leave from the primary address of its primary "
@@ -132,6 +176,7 @@ SERVICE_CAUSES = (
         name="metadata-service-silent",
         summary="Something accepts connections for the metadata service and never answers.",
         seen="A connection is made, and there is no complete answer within the time-out.",
+        confidence=Confidence.LIKELY,
         remedy=(
             "Look for what takes the connection: a mesh's sidecar, a transparent proxy, a security agent; "
             "ask from the node's own network for comparison. If it is silent there too, collect a bundle "
@@ -143,6 +188,7 @@ SERVICE_CAUSES = (
         name="metadata-service-slow",
         summary="The metadata service answers later than the agent waits.",
         seen="An answer took longer than `--imds-timeout`.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Raise `--imds-timeout` (chart: `imds.timeout`), at most 15s. Look for others on the node that "
             "ask the service often: it serves the whole machine."
@@ -153,6 +199,7 @@ SERVICE_CAUSES = (
         name="metadata-header-missing",
         summary="The header `Metadata: true` gets lost on the way to the metadata service.",
         seen="400 with a text about a missing metadata header, though it was sent.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Something between rewrites requests, most likely a proxy or a mesh: let requests to "
             "169.254.169.254 leave the node directly."
@@ -166,6 +213,7 @@ SERVICE_CAUSES = (
             "400 with a text about `api-version`, or a list of the newest versions; in some clouds 404 with "
             "`Invalid version requested`."
         ),
+        confidence=Confidence.CERTAIN,
         remedy=(
             "See what `/metadata/versions` lists: agent and `doctor` ask it by themselves, and take the "
             "newest version that they know. Set `--imds-api-version` (chart: `imds.apiVersion`) to one "
@@ -180,6 +228,7 @@ SERVICE_CAUSES = (
             "400: a required parameter is missing, a value is not allowed, or the request is unexpected; "
             "also 400 of any other kind."
         ),
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Ask `GET /metadata/loadbalancer?api-version=2020-10-01&format=json` by hand; if that is "
             "answered, see `--imds-endpoint` and `--imds-api-version`, and what rewrites the request."
@@ -193,6 +242,7 @@ SERVICE_CAUSES = (
             "400 that names MaxBodyLength, MaxParameterKeyLength, MaxParameterValueLength or "
             "MaxHeaderValueLength."
         ),
+        confidence=Confidence.CERTAIN,
         remedy=(
             "The agent's requests are short: something on the way adds headers or parameters, most likely a "
             "proxy or a mesh. Let requests to 169.254.169.254 leave the node directly."
@@ -203,6 +253,7 @@ SERVICE_CAUSES = (
         name="method-not-allowed",
         summary="The metadata service does not get a GET.",
         seen="405.",
+        confidence=Confidence.CERTAIN,
         remedy="The agent sends GET only: something on the way changes the method. Take it out of the way.",
         source=_ERRORS,
     ),
@@ -210,6 +261,7 @@ SERVICE_CAUSES = (
         name="api-not-found",
         summary="The metadata service does not know the path of the load balancer data.",
         seen="404 with the text `API is not found`, or `Not found`.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "See that nothing rewrites the path `/metadata/loadbalancer`. A cloud or an emulator without "
             "that category (Azure Stack, Arc, Container Instances) has no load balancer data to give."
@@ -220,6 +272,7 @@ SERVICE_CAUSES = (
         name="load-balancer-api-not-ready",
         summary="The load balancer data of this machine are still being provisioned.",
         seen="404 with the text that the API is not available right now, or not currently available.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Wait: the agent keeps asking. If it lasts longer than an hour, collect a bundle with "
             "`doctor --bundle` and open a support request."
@@ -230,6 +283,7 @@ SERVICE_CAUSES = (
         name="host-update",
         summary="The metadata service is away for an update of the host.",
         seen="410.",
+        confidence=Confidence.CERTAIN,
         remedy="Wait: it takes 70 seconds, rarely some minutes. The agent keeps what it had.",
         source=_IMDS,
     ),
@@ -237,6 +291,7 @@ SERVICE_CAUSES = (
         name="throttled",
         summary="The machine asks the metadata service more often than it answers.",
         seen="429, now or in several of the agent's last ten attempts; the evidence says how many.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "The limit of 5 requests a second is shared by everything on the machine: find who asks so often "
             "(the agent asks once in 10 s) and let it ask the agent's HTTP API. Raising `--poll-interval` "
@@ -251,6 +306,7 @@ SERVICE_CAUSES = (
             "408, 500, 502, 503 or 504 without a sign of another program; certain where the service's own "
             "name or text comes with it."
         ),
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Wait: the agent keeps asking and keeps what it had. If it lasts longer than an hour, collect a "
             "bundle with `doctor --bundle` and open a support request."
@@ -261,62 +317,18 @@ SERVICE_CAUSES = (
         name="answer-malformed",
         summary="The answer of the metadata service is not the document it should be.",
         seen="200 with a body that is empty, cut short, too large, not JSON, or of another shape.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "See the answer with `doctor --direct --bundle`. If it is not from a proxy, open a support "
             "request with it; and report it to this project if other clients do understand it."
         ),
         source=_HOWTO,
     ),
-)
-
-
-_AGENT_ERRORS = "MicrosoftDocs/azure-docs articles/load-balancer/troubleshoot-load-balancer-imds.md"
-_OUTBOUND = "MicrosoftDocs/azure-docs articles/load-balancer/load-balancer-outbound-connections.md"
-_EGRESS = "MicrosoftDocs/azure-aks-docs articles/aks/egress-outboundtype.md"
-_TOKENS = "kubernetes/website content/en/docs/reference/access-authn-authz/service-accounts-admin.md"
-_POLICY = "kubernetes/website content/en/docs/reference/access-authn-authz/validating-admission-policy.md"
-_RBAC = "kubernetes/website content/en/docs/reference/access-authn-authz/rbac.md"
-_LOCAL = "kubernetes/website content/en/docs/concepts/services-networking/service-traffic-policy.md"
-
-CLOCK_CAUSES = (
-    Cause(
-        name="clock-wrong",
-        summary="The clock of this machine is wrong.",
-        seen="It differs by more than a minute from the `Date` of the API server or the metadata service.",
-        remedy=(
-            "Set the node's clock and see that it is kept (`timedatectl`, chrony; Azure machines have the "
-            "host's clock as /dev/ptp_hyperv). Tokens and certificates are refused under a wrong clock, and "
-            "`observed-at` says the wrong time."
-        ),
-        source="",
-    ),
-)
-
-AGENT_CAUSES = (
-    Cause(
-        name="agent-stuck",
-        summary="A loop of the agent does not turn any more.",
-        seen="`/livez` says that a loop is overdue.",
-        remedy="Restart the agent, which kubelet does by itself; please report it with its log.",
-        source="",
-    ),
-    Cause(
-        name="agent-of-another-node",
-        summary="The agent that answers is that of another node.",
-        seen="It names another node than the one this is.",
-        remedy=(
-            "The Service must have `internalTrafficPolicy: Local`, and no mesh or proxy may carry requests "
-            "to another node. See NODE_NAME of the agent, too."
-        ),
-        source=_LOCAL,
-    ),
-)
-
-CLUSTER_CAUSES = (
     Cause(
         name="no-cluster-credentials",
         summary="There is no way to the Kubernetes API: neither a service account token nor a kubeconfig.",
         seen="The configuration cannot be found or read.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "In a pod set `automountServiceAccountToken: true`; elsewhere `--kubeconfig` and `--context`. Or "
             "use `--no-annotations`."
@@ -327,6 +339,7 @@ CLUSTER_CAUSES = (
         name="api-server-unreachable",
         summary="The Kubernetes API server cannot be reached.",
         seen="Requests are refused, not answered in time, or fail on TLS.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "See that the API server is up, and that NetworkPolicies, firewalls and authorized IP ranges let "
             "the agent reach it."
@@ -337,6 +350,7 @@ CLUSTER_CAUSES = (
         name="token-refused",
         summary="The Kubernetes API server does not accept the agent's token.",
         seen="401.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "See that the pod and its service account still exist, that the token is of this cluster and not "
             "expired, and that the node's clock is right; then delete the pod."
@@ -347,6 +361,7 @@ CLUSTER_CAUSES = (
         name="node-name-wrong",
         summary="The node's name, as the agent was told it, is not that of its Node.",
         seen="There is no Node of that name; or the pod's token, or the agent, names another one.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Take `NODE_NAME` from the downward API (`fieldRef: spec.nodeName`), not from the hostname or by "
             "hand. A Node appears only when its kubelet has registered it."
@@ -357,6 +372,7 @@ CLUSTER_CAUSES = (
         name="rbac-missing",
         summary="The agent is not allowed to read or annotate its Node.",
         seen="403, or an access review that says no.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Let the agent's service account `get` and `patch` `nodes` by a ClusterRole and its "
             "ClusterRoleBinding; the chart makes both (`rbac.create`)."
@@ -367,6 +383,7 @@ CLUSTER_CAUSES = (
         name="policy-denies",
         summary="An admission policy or webhook refuses what the agent writes.",
         seen="A dry run of the write is denied, or the agent's last writes were answered with 422.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "The denial names the policy. Ours lets an agent write only under its prefix, to its own Node "
             "and within the budget: see that prefix, budget and service account are the same in the agent "
@@ -379,6 +396,7 @@ CLUSTER_CAUSES = (
         name="api-server-failing",
         summary="The Kubernetes API server answers, but is overloaded or in trouble.",
         seen="429 or 5xx, or something that is not of an API server.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Look at the health of the API server and of the admission webhooks for Nodes, and at its "
             "priority and fairness metrics. The agent keeps trying."
@@ -389,6 +407,7 @@ CLUSTER_CAUSES = (
         name="no-agent",
         summary="No agent runs where one should.",
         seen="Nothing listens on the agent's address, or the node has no pod of the agent.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "See `kubectl get daemonset,pods -o wide` in the agent's namespace. A taint of the node that the "
             "DaemonSet does not tolerate (chart: `tolerations`), a node selector or missing room keep a pod "
@@ -400,6 +419,7 @@ CLUSTER_CAUSES = (
         name="agent-not-ready",
         summary="The agent's pod is there, and not ready.",
         seen="The pod's status, or its `/readyz`.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "See `kubectl describe pod` and the log of the pod; while it says that there is no answer of the "
             "metadata service yet, run doctor in it with `kubectl exec`. While it says that the file is not "
@@ -411,6 +431,7 @@ CLUSTER_CAUSES = (
         name="kubelet-down",
         summary="The node's kubelet does not report.",
         seen="The Node is not Ready.",
+        confidence=Confidence.CERTAIN,
         remedy="Bring the node back or replace it. What its annotations say is past.",
         source="",
     ),
@@ -421,6 +442,7 @@ CLUSTER_CAUSES = (
             "Two DaemonSets have a pod there with the same prefix; or the agent's log has "
             "`annotations-changed` with `by: agent`."
         ),
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Give one release another `annotations.prefix`, or other nodes (`nodeSelector`), or uninstall "
             "it: `helm uninstall` leaves the Nodes alone to which the other writes."
@@ -431,6 +453,7 @@ CLUSTER_CAUSES = (
         name="annotations-behind",
         summary="The Node's annotations are not what the agent knows.",
         seen="Another revision, or none, some minutes after the agent had it, and no known cause for it.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "See the agent's log for `publish-failed`. Another writer of the same keys, or an agent with "
             "another `--annotation-prefix`, looks the same."
@@ -441,29 +464,29 @@ CLUSTER_CAUSES = (
         name="annotations-outdated",
         summary="The Node's annotations have not been refreshed for long.",
         seen="`observed-at` is hours old, or the status there is not `ok`.",
+        confidence=Confidence.CERTAIN,
         remedy="See that an agent runs on the node, and run doctor there with `kubectl exec`.",
         source="",
     ),
-)
-
-DATA_CAUSES = (
     Cause(
         name="no-standard-load-balancer",
         summary="The machine has neither a Standard SKU public IP address nor a Standard SKU load balancer.",
         seen="The metadata service says that it found no load balancer metadata.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Put the machine into the backend pool of a Standard SKU load balancer, or give it a Standard "
             "SKU public IP address (AKS: `--enable-node-public-ip`), and wait some minutes. Behind a NAT "
             "gateway or a route table alone, having nothing here is right."
         ),
-        source=_AGENT_ERRORS,
+        source=_ERRORS,
     ),
     Cause(
         name="basic-sku-only",
         summary="The machine has Basic SKU public addresses only, which are never listed.",
         seen="No load balancer metadata, though `/metadata/instance` has a public IP address.",
+        confidence=Confidence.CERTAIN,
         remedy="Move to the Standard SKU; the Basic load balancer was retired on 2025-09-30.",
-        source=_AGENT_ERRORS,
+        source=_ERRORS,
     ),
     Cause(
         name="nat-gateway-or-route-table",
@@ -472,6 +495,7 @@ DATA_CAUSES = (
             "There is neither an outbound rule nor an instance-level public IP address; or connections were "
             "seen to come from an address that is not listed (`--seen-from`)."
         ),
+        confidence=Confidence.LIKELY,
         remedy=(
             "Take the egress addresses from the NAT gateway's public IPs or from the firewall behind the "
             "route table: `az aks show --query networkProfile.outboundType` says which. Do not build "
@@ -484,6 +508,7 @@ DATA_CAUSES = (
         name="unusable-entries",
         summary="The metadata service lists entries that are wrong and left out.",
         seen="An entry without an address, with a wrong port or protocol.",
+        confidence=Confidence.CERTAIN,
         remedy="The other entries are used. Report the entry to this project, and to the vendor.",
         source="",
     ),
@@ -491,44 +516,36 @@ DATA_CAUSES = (
         name="annotation-budget",
         summary="Not all annotations fit into the budget.",
         seen="The annotation `omitted`.",
+        confidence=Confidence.CERTAIN,
         remedy=(
             "Raise `--annotation-budget` (chart: `annotations.budget`), at a cost for every watcher of "
             "Nodes; set `--annotate=summary`; or read the node's HTTP API, which has everything."
         ),
         source="",
     ),
-)
-
-SETTING_CAUSES = (
     Cause(
         name="setting-misspelt",
         summary="An environment variable with the agent's prefix is no setting, and has no effect.",
         seen="Its name is near to that of a setting.",
+        confidence=Confidence.CERTAIN,
         remedy="Correct its name; `azure-lb-metadata run --help` lists the settings.",
         source="",
     ),
 )
+"""What explains others stands before them: a wrong clock before the token it makes invalid."""
 
 
-CAUSES: Mapping[str, Cause] = MappingProxyType(
-    {
-        cause.name: cause
-        for cause in (
-            *CLOCK_CAUSES,
-            *AGENT_CAUSES,
-            *SERVICE_CAUSES,
-            *CLUSTER_CAUSES,
-            *DATA_CAUSES,
-            *SETTING_CAUSES,
-        )
-    }
-)
-"""By name. What explains others stands before them: a wrong clock before the token it makes invalid."""
-
-RANK: Mapping[str, int] = MappingProxyType({name: rank for rank, name in enumerate(CAUSES)})
-"""The place of each cause in that order."""
+CAUSES: Mapping[str, Cause] = MappingProxyType({cause.name: cause for cause in _TABLE})
+"""By name, in the order of the table."""
 
 
-def found(name: str, sure: Confidence, *evidence: str) -> Diagnosis:
-    """A diagnosis by the name of its cause; empty sentences are left out."""
-    return Diagnosis(CAUSES[name], sure, tuple(filter(None, evidence)))
+def found(name: str, *evidence: str, confidence: Confidence | None = None) -> Diagnosis:
+    """A diagnosis by the name of its cause.
+
+    Args:
+        name: Of the cause.
+        evidence: Sentences; empty ones are left out.
+        confidence: Where it is not the usual one of the cause.
+    """
+    cause = CAUSES[name]
+    return Diagnosis(cause, confidence or cause.confidence, tuple(filter(None, evidence)))

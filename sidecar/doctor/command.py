@@ -1,7 +1,6 @@
 """``doctor``: which known cause keeps a node from its facts, what shows it, and what to do."""
 
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from sidecar.commands.clients import check_target
 from sidecar.commands.tables import as_json
 from sidecar.core.addresses import parse_address
 from sidecar.doctor.bundle import clean, write_bundle
-from sidecar.doctor.causes import CAUSES, Diagnosis
+from sidecar.doctor.causes import CAUSES
 from sidecar.doctor.diagnose import diagnose
 from sidecar.doctor.environment import detect_environment
-from sidecar.doctor.probe import ProbeResult, examine
+from sidecar.doctor.probe import run_probes
 from sidecar.doctor.report import as_object, as_text
 from sidecar.errors import ExitCode, UsageError
 from sidecar.stopping import run_until_terminated
@@ -59,38 +58,33 @@ _STANDARD_OUTPUT = "-"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Examine, report, and write a bundle if asked to.
+    """Run the probes, print the report, and write a bundle if that is wanted.
 
     Raises:
         UsageError: arguments, variables or kubeconfig are wrong.
         Error: the bundle cannot be written.
     """
     parsed = _parser().parse_args(arguments)
-    _check(parsed)
-    examination = run_until_terminated(examine(parsed, detect_environment(parsed)))
-    diagnoses = diagnose(examination.findings, ignored=parsed.ignore)
-    _report(parsed, examination, diagnoses)
-    return ExitCode.FAILED if diagnoses else ExitCode.DONE
-
-
-def _report(parsed: Namespace, examination: ProbeResult, diagnoses: Sequence[Diagnosis]) -> None:
-    to_output = parsed.bundle == _STANDARD_OUTPUT
-    if parsed.json or parsed.output == "json":
-        text = as_json(as_object(examination, diagnoses))
-    else:
-        text = as_text(examination, diagnoses)
-    # What others answered is quoted.
-    text = clean(text.encode(), examination.secrets).decode()
-    (sys.stderr if to_output else sys.stdout).write(text)
-    if parsed.bundle is not None:
-        write_bundle(None if to_output else Path(parsed.bundle), examination, diagnoses)
-
-
-def _check(parsed: Namespace) -> None:
     check_target(parsed)
     unknown = [name for name in parsed.ignore if name not in CAUSES]
     if unknown:
         raise UsageError(f"there is no cause {unknown[0]!r}", advice="docs/doctor.md lists them")
+    detected = detect_environment(parsed)
+    findings = run_until_terminated(run_probes(parsed, detected))
+    diagnoses = diagnose(findings, ignored=parsed.ignore)
+
+    if parsed.json or parsed.output == "json":
+        text = as_json(as_object(findings, diagnoses))
+    else:
+        text = as_text(findings, diagnoses)
+    # It quotes responses, which may hold anything.
+    text = clean(text.encode(), findings.secrets).decode()
+    to_output = parsed.bundle == _STANDARD_OUTPUT
+    (sys.stderr if to_output else sys.stdout).write(text)
+    if parsed.bundle is not None:
+        path = None if to_output else Path(parsed.bundle)
+        write_bundle(path, findings, diagnoses, detected=detected)
+    return ExitCode.FAILED if diagnoses else ExitCode.DONE
 
 
 def _parser() -> Parser:

@@ -1,14 +1,14 @@
 """The environment of a run: the agent's settings, variables, the network.
 
 Within the agent's container the agent is the first process, and the chart gives it its settings as flags:
-so they are taken from there (proc(5), ``/proc/PID/cmdline``), and a command that ``kubectl exec`` starts
-looks where the agent looks.
+so they are read from there (proc(5), ``/proc/PID/cmdline``), and a command that ``kubectl exec`` starts
+probes what the agent uses.
 """
 
 import os
 import socket
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,59 +35,47 @@ class DetectedEnvironment:
     """Those of the agent that runs here, as far as they can be known."""
     from_agent: bool
     """Whether they are really those of a running agent."""
-    surroundings: Environment
+    environment: Environment
     in_pod: bool
     notes: Sequence[str] = ()
+    """What could not be read, and why."""
 
 
 def detect_environment(parsed: Namespace, *, first_process: Path = _FIRST_PROCESS) -> DetectedEnvironment:
-    """Find out where this runs.
+    """Detect where this runs, and with which settings.
 
     Args:
         parsed: The command's arguments.
-        first_process: Where the first process tells its arguments.
+        first_process: The file with the first process's arguments.
 
     Raises:
         UsageError: an argument or a variable is wrong.
     """
-    settings, notes = None, []
-    arguments = None if parsed.upstream or parsed.node else _agent_arguments(first_process)
-    if arguments is not None:
+    settings, notes, words = None, [], [""]
+    if not parsed.upstream and not parsed.node:
         try:
-            settings = _settings_of_agent(arguments)
+            words = first_process.read_bytes().decode(errors="surrogateescape").rstrip("\0").split("\0")
+        except OSError:
+            words = [""]
+    if "run" in words and any(Path(word).name in {"azure-lb-metadata", "sidecar"} for word in words[:4]):
+        parser = Parser("run", description="")
+        parser.add_argument("--once", action="store_true")
+        try:
+            settings = load(words[words.index("run") + 1 :], parser=parser).settings
         except UsageError as error:
             notes.append(f"the settings of the agent here could not be read: {error}")
     from_agent = settings is not None
     settings = settings or settings_of(parsed)
     in_pod = _CLUSTER_VARIABLE in os.environ
-    return DetectedEnvironment(
-        settings=settings,
-        from_agent=from_agent,
-        surroundings=_surroundings(settings, seen_from=parsed.seen_from, in_pod=in_pod),
-        in_pod=in_pod,
-        notes=notes,
-    )
 
-
-def _agent_arguments(first_process: Path) -> list[str] | None:
-    """The flags of the agent that is the first process here; ``None`` if that is something else."""
-    try:
-        words = first_process.read_bytes().decode(errors="surrogateescape").rstrip("\0").split("\0")
-    except OSError:
-        return None
-    ours = any(Path(word).name in {"azure-lb-metadata", "sidecar"} for word in words[:4])
-    return words[words.index("run") + 1 :] if ours and "run" in words else None
-
-
-def _settings_of_agent(arguments: Sequence[str]) -> Settings:
-    parser = Parser("run", description="")
-    parser.add_argument("--once", action="store_true")
-    return load(arguments, parser=parser).settings
-
-
-def _surroundings(settings: Settings, *, seen_from: Sequence[IPAddress], in_pod: bool) -> Environment:
+    proxies = {}
+    for name in (*_PROXY_VARIABLES, *map(str.lower, _PROXY_VARIABLES)):
+        if value := os.environ.get(name):
+            # Scheme, host and port alone: what stands before them may be a password.
+            scheme, separator, rest = value.rpartition("://")
+            proxies[name] = f"{scheme}{separator}{rest.rpartition('@')[2].partition('/')[0]}"
     default, version = (Settings.model_fields[name].default for name in ("imds_endpoint", "imds_api_version"))
-    return Environment(
+    environment = Environment(
         endpoint=settings.imds_endpoint,
         default_endpoint=settings.imds_endpoint.removesuffix(":80") == default,
         timeout=settings.imds_timeout,
@@ -96,14 +84,17 @@ def _surroundings(settings: Settings, *, seen_from: Sequence[IPAddress], in_pod:
         node_name=settings.node_name,
         upstream="" if settings.upstream == "imds" else settings.upstream,
         host_network=_in_host_network(settings.node_address) if in_pod else True,
-        proxies=_proxies(os.environ),
+        proxies=proxies,
         misspelt=misspelt_variables(os.environ),
-        seen_from=seen_from,
+        seen_from=parsed.seen_from,
+    )
+    return DetectedEnvironment(
+        settings=settings, from_agent=from_agent, environment=environment, in_pod=in_pod, notes=notes
     )
 
 
 def _in_host_network(node_address: IPAddress | None) -> bool | None:
-    """Whether the node's own address is one of ours; ``None`` if it is not known."""
+    """Whether this runs in the node's own network; ``None`` if the node's address is not known."""
     if node_address is None:
         return None
     family = socket.AF_INET6 if node_address.version == 6 else socket.AF_INET
@@ -114,18 +105,3 @@ def _in_host_network(node_address: IPAddress | None) -> bool | None:
         except OSError:
             return False
     return True
-
-
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables that name a proxy, with scheme, host and port of it alone."""
-    found = {}
-    for name in (*_PROXY_VARIABLES, *map(str.lower, _PROXY_VARIABLES)):
-        if value := environ.get(name):
-            found[name] = _without_credentials(value)
-    return found
-
-
-def _without_credentials(url: str) -> str:
-    scheme, separator, rest = url.rpartition("://")
-    place = rest.rpartition("@")[2].partition("/")[0]
-    return f"{scheme}{separator}{place}"

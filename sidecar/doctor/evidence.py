@@ -1,6 +1,6 @@
-"""The evidence that the probes of ``doctor`` gather: plain values, input of the rules.
+"""The evidence of ``doctor``: plain values that probes fill, and that rules, report and bundle read.
 
-``None`` always means that a probe was not made, or could not tell.
+``None`` always means that a probe was not made, or could not find out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,50 +9,37 @@ from datetime import datetime
 from enum import StrEnum
 
 from sidecar.core.addresses import IPAddress
+from sidecar.core.annotations import Layout, found
 from sidecar.core.document import Document
 from sidecar.core.instant import parse_http_date
-from sidecar.core.outcome import Reason, Status
+from sidecar.core.outcome import FailureKind, Reason, Status
 from sidecar.core.parsing import DroppedEntry
-
-
-class FailureKind(StrEnum):
-    """How an attempt ended that brought no complete answer."""
-
-    REFUSED = "refused"
-    NO_ROUTE = "no route"
-    UNKNOWN_NAME = "unknown name"
-    NO_CONNECTION = "no connection in time"
-    """Nothing answers the first packet: somebody drops it."""
-    NO_ANSWER = "no answer in time"
-    """The connection was accepted."""
-    RESET = "reset"
-    BROKEN = "broken answer"
-    """Not HTTP, cut short or too large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceAttempt:
-    """One request to the metadata service, by ``doctor`` itself."""
+    """One request to the metadata service, and what came back."""
 
     at: datetime
     target: str = ""
-    """What was asked for: path and query."""
+    """Path and query of the request."""
     sent: Mapping[str, str] = field(default_factory=dict)
     """Headers of the request, beside the usual ones."""
     seconds: float
-    """From the request to the last byte, or to the end of the patience."""
-    trouble: FailureKind | None = None
-    detail: str = ""
-    """Why it brought no data: one line of printable ASCII."""
+    """From the request to the last byte of the response, or to the time-out."""
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Of the answer, by lower-case name."""
+    """Of the response, by lower-case name."""
     body: bytes = b""
-    """The beginning of the answer's body."""
+    """The beginning of the response's body."""
     reason: Reason | None = None
-    """Why there are no data, in the agent's words; ``None``: there is an answer, possibly "none"."""
+    """Why there are no data; ``None``: the service said what there is, possibly nothing."""
+    kind: FailureKind | None = None
+    """How a request ended that brought no complete response."""
+    detail: str = ""
+    """Why it brought no data: one line of printable ASCII."""
     retry_after: float | None = None
-    """Seconds that the service asked to wait."""
+    """Seconds that the service said to wait."""
 
     @property
     def failed(self) -> bool:
@@ -62,42 +49,50 @@ class ServiceAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceEvidence:
-    """What the metadata service itself said."""
+    """The responses of the metadata service to ``doctor`` itself."""
 
-    tries: Sequence[ServiceAttempt]
-    """At least one."""
+    attempts: Sequence[ServiceAttempt]
+    """Those to read the document; at least one."""
     document: Document | None = None
-    """Of the last try that had one; empty when the service says that there is none."""
+    """Of the last attempt that brought one; empty when the service says that there is none."""
     dropped: Sequence[DroppedEntry] = ()
-    """Entries of that answer that are wrong."""
+    """Entries of that document that are wrong."""
     without_header: ServiceAttempt | None = None
     """A request without ``Metadata: true``, which the service must refuse."""
     instance_public_ips: Sequence[str] | None = None
     """What ``/metadata/instance`` lists: Basic SKU addresses alone, Standard ones are empty there."""
+    exchanges: Mapping[str, ServiceAttempt] = field(default_factory=dict)
+    """Every request, by a name for people."""
+    clock_ahead: float | None = None
+    """Seconds that this machine's clock is ahead of the service's ``Date`` (below 0: behind)."""
 
     @property
     def failures(self) -> Sequence[ServiceAttempt]:
-        """The tries that brought no data."""
-        return [each for each in self.tries if each.failed]
+        """The attempts that brought no data."""
+        return [each for each in self.attempts if each.failed]
 
 
 @dataclass(frozen=True, slots=True)
 class AgentAttempt:
-    """An attempt of the agent to ask the metadata service, as it remembers it."""
+    """An attempt of an agent to read the document, as its ``/attempts`` lists it."""
 
     at: str
     """UTC, RFC 3339."""
     outcome: str
     """``ok``, ``no-metadata`` or a reason."""
     detail: str = ""
+    status: int | None = None
+    """HTTP status of a complete response, where the attempt failed."""
+    kind: FailureKind | None = None
+    """How the request ended, where it brought no complete response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentEvidence:
-    """What a running agent says of itself."""
+    """What a running agent reports."""
 
     where: str
-    """Whom was asked: a URL, or a pod."""
+    """Which agent: a URL, or a pod."""
     reached: bool
     """Whether an agent answered."""
     detail: str = ""
@@ -110,13 +105,17 @@ class AgentEvidence:
     observed_at: datetime | None = None
     document: Document | None = None
     overdue: str | None = None
-    """What ``/livez`` complains of; empty while it is content."""
+    """What ``/livez`` reports; empty while all is well."""
     unready: str | None = None
-    """What ``/readyz`` complains of; empty while it is content."""
+    """What ``/readyz`` reports; empty while all is well."""
     samples: Mapping[str, float] = field(default_factory=dict)
     """Its metrics, by name with labels as the exposition format writes them."""
     attempts: Sequence[AgentAttempt] = ()
-    """The last ones, newest first; none if they are not known."""
+    """The last ones, newest first; empty if they are not known."""
+    bodies: Mapping[str, bytes] = field(default_factory=dict)
+    """Its responses, by path."""
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """Why there is no response, by path."""
 
     @property
     def annotates(self) -> bool:
@@ -124,7 +123,7 @@ class AgentEvidence:
         return bool(self.values("publishes_total", publisher="node"))
 
     def count(self, outcome: str) -> float:
-        """Its attempts since the start that ended so."""
+        """Its attempts since the start with this outcome."""
         return sum(self.values("attempts_total", outcome=outcome))
 
     @property
@@ -176,7 +175,7 @@ class ApiServerFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenClaims:
-    """Who a service account token says that it is of; never the token itself."""
+    """The claims of a service account token; never the token itself."""
 
     namespace: str = ""
     service_account: str = ""
@@ -203,37 +202,61 @@ class PodEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterEvidence:
-    """What the API server said."""
+    """The responses of the API server."""
 
     node_name: str
     prefix: str
+    """Of the agent's annotations."""
     identity: str = ""
-    """On whose behalf rights were reviewed; empty: the one who asks."""
+    """On whose behalf rights were reviewed; empty: that of the credentials used."""
     problem: ApiServerFailure | None = None
     """Why nothing else is known: the Node could not be read."""
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    """Of the Node, under our prefix, without it."""
+    uid: str = ""
+    """Of the Node."""
+    node_annotations: Mapping[str, str] = field(default_factory=dict)
+    """All of the Node."""
     node_ready: bool | None = None
+    """The Node's condition Ready; ``None`` if it has none."""
+    clock_ahead: float | None = None
+    """Seconds that this machine's clock is ahead of the API server's ``Date`` (below 0: behind)."""
     rights: Mapping[str, bool] = field(default_factory=dict)
-    """By verb on the Node: whether it is allowed. Empty if that could not be asked."""
+    """By verb on the Node: whether it is allowed. Empty if that could not be found out."""
     dry_run: ApiServerFailure | None = None
     """Why the API server would refuse what the agent writes."""
-    document: Document | None = None
-    """What the annotations say, if they hold it whole."""
     claims: TokenClaims | None = None
     pod: PodEvidence | None = None
     """The agent's pod, where it was looked for."""
+    pod_ports: tuple[int, int] | None = None
+    """Of the pod's API and of its admin listener; ``None``: its specification was not read."""
     rivals: Sequence[str] = ()
     """Other agents' pods on the Node that write under the same prefix."""
     pod_missing: bool = False
     """It was looked for, and there is none on the Node."""
     obstacles: Sequence[str] = ()
     """What keeps the agents' DaemonSet off the Node, each with the chart's value that would help."""
+    notes: Sequence[str] = ()
+    """What could not be read, and why."""
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Those of the Node under the agent's prefix, without it."""
+        start = f"{self.prefix}/"
+        return {
+            key.removeprefix(start): value
+            for key, value in self.node_annotations.items()
+            if key.startswith(start)
+        }
+
+    @property
+    def document(self) -> Document | None:
+        """What the annotations say, if they hold it whole."""
+        published = found(self.node_annotations, layout=Layout(prefix=self.prefix))
+        return None if published is None else published.document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What ``doctor`` knows before it asks anybody."""
+    """What ``doctor`` knows before the first request."""
 
     endpoint: str
     default_endpoint: bool
@@ -241,52 +264,64 @@ class Environment:
     timeout: float
     """Seconds that the agent gives a request to the metadata service."""
     api_version: str = ""
-    """What is asked for, where that is set and not the default."""
+    """The one that is set, where that is not the default."""
     settle: float = 300.0
     """Seconds after which the Node has what the agent knows, unless something is wrong."""
     node_name: str | None = None
     upstream: str = ""
-    """The node agent that the agent here reads from; empty: it asks the metadata service itself."""
+    """The node agent that the agent here reads from; empty: it reads from the metadata service itself."""
     same_host: bool = True
-    """Whether the agent that was asked should be that of this machine."""
+    """Whether the agent that was probed should be that of this machine."""
     host_network: bool | None = None
-    """Whether this runs in the node's own network, where AKS restricts nothing."""
+    """Whether the agent runs in the node's own network, where AKS restricts nothing."""
     proxies: Mapping[str, str] = field(default_factory=dict)
     """Variables that name a proxy, without credentials. The agent uses none."""
     misspelt: Mapping[str, str] = field(default_factory=dict)
     """Variables with our prefix that are no settings, each with the nearest one."""
     seen_from: Sequence[IPAddress] = ()
-    """Addresses that others say they saw connections of this node come from."""
+    """Addresses that others saw connections of this node come from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """Everything that was found."""
+    """All results of one run of the probes."""
 
     now: datetime
-    """By the own clock."""
-    surroundings: Environment
+    """By this machine's clock."""
+    environment: Environment
+    node: str | None = None
+    """The node's name, as far as it is known."""
     agent: AgentEvidence | None = None
     service: ServiceEvidence | None = None
     cluster: ClusterEvidence | None = None
-    clocks: Mapping[str, float] = field(default_factory=dict)
-    """By who tells the time: seconds that the own clock is ahead of it (below 0: behind)."""
     notes: Sequence[str] = ()
-    """What could not be looked at, and why."""
+    """What could not be probed, and why."""
+    secrets: Sequence[str] = ()
+    """What must never be shown."""
 
     @property
     def document(self) -> Document | None:
-        """The newest document there is: the service's own word, the agent's, that of the annotations."""
+        """The newest document there is: the service's own, the agent's, that of the annotations."""
         for evidence in (self.service, self.agent, self.cluster):
             if evidence is not None and evidence.document is not None:
                 return evidence.document
         return None
 
+    @property
+    def clocks(self) -> Mapping[str, float]:
+        """Seconds that this machine's clock is ahead (below 0: behind), by whose clock it was compared to."""
+        compared = {"the metadata service": self.service, "the API server": self.cluster}
+        return {
+            whose: evidence.clock_ahead
+            for whose, evidence in compared.items()
+            if evidence is not None and evidence.clock_ahead is not None
+        }
+
 
 def seconds_ahead(date: str | None, *, now: datetime) -> float | None:
-    """Seconds that the own clock is ahead of the one that wrote a ``Date`` header; below 0 it is behind.
+    """Seconds that this machine's clock is ahead of the one that wrote a ``Date`` header; below 0: behind.
 
     ``None`` when there is no such header or it cannot be read.
     """
-    told = None if date is None else parse_http_date(date)
-    return None if told is None else (now - told).total_seconds()
+    there = None if date is None else parse_http_date(date)
+    return None if there is None else (now - there).total_seconds()

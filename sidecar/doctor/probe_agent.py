@@ -1,7 +1,7 @@
 """The probe of a running agent: its document, history, health, metrics and last attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,22 +16,24 @@ from sidecar.core.upstream import UpstreamResponse, interpret
 from sidecar.doctor.evidence import AgentAttempt, AgentEvidence
 from sidecar.sources import reading
 
+LAST_ATTEMPTS = "/attempts"
+"""The path whose response rules need most."""
+
 _TIMEOUT = 10.0
 """Seconds for each request: an agent answers at once, unless its machine is very busy."""
 
 _DOCUMENT = "/v1/loadbalancer"
-_LAST_ATTEMPTS = "/attempts"
+_STATUS = "Azure-LB-Metadata-Status"
 _ATTEMPTS = TypeAdapter(tuple[AgentAttempt, ...])
-_FORWARDED_NOTE = "its document is not given to those who come by way of the API server"
 
 
 class LostError(Exception):
-    """There was no answer; the text says why."""
+    """There was no response; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An answer of the agent."""
+    """A response of the agent."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,33 +42,15 @@ class Fetched:
 
 
 Fetch = Callable[[str], Awaitable[Fetched]]
-"""Asks for a path.
+"""Requests a path.
 
 Raises:
-    LostError: there was no answer.
+    LostError: there was no response.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class AgentProbeResult:
-    """What an agent was asked, and what it said."""
-
-    evidence: AgentEvidence
-    bodies: Mapping[str, bytes] = field(default_factory=dict)
-    """What it answered, by path."""
-    lost: Mapping[str, str] = field(default_factory=dict)
-    """Why there is no such answer, by path."""
-
-    @property
-    def attempts_missing(self) -> str:
-        """Why an agent that answers does not tell its last attempts; empty if it does."""
-        if not self.evidence.reached or _LAST_ATTEMPTS in self.bodies:
-            return ""
-        return self.lost.get(_LAST_ATTEMPTS, "its --admin-listen is not known, or not reached by TCP")
-
-
 def over_http(session: aiohttp.ClientSession, url: str) -> Fetch:
-    """Asks over HTTP."""
+    """Requests over HTTP."""
 
     async def fetch(path: str) -> Fetched:
         try:
@@ -79,63 +63,61 @@ def over_http(session: aiohttp.ClientSession, url: str) -> Fetch:
     return fetch
 
 
-async def examine_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentProbeResult:
-    """Ask an agent for everything that it tells of itself.
+async def probe_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentEvidence:
+    """Request everything that an agent reports.
 
     Args:
-        where: Whom this asks, for people.
-        api: Asks its HTTP API.
-        admin: Asks its probes, metrics and last attempts; ``None`` if it is not known where they are.
+        where: Which agent this is, for people.
+        api: Requests a path of its HTTP API.
+        admin: Requests its probes, metrics and last attempts; ``None`` if their address is not known.
     """
     try:
         document = await api(_DOCUMENT)
     except LostError as error:
-        return AgentProbeResult(AgentEvidence(where=where, reached=False, detail=str(error)))
-    if "Azure-LB-Metadata-Status" not in document.headers:
+        return AgentEvidence(where=where, reached=False, detail=str(error))
+    headers = document.headers
+    if _STATUS not in headers:
         detail = f"what answers there is no agent (HTTP {document.status})"
-        return AgentProbeResult(AgentEvidence(where=where, reached=False, detail=detail))
+        return AgentEvidence(where=where, reached=False, detail=detail)
     bodies, lost = {_DOCUMENT: document.body}, {}
-    paths = {"/v1/history": api, **dict.fromkeys(("/livez", "/readyz", "/metrics", _LAST_ATTEMPTS), admin)}
+    paths = {"/v1/history": api, **dict.fromkeys(("/livez", "/readyz", "/metrics", LAST_ATTEMPTS), admin)}
     for path, fetch in paths.items():
         if fetch is None:
             continue
         try:
-            bodies[path] = await _body(fetch, path)
+            response = await fetch(path)
         except LostError as error:
             lost[path] = str(error)
-    return AgentProbeResult(_evidence(where, document, bodies), bodies, lost)
+            continue
+        # 503 is how probes say that something is wrong.
+        if response.status in {200, 503}:
+            bodies[path] = response.body
+        else:
+            lost[path] = f"HTTP {response.status}"
 
-
-async def _body(fetch: Fetch, path: str) -> bytes:
-    """The body at a path.
-
-    Raises:
-        LostError: there is none to be had.
-    """
-    fetched = await fetch(path)
-    if fetched.status not in {200, 503}:
-        raise LostError(f"HTTP {fetched.status}")
-    return fetched.body
-
-
-def _evidence(where: str, document: Fetched, bodies: Mapping[str, bytes]) -> AgentEvidence:
-    headers = document.headers
     answer = interpret(
         UpstreamResponse(status=document.status, body=document.body, age=headers.get("Age")),
         node=None,
         last=None,
         now=clock.now(),
     )
+    detail = ""
+    if document.status == 403 and isinstance(answer, Failure):
+        detail = "its document is not given to those who come by way of the API server"
+    elif isinstance(answer, Failure):
+        said = error_object(document.body).get("detail")
+        detail = printable(said) if isinstance(said, str) else answer.detail
     known = answer if isinstance(answer, UpstreamAnswer) else None
-    attempts = _attempts(bodies.get(_LAST_ATTEMPTS, b"[]"))
-    status = headers.get("Azure-LB-Metadata-Status", "")
+    attempts = _attempts(bodies.get(LAST_ATTEMPTS, b"[]"))
+    last = attempts[0].outcome if attempts else ""
+    status = headers.get(_STATUS, "")
     return AgentEvidence(
         where=where,
         reached=True,
-        detail=_detail(document, answer) if isinstance(answer, Failure) else "",
+        detail=detail,
         node=printable(headers.get("Azure-LB-Metadata-Node", "")) or None,
         status=Status(status) if status in set(Status) else None,
-        reason=known.reason if known is not None else _last_reason(attempts),
+        reason=known.reason if known is not None else Reason(last) if last in set(Reason) else None,
         revision=printable(headers.get("Azure-LB-Metadata-Revision", "")) or None,
         changed_at=None if known is None else known.changed_at,
         observed_at=parse_rfc3339(headers.get("Azure-LB-Metadata-Observed-At", "")),
@@ -144,23 +126,31 @@ def _evidence(where: str, document: Fetched, bodies: Mapping[str, bytes]) -> Age
         unready=_complaint(bodies.get("/readyz")),
         samples=_samples(bodies.get("/metrics", b"")),
         attempts=attempts,
+        bodies=bodies,
+        lost=lost,
     )
 
 
-def _detail(document: Fetched, failure: Failure) -> str:
-    if document.status == 403:
-        return _FORWARDED_NOTE
-    told = error_object(document.body).get("detail")
-    return printable(told) if isinstance(told, str) else failure.detail
-
-
-def _last_reason(attempts: tuple[AgentAttempt, ...]) -> Reason | None:
-    word = attempts[0].outcome if attempts else ""
-    return Reason(word) if word in set(Reason) else None
+def _attempts(body: bytes) -> tuple[AgentAttempt, ...]:
+    """The agent's last attempts, newest first; empty if that is no such list."""
+    try:
+        listed = _ATTEMPTS.validate_python(parse_json(body))
+    except (MalformedError, ValidationError):
+        return ()
+    return tuple(
+        AgentAttempt(
+            at=printable(each.at),
+            outcome=printable(each.outcome),
+            detail=printable(each.detail),
+            status=each.status,
+            kind=each.kind,
+        )
+        for each in listed
+    )
 
 
 def _complaint(body: bytes | None) -> str | None:
-    """What a probe complains of: nothing if it says ``ok``, ``None`` if it was not asked."""
+    """What a probe reports: empty if it says ``ok``, ``None`` if there was no response."""
     if body is None:
         return None
     text = printable(body.decode("ascii", "replace").strip())
@@ -176,16 +166,5 @@ def _samples(exposition: bytes) -> dict[str, float]:
                 labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
                 samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
     except ValueError:
-        return samples  # no exposition after all; what came before is what there is
+        return samples  # no exposition after all; what came before it is kept
     return samples
-
-
-def _attempts(body: bytes) -> tuple[AgentAttempt, ...]:
-    """The agent's last attempts, newest first; none if that is no such list."""
-    try:
-        told = _ATTEMPTS.validate_python(parse_json(body))
-    except (MalformedError, ValidationError):
-        return ()
-    return tuple(
-        AgentAttempt(printable(each.at), printable(each.outcome), printable(each.detail)) for each in told
-    )

@@ -5,14 +5,12 @@ MicrosoftDocs/azure-compute-docs articles/virtual-machines/instance-metadata-ser
 by a few words, since their wording differs between hosts.
 """
 
-import re
 from dataclasses import dataclass
-from datetime import datetime
 
-from sidecar.core.outcome import Reason
+from sidecar.core.outcome import FailureKind, Reason
 from sidecar.core.reply import refuses_version
 from sidecar.doctor.causes import Confidence
-from sidecar.doctor.evidence import AgentAttempt, Environment, FailureKind, ServiceAttempt
+from sidecar.doctor.evidence import Environment, ServiceAttempt
 
 _PROXY_HEADERS = (
     "via",
@@ -44,41 +42,6 @@ _OTHER_CLOUDS = {"metadata-flavor": "Google", "x-aws-ec2-metadata-token-ttl-seco
 
 _SERVICE_SERVERS = ("imds", "microsoft-iis", "microsoft-httpapi")
 """What the service calls itself, as captures have it; other hosts may leave the header out."""
-
-
-def says_its_name(failed: ServiceAttempt) -> bool:
-    """Whether an answer has the name of the service as captures have it."""
-    return failed.headers.get("server", "").lower().startswith(_SERVICE_SERVERS)
-
-
-def named(failed: ServiceAttempt) -> str:
-    """What shows that a proxy answered; empty if nothing does."""
-    if failed.status == 407:
-        return "only proxies ask for authentication with 407"
-    for name in _PROXY_HEADERS:
-        if name in failed.headers:
-            return f"the answer has the header {name}: {failed.headers[name]}"
-    server = failed.headers.get("server", "")
-    if any(proxy in server.lower() for proxy in _PROXY_SERVERS):
-        return f"the answer is from {server}"
-    text = f"{failed.body.decode('ascii', 'replace')} {failed.detail}".lower()
-    program = next((program for words, program in _PROGRAMS if words in text), None)
-    return "" if program is None else f"the answer is from {program}, by its text"
-
-
-def foreign(failed: ServiceAttempt) -> str:
-    """What shows that the service itself did not answer; empty if nothing does."""
-    if 300 <= (failed.status or 0) < 400:
-        return "the service never redirects"
-    for name, cloud in _OTHER_CLOUDS.items():
-        if name in failed.headers:
-            return f"the answer has the header {name}: it is from the metadata service of {cloud}"
-    if failed.body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
-        return "the answer is an HTML page"
-    server = failed.headers.get("server", "")
-    if server and not says_its_name(failed):
-        return f"the answer is from {server}"
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,117 +182,129 @@ VENDOR_ERRORS = (
 
 _GUEST_PROXY_HEADER = "x-ms-azure-host-authorization"
 _GUEST_PROXY_STATUSES = {401, 403, 421}
-_HTTP_STATUS = re.compile(r"HTTP ([0-9]{3})\b")
-_TROUBLES = (
-    ("cannot resolve", FailureKind.UNKNOWN_NAME),
-    ("no connection within", FailureKind.NO_CONNECTION),
-    ("no complete answer within", FailureKind.NO_ANSWER),
-    ("refused", FailureKind.REFUSED),
-    ("route to host", FailureKind.NO_ROUTE),
-    ("unreachable", FailureKind.NO_ROUTE),
-    ("timed out", FailureKind.NO_CONNECTION),
-)
-"""By words of :func:`sidecar.sources.reading.failure` and of the system, lower case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The cause that a request points to, and why."""
+    """The cause that a failed request points to, and why."""
 
     cause: str
-    sure: Confidence
-    because: str
-    """A clause that may stand after the request's own description; may be empty."""
+    confidence: Confidence
+    because: str = ""
+    """A clause that may stand after the request's own description."""
 
 
 _UNKNOWN_TEXT = "the text is none that is documented"
 _UNDOCUMENTED = {
     400: Classification("request-refused", Confidence.LIKELY, _UNKNOWN_TEXT),
     404: Classification("load-balancer-api-not-ready", Confidence.POSSIBLE, _UNKNOWN_TEXT),
-    408: Classification("metadata-service-unavailable", Confidence.CERTAIN, ""),
+    408: Classification("metadata-service-unavailable", Confidence.CERTAIN),
 }
-"""Statuses that the page for this endpoint has not, or not with such a text."""
+"""Statuses that the page for this endpoint does not have, or not with such a text."""
+
+_BY_REASON = {
+    Reason.THROTTLED: Classification("throttled", Confidence.CERTAIN),
+    Reason.UNAVAILABLE: Classification("metadata-service-unavailable", Confidence.LIKELY),
+    Reason.NOT_READY: Classification("load-balancer-api-not-ready", Confidence.POSSIBLE),
+    Reason.REJECTED: Classification("request-refused", Confidence.POSSIBLE),
+    Reason.MALFORMED: Classification("answer-malformed", Confidence.LIKELY),
+}
 
 
-def trouble_of(reason: Reason, detail: str, *, status: int | None) -> FailureKind | None:
-    """How an attempt ended that brought no answer; ``None`` if there was one."""
-    if status is not None:
-        return None
-    if reason is Reason.MALFORMED:
-        return FailureKind.BROKEN
-    words = detail.lower()
-    return next((trouble for fragment, trouble in _TROUBLES if fragment in words), FailureKind.RESET)
+def judge_reason(reason: Reason, environment: Environment) -> Classification:
+    """The cause of a failure of which the reason is all that is known."""
+    if reason in _BY_REASON:
+        return _BY_REASON[reason]
+    if environment.host_network is False:
+        because = "the agent's pod is outside the node's network"
+        return Classification("imds-restriction", Confidence.LIKELY, because)
+    return Classification("metadata-service-unreachable", Confidence.LIKELY)
 
 
-def of_agent(attempt: AgentAttempt, *, now: datetime) -> ServiceAttempt | None:
-    """An attempt of the agent as if it were our own; ``None`` if it brought an answer."""
-    if attempt.outcome not in set(Reason) - {Reason.NO_METADATA}:
-        return None
-    reason = Reason(attempt.outcome)
-    found = _HTTP_STATUS.match(attempt.detail)
-    status = int(found[1]) if found else None
-    if reason is Reason.MALFORMED and not attempt.detail.startswith("broken response"):
-        status = status or 200
-    trouble = trouble_of(reason, attempt.detail, status=status)
-    return ServiceAttempt(
-        at=now, seconds=0.0, trouble=trouble, detail=attempt.detail, status=status, reason=reason
-    )
-
-
-def judge(failed: ServiceAttempt, surroundings: Environment) -> Classification:
+def judge(failed: ServiceAttempt, environment: Environment) -> Classification:
     """The cause that a failed request points to."""
-    if failed.trouble is not None:
-        return _judge_trouble(failed.trouble, surroundings)
+    if failed.kind is not None:
+        return _judge_kind(failed.kind, environment)
+    if failed.status is None and failed.reason is not None:
+        return judge_reason(failed.reason, environment)
     status = failed.status or 0
     if _GUEST_PROXY_HEADER in failed.headers:
         because = f"the answer has the header {_GUEST_PROXY_HEADER}"
         return Classification("metadata-security-protocol", Confidence.CERTAIN, because)
-    if because := named(failed):
+    if because := _sign_of_proxy(failed):
         return Classification("proxy-in-the-way", Confidence.CERTAIN, because)
     if status in _GUEST_PROXY_STATUSES:
-        return Classification(
-            "metadata-security-protocol", Confidence.LIKELY, "the service itself documents no such status"
-        )
-    if because := foreign(failed):
-        cause = "proxy-in-the-way" if surroundings.default_endpoint else "wrong-endpoint"
+        because = "the service itself documents no such status"
+        return Classification("metadata-security-protocol", Confidence.LIKELY, because)
+    if because := _sign_of_stranger(failed):
+        cause = "proxy-in-the-way" if environment.default_endpoint else "wrong-endpoint"
         return Classification(cause, Confidence.LIKELY, because)
-    return _judge_status(failed, status)
 
-
-def _judge_trouble(trouble: FailureKind, surroundings: Environment) -> Classification:
-    match trouble:
-        case FailureKind.NO_CONNECTION if surroundings.host_network is not True:
-            sure = Confidence.LIKELY if surroundings.default_endpoint else Confidence.POSSIBLE
-            return Classification("imds-restriction", sure, "this is a pod outside the node's network")
-        case FailureKind.NO_ANSWER:
-            return Classification("metadata-service-silent", Confidence.LIKELY, "the connection was accepted")
-        case FailureKind.BROKEN:
-            return Classification("answer-malformed", Confidence.CERTAIN, "")
-        case FailureKind.UNKNOWN_NAME:
-            return Classification("wrong-endpoint", Confidence.CERTAIN, "the name of the endpoint is unknown")
-        case FailureKind.REFUSED | FailureKind.NO_ROUTE | FailureKind.NO_CONNECTION if (
-            not surroundings.default_endpoint
-        ):
-            because = f"{surroundings.endpoint} is not the well-known address"
-            return Classification("wrong-endpoint", Confidence.LIKELY, because)
-        case _:
-            # From afar it is not known which endpoint the agent asks.
-            sure = Confidence.CERTAIN if surroundings.same_host else Confidence.LIKELY
-            return Classification("metadata-service-unreachable", sure, "")
-
-
-def _judge_status(failed: ServiceAttempt, status: int) -> Classification:
+    # From here on it is the service that answered, as far as can be seen.
     if refuses_version(status, failed.body):
-        return Classification("api-version-refused", Confidence.CERTAIN, "")
+        return Classification("api-version-refused", Confidence.CERTAIN)
     words = failed.detail.lower()
     for row in VENDOR_ERRORS:
         if row.status == status and (not row.words or any(each in words for each in row.words)):
-            because = f"the vendor's page: {row.mitigation}"
-            return Classification(row.cause, Confidence.CERTAIN, because)
+            return Classification(row.cause, Confidence.CERTAIN, f"the vendor's page: {row.mitigation}")
     if 500 <= status < 600:
-        # Anything between says 502 or 503 as well, and not always its name.
-        own = says_its_name(failed)
-        sure = Confidence.CERTAIN if own else Confidence.LIKELY
-        because = "" if own else "nothing but the status looks like the metadata service"
-        return Classification("metadata-service-unavailable", sure, because)
-    return _UNDOCUMENTED.get(status, Classification("answer-malformed", Confidence.CERTAIN, ""))
+        # Programs on the way answer 502 or 503 as well, and not all of them say their name. A name that is
+        # there is the service's: a stranger's was judged above.
+        named = bool(failed.headers.get("server"))
+        confidence = Confidence.CERTAIN if named else Confidence.LIKELY
+        because = "" if named else "nothing but the status looks like the metadata service"
+        return Classification("metadata-service-unavailable", confidence, because)
+    return _UNDOCUMENTED.get(status, Classification("answer-malformed", Confidence.CERTAIN))
+
+
+def _judge_kind(kind: FailureKind, environment: Environment) -> Classification:
+    """The cause of a request that brought no complete response."""
+    match kind:
+        case FailureKind.NO_CONNECTION if environment.host_network is not True:
+            confidence = Confidence.LIKELY if environment.default_endpoint else Confidence.POSSIBLE
+            return Classification("imds-restriction", confidence, "this is a pod outside the node's network")
+        case FailureKind.NO_ANSWER:
+            return Classification("metadata-service-silent", Confidence.LIKELY, "the connection was accepted")
+        case FailureKind.BROKEN:
+            return Classification("answer-malformed", Confidence.CERTAIN)
+        case FailureKind.UNKNOWN_NAME:
+            return Classification("wrong-endpoint", Confidence.CERTAIN, "the name of the endpoint is unknown")
+        case FailureKind.REFUSED | FailureKind.NO_ROUTE | FailureKind.NO_CONNECTION if (
+            not environment.default_endpoint
+        ):
+            because = f"{environment.endpoint} is not the well-known address"
+            return Classification("wrong-endpoint", Confidence.LIKELY, because)
+        case _:
+            # From afar it is not known which endpoint the agent uses.
+            confidence = Confidence.CERTAIN if environment.same_host else Confidence.LIKELY
+            return Classification("metadata-service-unreachable", confidence)
+
+
+def _sign_of_proxy(failed: ServiceAttempt) -> str:
+    """What shows that a proxy answered; empty if nothing does."""
+    if failed.status == 407:
+        return "only proxies ask for authentication with 407"
+    for name in _PROXY_HEADERS:
+        if name in failed.headers:
+            return f"the answer has the header {name}: {failed.headers[name]}"
+    server = failed.headers.get("server", "")
+    if any(proxy in server.lower() for proxy in _PROXY_SERVERS):
+        return f"the answer is from {server}"
+    text = f"{failed.body.decode('ascii', 'replace')} {failed.detail}".lower()
+    program = next((program for words, program in _PROGRAMS if words in text), None)
+    return "" if program is None else f"the answer is from {program}, by its text"
+
+
+def _sign_of_stranger(failed: ServiceAttempt) -> str:
+    """What shows that the service itself did not answer; empty if nothing does."""
+    if 300 <= (failed.status or 0) < 400:
+        return "the service never redirects"
+    for name, cloud in _OTHER_CLOUDS.items():
+        if name in failed.headers:
+            return f"the answer has the header {name}: it is from the metadata service of {cloud}"
+    if failed.body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        return "the answer is an HTML page"
+    server = failed.headers.get("server", "")
+    return (
+        f"the answer is from {server}" if server and not server.lower().startswith(_SERVICE_SERVERS) else ""
+    )

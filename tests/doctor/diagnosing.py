@@ -10,6 +10,6 @@ DOCUMENT = answer(body(public=[pair("20.1.2.3")])).document
 GOOD = ServiceAttempt(at=EPOCH.utc, seconds=0.01, status=200)
 
 
-def findings(surroundings: Environment = WELL_KNOWN, **found: Any) -> Findings:
+def findings(environment: Environment = WELL_KNOWN, **found: Any) -> Findings:
     """What was found, at a moment that stands still."""
-    return Findings(now=EPOCH.utc, surroundings=surroundings, **found)
+    return Findings(now=EPOCH.utc, environment=environment, **found)

@@ -142,8 +142,8 @@ class TestSettings:
 
         assert place.from_agent
         assert place.settings.annotations
-        assert (str(place.settings.listen), place.surroundings.timeout) == (":7000", 3.0)
-        assert place.surroundings.node_name == "aks-1"
+        assert (str(place.settings.listen), place.environment.timeout) == (":7000", 3.0)
+        assert place.environment.node_name == "aks-1"
 
     @pytest.mark.usefixtures("host")
     @pytest.mark.parametrize("words", [("/sbin/init",), ("/bin/sh", "-c", "run"), ()])

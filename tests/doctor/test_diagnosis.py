@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.core.outcome import Reason, Status
+from sidecar.core.outcome import FailureKind, Reason, Status
 from sidecar.doctor.causes import CAUSES, Diagnosis
 from sidecar.doctor.diagnose import diagnose
 from sidecar.doctor.evidence import (
@@ -16,7 +16,6 @@ from sidecar.doctor.evidence import (
     ApiServerFailure,
     ApiServerFailureKind,
     ClusterEvidence,
-    FailureKind,
     ServiceAttempt,
     ServiceEvidence,
     seconds_ahead,
@@ -33,7 +32,7 @@ def failed(**details: Any) -> ServiceAttempt:
 
 def tried(*tries: ServiceAttempt) -> ServiceEvidence:
     """What the service said."""
-    return ServiceEvidence(tries=tries, document=DOCUMENT if GOOD in tries else None)
+    return ServiceEvidence(attempts=tries, document=DOCUMENT if GOOD in tries else None)
 
 
 def names(diagnoses: tuple[Diagnosis, ...]) -> list[str]:
@@ -55,20 +54,20 @@ NETWORKS: Mapping[tuple[FailureKind, bool | None], tuple[str, str]] = {
 """At the well-known address: how a try ended, whether in the node's network, and the verdict."""
 
 
-@pytest.mark.parametrize(("trouble", "host_network"), NETWORKS)
-def test_networks(trouble: FailureKind, host_network: bool | None) -> None:  # noqa: FBT001 - a parameter
+@pytest.mark.parametrize(("kind", "host_network"), NETWORKS)
+def test_networks(kind: FailureKind, host_network: bool | None) -> None:  # noqa: FBT001 - a parameter
     """At the well-known address nobody blames the endpoint, and the network decides."""
-    verdict = judge(failed(trouble=trouble), replace(WELL_KNOWN, host_network=host_network))
+    verdict = judge(failed(kind=kind), replace(WELL_KNOWN, host_network=host_network))
 
-    assert (verdict.cause, verdict.sure) == NETWORKS[trouble, host_network]
+    assert (verdict.cause, verdict.confidence) == NETWORKS[kind, host_network]
 
 
-@pytest.mark.parametrize("trouble", [FailureKind.REFUSED, FailureKind.NO_ROUTE, FailureKind.RESET])
-def test_from_afar(trouble: FailureKind) -> None:
+@pytest.mark.parametrize("kind", [FailureKind.REFUSED, FailureKind.NO_ROUTE, FailureKind.RESET])
+def test_from_afar(kind: FailureKind) -> None:
     """From a machine that does not know the agent's endpoint, nobody is sure that it is the network."""
-    verdict = judge(failed(trouble=trouble), replace(WELL_KNOWN, same_host=False))
+    verdict = judge(failed(kind=kind), replace(WELL_KNOWN, same_host=False))
 
-    assert (verdict.cause, verdict.sure) == ("metadata-service-unreachable", "likely")
+    assert (verdict.cause, verdict.confidence) == ("metadata-service-unreachable", "likely")
 
 
 @pytest.mark.parametrize(
@@ -83,12 +82,12 @@ def test_stranger_at_the_well_known_address(reply: ServiceAttempt) -> None:
     """Who answers there and is not the service stands in the way of it."""
     verdict = judge(reply, WELL_KNOWN)
 
-    assert (verdict.cause, verdict.sure) == ("proxy-in-the-way", "likely")
+    assert (verdict.cause, verdict.confidence) == ("proxy-in-the-way", "likely")
 
 
 def test_data_without_the_header() -> None:
     """The same of data that are given without the header."""
-    service = ServiceEvidence(tries=(GOOD,), document=DOCUMENT, without_header=GOOD)
+    service = ServiceEvidence(attempts=(GOOD,), document=DOCUMENT, without_header=GOOD)
 
     assert names(diagnose(findings(service=service))) == ["proxy-in-the-way"]
 
@@ -102,7 +101,7 @@ def test_errors_of_the_vendor(row: Any) -> None:
         text = row.message
     verdict = judge(failed(status=row.status, detail=f"HTTP {row.status}: {text}"), WELL_KNOWN)
 
-    assert (verdict.cause, verdict.sure) == (row.cause, "certain")
+    assert (verdict.cause, verdict.confidence) == (row.cause, "certain")
     assert row.mitigation in verdict.because
 
 
@@ -122,24 +121,28 @@ def test_undocumented_texts(status: int, cause: str) -> None:
     assert judge(failed(status=status, detail=f"HTTP {status}: zonk"), WELL_KNOWN).cause == cause
 
 
+def attempt(outcome: str, detail: str = "", **details: Any) -> AgentAttempt:
+    """One of an agent's last attempts."""
+    return AgentAttempt("2026-01-02T03:04:05Z", outcome, detail, **details)
+
+
 class TestAgent:
     """What the agent says, where the service was not asked or answers."""
 
-    def agent(self, *outcomes: tuple[str, str], **facts: Any) -> AgentEvidence:
+    def agent(self, *attempts: AgentAttempt, **facts: Any) -> AgentEvidence:
         """An agent with these last attempts, newest first."""
-        attempts = [AgentAttempt("2026-01-02T03:04:05Z", outcome, detail) for outcome, detail in outcomes]
         given = {"where": "here", "reached": True, "status": Status.OK, "document": DOCUMENT, **facts}
         return AgentEvidence(attempts=attempts, **given)
 
     def test_healthy(self) -> None:
         """All of the last attempts good: no cause."""
-        assert diagnose(findings(agent=self.agent(*[("ok", "")] * 10))) == ()
+        assert diagnose(findings(agent=self.agent(*[attempt("ok")] * 10))) == ()
 
     @pytest.mark.parametrize(("failures", "alarmed"), [(1, False), (2, False), (3, True)])
     def test_some_failures(self, failures: int, alarmed: bool) -> None:  # noqa: FBT001 - a parameter
         """A failure or two of ten is what every service has; three are a cause."""
-        bad = [("unavailable", "HTTP 503: Internal service unavailable")] * failures
-        agent = self.agent(*bad, *[("ok", "")] * (10 - failures))
+        bad = [attempt("unavailable", "HTTP 503: Internal service unavailable", status=503)] * failures
+        agent = self.agent(*bad, *[attempt("ok")] * (10 - failures))
 
         assert bool(diagnose(findings(agent=agent))) is alarmed
 
@@ -156,19 +159,20 @@ class TestAgent:
         assert bool(diagnose(findings(agent=self.agent(samples=samples)))) is alarmed
 
     @pytest.mark.parametrize(
-        ("detail", "cause"),
+        ("kind", "detail", "cause"),
         [
-            ("no connection within the time-out", "imds-restriction"),
-            ("no complete answer within the time-out", "metadata-service-silent"),
-            ("cannot connect: Connection refused", "metadata-service-unreachable"),
-            ("cannot connect: No route to host", "metadata-service-unreachable"),
-            ("cannot resolve imds: Name or service not known", "wrong-endpoint"),
-            ("the connection was closed before an answer", "metadata-service-unreachable"),
+            (FailureKind.NO_CONNECTION, "no connection within the time-out", "imds-restriction"),
+            (FailureKind.NO_ANSWER, "no complete answer within the time-out", "metadata-service-silent"),
+            (FailureKind.REFUSED, "cannot connect: Connection refused", "metadata-service-unreachable"),
+            (FailureKind.NO_ROUTE, "cannot connect: No route to host", "metadata-service-unreachable"),
+            (FailureKind.UNKNOWN_NAME, "cannot resolve imds: Name or service not known", "wrong-endpoint"),
+            (FailureKind.RESET, "the connection was closed before an answer", "metadata-service-unreachable"),
         ],
     )
-    def test_unreachable(self, detail: str, cause: str) -> None:
-        """The words of an attempt say how the service is out of reach."""
-        agent = self.agent(("unreachable", detail), status=Status.STALE, reason=Reason.UNREACHABLE)
+    def test_unreachable(self, kind: FailureKind, detail: str, cause: str) -> None:
+        """The kind of an attempt's failure says how the service is out of reach, whatever its words."""
+        last = attempt("unreachable", detail, kind=kind)
+        agent = self.agent(last, status=Status.STALE, reason=Reason.UNREACHABLE)
         there = replace(WELL_KNOWN, host_network=False)
 
         (diagnosis,) = diagnose(findings(there, agent=agent))
@@ -176,18 +180,41 @@ class TestAgent:
         assert diagnosis.cause.name == cause
         assert detail in diagnosis.evidence
 
-    def test_reader_of_another_agent(self) -> None:
-        """An agent that reads from another one which is well has not lost the metadata service."""
-        there = replace(WELL_KNOWN, upstream="http://node-agent")
-        agent = self.agent(("unreachable", "x"), status=Status.STALE, reason=Reason.UNREACHABLE)
+    @pytest.mark.parametrize(
+        ("reason", "cause", "confidence"),
+        [
+            (Reason.THROTTLED, "throttled", "certain"),
+            (Reason.UNAVAILABLE, "metadata-service-unavailable", "likely"),
+            (Reason.NOT_READY, "load-balancer-api-not-ready", "possible"),
+            (Reason.REJECTED, "request-refused", "possible"),
+            (Reason.MALFORMED, "answer-malformed", "likely"),
+            (Reason.UNREACHABLE, "imds-restriction", "likely"),
+        ],
+    )
+    @pytest.mark.parametrize("listed", [True, False], ids=["without its kind", "not listed"])
+    def test_reason_alone(self, reason: Reason, cause: str, confidence: str, *, listed: bool) -> None:
+        """Where neither status nor kind of an attempt is known, its reason points to a cause."""
+        last = [attempt(reason, "as it is")] if listed else []
+        agent = self.agent(*last, status=Status.STALE, reason=reason)
+        there = replace(WELL_KNOWN, host_network=False)
 
         (diagnosis,) = diagnose(findings(there, agent=agent))
 
-        assert (diagnosis.cause.name, diagnosis.sure) == ("no-agent", "possible")
+        assert (diagnosis.cause.name, diagnosis.confidence) == (cause, confidence)
+
+    def test_reader_of_another_agent(self) -> None:
+        """An agent that reads from another one which is well has not lost the metadata service."""
+        there = replace(WELL_KNOWN, upstream="http://node-agent")
+        agent = self.agent(attempt("unreachable", "x"), status=Status.STALE, reason=Reason.UNREACHABLE)
+
+        (diagnosis,) = diagnose(findings(there, agent=agent))
+
+        assert (diagnosis.cause.name, diagnosis.confidence) == ("no-agent", "possible")
 
     def test_own_tries_count_more(self) -> None:
         """What doctor sees itself goes before what the agent saw."""
-        agent = self.agent(("throttled", "HTTP 429: x"), status=Status.STALE, reason=Reason.THROTTLED)
+        last = attempt("throttled", "HTTP 429: x", status=429)
+        agent = self.agent(last, status=Status.STALE, reason=Reason.THROTTLED)
         service = tried(failed(status=410, detail="HTTP 410: Gone"))
 
         assert names(diagnose(findings(agent=agent, service=service))) == ["host-update"]
@@ -223,7 +250,7 @@ class TestCluster:
             'azure_lb_metadata_publishes_total{publisher="node",result="written"}': 4.0,
         }
         agent = AgentEvidence(where="here", reached=True, status=Status.OK, revision="b", samples=samples)
-        cluster = ClusterEvidence(node_name="a", prefix="x.io", annotations={"revision": "a"})
+        cluster = ClusterEvidence(node_name="a", prefix="x.io", node_annotations={"x.io/revision": "a"})
 
         assert diagnose(findings(agent=agent, cluster=cluster)) == ()
 
@@ -236,7 +263,7 @@ class TestCluster:
             'azure_lb_metadata_kubernetes_requests_total{code="403",method="PATCH"}': 4.0,
         }
         agent = AgentEvidence(where="here", reached=True, status=Status.OK, revision="a", samples=samples)
-        cluster = ClusterEvidence(node_name="a", prefix="x.io", annotations={"revision": there})
+        cluster = ClusterEvidence(node_name="a", prefix="x.io", node_annotations={"x.io/revision": there})
 
         assert diagnose(findings(agent=agent, cluster=cluster)) == ()
 
@@ -248,14 +275,17 @@ class TestOrder:
         """A wrong clock explains a token that is refused."""
         problem = ApiServerFailure(ApiServerFailureKind.UNAUTHORIZED, "401")
         found = findings(
-            cluster=ClusterEvidence(node_name="a", prefix="x.io", problem=problem),
-            clocks={"the API server": -7200.0, "the metadata service": -7201.0},
+            cluster=ClusterEvidence(node_name="a", prefix="x.io", problem=problem, clock_ahead=-7200.0),
+            service=replace(tried(GOOD), clock_ahead=-7201.0),
         )
 
         first, second = diagnose(found)
 
-        assert (first.cause.name, first.sure) == ("clock-wrong", "certain")
-        assert first.evidence[0] == "it is 2 hours behind that of the API server"
+        assert (first.cause.name, first.confidence) == ("clock-wrong", "certain")
+        assert first.evidence == (
+            "it is 2 hours behind that of the metadata service",
+            "it is 2 hours behind that of the API server",
+        )
         assert second.cause.name == "token-refused"
 
     def test_each_cause_once(self) -> None:
@@ -271,7 +301,8 @@ class TestOrder:
 
     def test_ignored(self) -> None:
         """A cause that is as intended is left out, and the others are not."""
-        found = findings(replace(WELL_KNOWN, misspelt={"A": "B"}), clocks={"x": 300.0})
+        service = replace(tried(GOOD), clock_ahead=300.0)
+        found = findings(replace(WELL_KNOWN, misspelt={"A": "B"}), service=service)
 
         assert names(diagnose(found)) == ["clock-wrong", "setting-misspelt"]
         assert names(diagnose(found, ignored=["clock-wrong"])) == ["setting-misspelt"]
@@ -300,4 +331,7 @@ def test_a_minute_is_no_skew() -> None:
     """Clocks are a little apart everywhere."""
     almost = timedelta(seconds=60).total_seconds()
 
-    assert diagnose(findings(clocks={"the API server": almost, "the metadata service": -almost})) == ()
+    cluster = ClusterEvidence(node_name="a", prefix="x.io", clock_ahead=almost)
+    service = replace(tried(GOOD), clock_ahead=-almost)
+
+    assert diagnose(findings(cluster=cluster, service=service)) == ()

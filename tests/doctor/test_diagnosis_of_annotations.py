@@ -22,9 +22,8 @@ BEHIND = {
 def test_hostile_annotation(key: str, cause: str, told: str) -> None:
     """A value that is told reaches no terminal as it is."""
     agent = AgentEvidence(where="here", reached=True, revision="0", samples=BEHIND)
-    cluster = ClusterEvidence(
-        node_name="aks-1", prefix="azure-lb-metadata.io", annotations={key: "\x1b]0;moon\x07\x9b[2J"}
-    )
+    annotations = {f"azure-lb-metadata.io/{key}": "\x1b]0;moon\x07\x9b[2J"}
+    cluster = ClusterEvidence(node_name="aks-1", prefix="azure-lb-metadata.io", node_annotations=annotations)
 
     diagnoses = diagnose(findings(agent=agent, cluster=cluster))
 

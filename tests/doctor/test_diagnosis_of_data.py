@@ -34,7 +34,7 @@ from tests.doctor.diagnosing import DOCUMENT, GOOD, findings
 )
 def test_left_out(dropped: list[DroppedEntry], told: str) -> None:
     """All entries are counted, and the sentence says what is wrong with the first one."""
-    service = ServiceEvidence(tries=(GOOD,), document=DOCUMENT, dropped=dropped)
+    service = ServiceEvidence(attempts=(GOOD,), document=DOCUMENT, dropped=dropped)
     diagnoses = {
         diagnosis.cause.name: diagnosis.evidence for diagnosis in diagnose(findings(service=service))
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.doctor.causes import CAUSES
+from sidecar.doctor.causes import CAUSES, Confidence
 from sidecar.doctor.replies import VENDOR_ERRORS
 from tools.pages.doctor import PAGE, page
 
@@ -29,6 +29,15 @@ def test_section(name: str) -> None:
 def test_reproduced(name: str) -> None:
     """Each cause is named in a test that reproduces it over sockets or on a real API server."""
     assert f'"{name}"' in REPRODUCED
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_complete(name: str) -> None:
+    """No row of the table leaves anything out, but the source of what this project itself defines."""
+    cause = CAUSES[name]
+    assert all((cause.name == name, cause.summary, cause.seen, cause.remedy))
+    assert cause.confidence in set(Confidence)
+    assert cause.source == "" or re.match(r"[\w-]+/[\w-]+ [\w-]+/", cause.source)
 
 
 @pytest.mark.parametrize("name", CAUSES)

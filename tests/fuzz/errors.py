@@ -115,7 +115,9 @@ def _judge_verdict(status: int, body: bytes, outcome: Failure) -> None:
     if any(program in text for program in _PROGRAMS):
         assert verdict.cause == "proxy-in-the-way", verdict
     if status >= 500 and verdict.cause == "metadata-service-unavailable":
-        assert verdict.sure is not Confidence.CERTAIN or any(words in text for words in _OWN_WORDS), verdict
+        assert verdict.confidence is not Confidence.CERTAIN or any(words in text for words in _OWN_WORDS), (
+            verdict
+        )
 
 
 @dataclass
