@@ -24,7 +24,7 @@ from sidecar.config import shown
 from sidecar.core.instant import rfc3339
 from sidecar.doctor.causes import Diagnosis
 from sidecar.doctor.environment import DetectedEnvironment
-from sidecar.doctor.evidence import Findings, ServiceAttempt
+from sidecar.doctor.evidence import Findings
 from sidecar.doctor.report import as_object, as_text
 from sidecar.errors import Error
 
@@ -229,7 +229,20 @@ def _files(
 
     if findings.service is not None:
         for name, made in findings.service.exchanges.items():
-            yield f"service/{name}.txt", _exchange(made, findings.environment.endpoint)
+            # Request and response as they went over the wire, as far as that is known.
+            endpoint = findings.environment.endpoint
+            lines = [f"# {rfc3339(made.at)}, {made.seconds:.3f} s, {endpoint}", f"GET {made.target} HTTP/1.1"]
+            lines += [f"{header}: {value}" for header, value in made.sent.items()]
+            if made.status is None:
+                lines += ["", f"# no answer: {made.detail}"]
+            else:
+                lines += ["", f"HTTP/1.1 {made.status}"]
+                lines += [
+                    f"{header}: {HIDDEN if _SECRET_HEADERS.search(header) else value}"
+                    for header, value in made.headers.items()
+                ]
+                lines += [""]
+            yield f"service/{name}.txt", "\n".join([*lines, ""]).encode() + made.body
 
     cluster = findings.cluster
     if cluster is not None:
@@ -248,22 +261,8 @@ def _files(
         yield "node/cluster.json", _json(node)
 
 
-def _exchange(made: ServiceAttempt, endpoint: str) -> bytes:
-    """A request and its response as they went over the wire, as far as that is known."""
-    lines = [f"# {rfc3339(made.at)}, {made.seconds:.3f} s, {endpoint}", f"GET {made.target} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in made.sent.items()]
-    lines += [""]
-    if made.status is None:
-        return "\n".join([*lines, f"# no answer: {made.detail}", ""]).encode()
-    lines += [f"HTTP/1.1 {made.status}"]
-    for name, value in made.headers.items():
-        lines.append(f"{name}: {HIDDEN if _SECRET_HEADERS.search(name) else value}")
-    return "\n".join([*lines, "", ""]).encode() + made.body
-
-
 def _json(value: object) -> bytes:
-    return json.dumps(value, indent=2, default=_plain).encode() + b"\n"
+    def plain(value: object) -> object:
+        return rfc3339(value) if isinstance(value, datetime) else str(value)
 
-
-def _plain(value: object) -> object:
-    return rfc3339(value) if isinstance(value, datetime) else str(value)
+    return json.dumps(value, indent=2, default=plain).encode() + b"\n"

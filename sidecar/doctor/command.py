@@ -19,7 +19,7 @@ from sidecar.doctor.bundle import clean, write_bundle
 from sidecar.doctor.causes import CAUSES
 from sidecar.doctor.diagnose import diagnose
 from sidecar.doctor.environment import detect_environment
-from sidecar.doctor.probe import run_probes
+from sidecar.doctor.probe import probe_from_afar, probe_this_host
 from sidecar.doctor.report import as_object, as_text
 from sidecar.errors import ExitCode, UsageError
 from sidecar.stopping import run_until_terminated
@@ -64,30 +64,6 @@ def main(arguments: Sequence[str]) -> int:
         UsageError: arguments, variables or kubeconfig are wrong.
         Error: the bundle cannot be written.
     """
-    parsed = _parser().parse_args(arguments)
-    check_target(parsed)
-    unknown = [name for name in parsed.ignore if name not in CAUSES]
-    if unknown:
-        raise UsageError(f"there is no cause {unknown[0]!r}", advice="docs/doctor.md lists them")
-    detected = detect_environment(parsed)
-    findings = run_until_terminated(run_probes(parsed, detected))
-    diagnoses = diagnose(findings, ignored=parsed.ignore)
-
-    if parsed.json or parsed.output == "json":
-        text = as_json(as_object(findings, diagnoses))
-    else:
-        text = as_text(findings, diagnoses)
-    # It quotes responses, which may hold anything.
-    text = clean(text.encode(), findings.secrets).decode()
-    to_output = parsed.bundle == _STANDARD_OUTPUT
-    (sys.stderr if to_output else sys.stdout).write(text)
-    if parsed.bundle is not None:
-        path = None if to_output else Path(parsed.bundle)
-        write_bundle(path, findings, diagnoses, detected=detected)
-    return ExitCode.FAILED if diagnoses else ExitCode.DONE
-
-
-def _parser() -> Parser:
     parser = Parser("doctor", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--direct", action="store_true", help="ask the metadata service, and not the agent")
     parser.add_argument("--upstream", metavar="URL", help="ask this agent")
@@ -129,4 +105,25 @@ def _parser() -> Parser:
     parser.add_argument(
         "--bundle", metavar="FILE", help="also write a support bundle (tar.gz) without secrets; - is stdout"
     )
-    return parser
+    parsed = parser.parse_args(arguments)
+    check_target(parsed)
+    unknown = [name for name in parsed.ignore if name not in CAUSES]
+    if unknown:
+        raise UsageError(f"there is no cause {unknown[0]!r}", advice="docs/doctor.md lists them")
+    detected = detect_environment(parsed)
+    probe = probe_this_host if parsed.node is None else probe_from_afar
+    findings = run_until_terminated(probe(parsed, detected))
+    diagnoses = diagnose(findings, ignored=parsed.ignore)
+
+    if parsed.json or parsed.output == "json":
+        text = as_json(as_object(findings, diagnoses))
+    else:
+        text = as_text(findings, diagnoses)
+    # It quotes responses, which may hold anything.
+    text = clean(text.encode(), findings.secrets).decode()
+    to_output = parsed.bundle == _STANDARD_OUTPUT
+    (sys.stderr if to_output else sys.stdout).write(text)
+    if parsed.bundle is not None:
+        path = None if to_output else Path(parsed.bundle)
+        write_bundle(path, findings, diagnoses, detected=detected)
+    return ExitCode.FAILED if diagnoses else ExitCode.DONE

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from sidecar.core import views
 from sidecar.core.outcome import Reason, Status
 from sidecar.doctor.causes import CAUSES, Confidence, Diagnosis, found
-from sidecar.doctor.diagnose_cluster import cluster_diagnoses
-from sidecar.doctor.diagnose_service import service_diagnoses
+from sidecar.doctor.diagnose_cluster import annotation_diagnoses, cluster_diagnoses
+from sidecar.doctor.diagnose_service import attempt_diagnoses, service_diagnoses
 from sidecar.doctor.evidence import Findings
 
 _SKEW = 60.0
@@ -33,7 +33,9 @@ def diagnose(findings: Findings, *, ignored: Collection[str] = ()) -> tuple[Diag
         clock_diagnoses,
         agent_diagnoses,
         service_diagnoses,
+        attempt_diagnoses,
         cluster_diagnoses,
+        annotation_diagnoses,
         data_diagnoses,
         setting_diagnoses,
     ):

@@ -8,7 +8,6 @@ from sidecar.core.outcome import Status
 from sidecar.core.reply import printable
 from sidecar.doctor.causes import Confidence, Diagnosis, found
 from sidecar.doctor.evidence import (
-    AgentEvidence,
     ApiServerFailure,
     ApiServerFailureKind,
     ClusterEvidence,
@@ -66,21 +65,6 @@ def cluster_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
     if cluster.dry_run is not None:
         yield _of_problem(cluster.dry_run, cluster)
 
-    foreign = 0 if agent is None else int(sum(agent.values("foreign_changes_total", by="agent")))
-    if cluster.rivals and pod is not None:
-        pods = f"the pods {pod.name} and {', '.join(cluster.rivals)}"
-        yield found("two-agents", f"{pods} write under {cluster.prefix}")
-    elif foreign:
-        text = f"the agent found its annotations changed by its own field manager {foreign} times"
-        yield found("two-agents", text, confidence=Confidence.LIKELY)
-
-    if agent is None or not agent.reached:
-        yield from _outdated(cluster, findings)
-    elif agent.annotates and agent.revision is not None:
-        yield from _behind(agent, cluster, settle=findings.environment.settle)
-    if omitted := printable(cluster.annotations.get("omitted", "")):
-        yield found("annotation-budget", f"the annotation omitted says {omitted}")
-
 
 def _of_problem(problem: ApiServerFailure, cluster: ClusterEvidence) -> Diagnosis:
     """The cause of a request to the API server that failed."""
@@ -100,31 +84,44 @@ def _of_problem(problem: ApiServerFailure, cluster: ClusterEvidence) -> Diagnosi
     return found(cause, problem.text, also, confidence=confidence)
 
 
-def _behind(agent: AgentEvidence, cluster: ClusterEvidence, *, settle: float) -> Iterator[Diagnosis]:
-    """Whether the agent fails to write, by the responses that it gets."""
-    there = printable(cluster.annotations.get("revision", ""))
-    lag = sum(agent.values("publish_lag_seconds", publisher="node"))
-    if there == agent.revision or not lag > 0:
+def annotation_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
+    """Whether the Node has the annotations that it should have."""
+    cluster, agent = findings.cluster, findings.agent
+    if cluster is None or cluster.problem is not None:
         return
-    text = f"the agent has revision {agent.revision}, the Node {there or 'none'}, for {lag:.0f} s"
-    for code, cause in _BY_CODE.items():
-        if count := int(sum(agent.values("kubernetes_requests_total", code=code))):
-            answered = f"{count} of the agent's requests were answered {code}"
-            yield found(cause, text, answered, confidence=Confidence.LIKELY)
-            return
-    if lag >= settle:
-        yield found("annotations-behind", text)
-
-
-def _outdated(cluster: ClusterEvidence, findings: Findings) -> Iterator[Diagnosis]:
-    """Where the annotations are all there is: whether they are still what the agent knows."""
     annotations, pod = cluster.annotations, cluster.pod
-    status = annotations.get("status")
-    if status is None and pod is not None and pod.ready and pod.annotates:
-        text = f"the agent's pod {pod.name} is ready, and the Node has no annotation of it"
-        yield found("annotations-behind", text, confidence=Confidence.LIKELY)
-    observed = parse_rfc3339(annotations.get("observed-at", ""))
-    if status in {Status.STARTING, Status.STALE}:
-        yield found("annotations-outdated", f"the annotation status says {status}")
-    elif observed is not None and findings.now - observed > _OUTDATED_AFTER:
-        yield found("annotations-outdated", f"observed-at is {annotations['observed-at']}")
+    foreign = 0 if agent is None else int(sum(agent.values("foreign_changes_total", by="agent")))
+    if cluster.rivals and pod is not None:
+        pods = f"the pods {pod.name} and {', '.join(cluster.rivals)}"
+        yield found("two-agents", f"{pods} write under {cluster.prefix}")
+    elif foreign:
+        text = f"the agent found its annotations changed by its own field manager {foreign} times"
+        yield found("two-agents", text, confidence=Confidence.LIKELY)
+
+    if agent is None or not agent.reached:
+        # The annotations are all there is: whether they are still what the agent knows.
+        status, observed = annotations.get("status"), parse_rfc3339(annotations.get("observed-at", ""))
+        if status is None and pod is not None and pod.ready and pod.annotates:
+            text = f"the agent's pod {pod.name} is ready, and the Node has no annotation of it"
+            yield found("annotations-behind", text, confidence=Confidence.LIKELY)
+        if status in {Status.STARTING, Status.STALE}:
+            yield found("annotations-outdated", f"the annotation status says {status}")
+        elif observed is not None and findings.now - observed > _OUTDATED_AFTER:
+            yield found("annotations-outdated", f"observed-at is {annotations['observed-at']}")
+    elif agent.annotates and agent.revision is not None:
+        there = printable(annotations.get("revision", ""))
+        lag = sum(agent.values("publish_lag_seconds", publisher="node"))
+        if there != agent.revision and lag > 0:
+            text = f"the agent has revision {agent.revision}, the Node {there or 'none'}, for {lag:.0f} s"
+            # Why it fails to write, by the responses that it gets.
+            counts = {
+                code: int(sum(agent.values("kubernetes_requests_total", code=code))) for code in _BY_CODE
+            }
+            code = next((code for code, count in counts.items() if count), None)
+            if code is not None:
+                answered = f"{counts[code]} of the agent's requests were answered {code}"
+                yield found(_BY_CODE[code], text, answered, confidence=Confidence.LIKELY)
+            elif lag >= findings.environment.settle:
+                yield found("annotations-behind", text)
+    if omitted := printable(annotations.get("omitted", "")):
+        yield found("annotation-budget", f"the annotation omitted says {omitted}")

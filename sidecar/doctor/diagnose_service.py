@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from sidecar.core.outcome import FailureKind, Reason, Status
 from sidecar.doctor.causes import Confidence, Diagnosis, found
-from sidecar.doctor.evidence import AgentEvidence, Environment, Findings, ServiceAttempt, ServiceEvidence
+from sidecar.doctor.evidence import AgentEvidence, Environment, Findings, ServiceAttempt
 from sidecar.doctor.replies import Classification, judge, judge_reason
 
 _FEW = 2
@@ -17,26 +17,10 @@ _SHARE = 0.1
 
 
 def service_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
-    """The causes between the agent and the metadata service, or in that service."""
-    service, agent, cluster = findings.service, findings.agent, findings.cluster
-    if service is not None:
-        yield from _of_own_attempts(service, findings)
-    # Where doctor's own attempts have failed, those of the agent add nothing.
-    if findings.environment.upstream or (service is not None and service.failures):
+    """The causes that doctor's own attempts show."""
+    service, environment = findings.service, findings.environment
+    if service is None:
         return
-    if agent is not None and agent.reached:
-        yield from _of_agent(agent, findings)
-    elif agent is None and cluster is not None:
-        status, word = cluster.annotations.get("status"), cluster.annotations.get("reason", "")
-        known = word in set(Reason) - {Reason.NO_METADATA}
-        if status in {Status.STARTING, Status.STALE} and known:
-            verdict = judge_reason(Reason(word), findings.environment)
-            text = f"the annotations say {status}, {word}"
-            yield found(verdict.cause, text, verdict.because, confidence=verdict.confidence)
-
-
-def _of_own_attempts(service: ServiceEvidence, findings: Findings) -> Iterator[Diagnosis]:
-    environment = findings.environment
     grouped: dict[str, list[tuple[ServiceAttempt, Classification]]] = defaultdict(list)
     for each in service.failures:
         verdict = judge(each, environment)
@@ -66,9 +50,19 @@ def _of_own_attempts(service: ServiceEvidence, findings: Findings) -> Iterator[D
         yield found("metadata-service-slow", text)
 
 
-def _of_agent(agent: AgentEvidence, findings: Findings) -> Iterator[Diagnosis]:
-    """What the agent's own attempts show, where doctor's succeed or were not made."""
-    environment = findings.environment
+def attempt_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
+    """The causes that the agent's own attempts show, where doctor's succeed or were not made."""
+    agent, service, environment = findings.agent, findings.service, findings.environment
+    if environment.upstream or (service is not None and service.failures):
+        return
+    if agent is None:
+        annotations = {} if findings.cluster is None else findings.cluster.annotations
+        status, word = annotations.get("status"), annotations.get("reason", "")
+        if status in {Status.STARTING, Status.STALE} and word in set(Reason) - {Reason.NO_METADATA}:
+            said = judge_reason(Reason(word), environment)
+            text = f"the annotations say {status}, {word}"
+            yield found(said.cause, text, said.because, confidence=said.confidence)
+        return
     failed = [
         ServiceAttempt(
             at=findings.now,
@@ -83,9 +77,8 @@ def _of_agent(agent: AgentEvidence, findings: Findings) -> Iterator[Diagnosis]:
     ]
     verdict = judge(failed[0], environment) if failed else None
     reason = agent.reason
-    lasting = agent.status in {Status.STARTING, Status.STALE} and reason is not Reason.NO_METADATA
-    if lasting and reason is not None:
-        now = "" if findings.service is None else "the service answers doctor at this moment"
+    if agent.status in {Status.STARTING, Status.STALE} and reason not in {None, Reason.NO_METADATA}:
+        now = "" if service is None else "the service answers doctor at this moment"
         text = f"the agent is {agent.status}, its last attempt was {reason}"
         if verdict is None:
             verdict = judge_reason(reason, environment)

@@ -8,9 +8,16 @@ from sidecar import clock
 from sidecar.commands.clients import agent_url, url_of
 from sidecar.core.outcome import Reason, Status
 from sidecar.doctor.environment import DetectedEnvironment
-from sidecar.doctor.evidence import AgentEvidence, ClusterEvidence, Environment, Findings
-from sidecar.doctor.probe_agent import LAST_ATTEMPTS, Fetch, Fetched, LostError, over_http, probe_agent
-from sidecar.doctor.probe_cluster import KubeClient, connect, failure_of, probe_as_agent, probe_as_operator
+from sidecar.doctor.evidence import ClusterEvidence, Environment, Findings
+from sidecar.doctor.probe_agent import LAST_ATTEMPTS, over_http, probe_agent
+from sidecar.doctor.probe_cluster import (
+    KubeClient,
+    connect,
+    failure_of,
+    probe_as_agent,
+    probe_as_operator,
+    through_pod,
+)
 from sidecar.doctor.probe_service import probe_service
 from sidecar.kube import KubeConfigError, KubernetesError
 from sidecar.sources import reading
@@ -18,30 +25,24 @@ from sidecar.sources import reading
 _FROM_ANNOTATIONS = "what is said of the data is from the Node's annotations: the agent's last word there"
 
 
-async def run_probes(parsed: Namespace, detected: DetectedEnvironment) -> Findings:
-    """Probe everything that the arguments name.
-
-    Raises:
-        KubeConfigError: with ``--node``: there is no usable kubeconfig.
-    """
-    if parsed.node is None:
-        findings = await _on_this_host(parsed, detected)
-    else:
-        findings = await _from_afar(parsed, detected.environment)
-    agent = findings.agent
-    if agent is None or not agent.reached or findings.environment.upstream or LAST_ATTEMPTS in agent.bodies:
-        return findings
-    missing = agent.lost.get(LAST_ATTEMPTS, "its --admin-listen is not known, or not reached by TCP")
-    return _with_notes(findings, f"the agent's last attempts are not known: {missing}")
-
-
-async def _on_this_host(parsed: Namespace, detected: DetectedEnvironment) -> Findings:
-    settings = detected.settings
-    agent = None if parsed.direct else await _agent_here(parsed, detected)
-    service = None
+async def probe_this_host(parsed: Namespace, detected: DetectedEnvironment) -> Findings:
+    """Probe the agent on this host, and where it is not well also the metadata service and the API server."""
+    settings, agent, service = detected.settings, None, None
+    url = None if parsed.direct else agent_url(parsed, settings)
+    if url is not None:
+        admin = None if parsed.upstream else url_of(settings.admin_listen, settings)
+        upstream = "imds" if parsed.upstream else settings.upstream
+        async with reading.new_session() as session:
+            fetch_admin = None if admin is None else over_http(session, admin)
+            agent = await probe_agent(url, api=over_http(session, url), admin=fetch_admin)
+            if upstream != "imds" and agent.status is not Status.OK:
+                # Where the agent that it reads from is not well either, that is where it fails.
+                of_node = await probe_agent(upstream, api=over_http(session, upstream), admin=None)
+                well = of_node.status is Status.OK and of_node.node == agent.node
+                agent = agent if well else of_node
     # The service serves the whole machine, and a healthy agent speaks for it.
     unwell = agent is not None and (agent.status is not Status.OK or parsed.bundle is not None)
-    if parsed.direct or agent is None or (settings.upstream == "imds" and unwell):
+    if agent is None or (settings.upstream == "imds" and unwell):
         service = await probe_service(settings, tries=parsed.tries)
     findings = Findings(
         now=clock.now().utc,
@@ -53,26 +54,8 @@ async def _on_this_host(parsed: Namespace, detected: DetectedEnvironment) -> Fin
     )
     findings = await _with_cluster(findings, parsed, detected)
     if agent is not None and not agent.reached and not detected.in_pod:
-        return _with_notes(findings, "an operator's machine looks at a node with --node NAME")
-    return findings
-
-
-async def _agent_here(parsed: Namespace, detected: DetectedEnvironment) -> AgentEvidence | None:
-    """Probe the agent on this host, or the one that it reads from if that is where it fails."""
-    settings = detected.settings
-    url = agent_url(parsed, settings)
-    if url is None:
-        return None
-    admin = None if parsed.upstream else url_of(settings.admin_listen, settings)
-    async with reading.new_session() as session:
-        fetch_admin = None if admin is None else over_http(session, admin)
-        agent = await probe_agent(url, api=over_http(session, url), admin=fetch_admin)
-        upstream = settings.upstream
-        if parsed.upstream or upstream == "imds" or agent.status is Status.OK:
-            return agent
-        of_node = await probe_agent(upstream, api=over_http(session, upstream), admin=None)
-        well = of_node.status is Status.OK and of_node.node == agent.node
-        return agent if well else of_node
+        findings = _with_note(findings, "an operator's machine looks at a node with --node NAME")
+    return _with_missing_attempts(findings)
 
 
 async def _with_cluster(findings: Findings, parsed: Namespace, detected: DetectedEnvironment) -> Findings:
@@ -88,10 +71,10 @@ async def _with_cluster(findings: Findings, parsed: Namespace, detected: Detecte
     if annotates is False:
         return findings
     if node is None:
-        return _with_notes(findings, "Kubernetes was not looked at: no name of a node is known (NODE_NAME)")
+        return _with_note(findings, "Kubernetes was not looked at: no name of a node is known (NODE_NAME)")
     if annotates is None and detected.in_pod:
         # The pod's service account need not have the agent's rights.
-        return _with_notes(findings, "Kubernetes was not looked at: this is not the agent's pod")
+        return _with_note(findings, "Kubernetes was not looked at: this is not the agent's pod")
     prefix = parsed.annotation_prefix or settings.annotation_prefix
     kubeconfig = parsed.kubeconfig or (None if settings.kubeconfig is None else str(settings.kubeconfig))
     try:
@@ -100,20 +83,25 @@ async def _with_cluster(findings: Findings, parsed: Namespace, detected: Detecte
             return replace(findings, cluster=cluster, secrets=await _secrets(kube))
     except KubeConfigError as error:
         if not annotates:
-            return _with_notes(findings, f"Kubernetes was not looked at: {error.args[0]}")
+            return _with_note(findings, f"Kubernetes was not looked at: {error.args[0]}")
         cluster = ClusterEvidence(node_name=node, prefix=prefix, problem=failure_of(error))
         return replace(findings, cluster=cluster)
 
 
-async def _from_afar(parsed: Namespace, here: Environment) -> Findings:
-    """Probe a node from an operator's machine; the agent's pod through the API server."""
+async def probe_from_afar(parsed: Namespace, detected: DetectedEnvironment) -> Findings:
+    """Probe a node from an operator's machine; the agent's pod through the API server.
+
+    Raises:
+        KubeConfigError: there is no usable kubeconfig.
+    """
+    here = detected.environment
     async with connect(kubeconfig=parsed.kubeconfig, context=parsed.context) as kube:
         cluster = await probe_as_operator(
             kube, parsed.node, prefix=parsed.annotation_prefix, namespace=parsed.agent_namespace
         )
         agent, notes, pod = None, list(cluster.notes), cluster.pod
         if pod is not None and cluster.pod_ports is not None:
-            api, admin = (_through_api_server(kube, pod.name, port=port) for port in cluster.pod_ports)
+            api, admin = (through_pod(kube, pod.name, port=port) for port in cluster.pod_ports)
             agent = await probe_agent(f"pod {pod.name} through the API server", api=api, admin=admin)
             if not agent.reached:
                 lost = f"the agent in pod {pod.name} could not be reached through the API server"
@@ -131,7 +119,7 @@ async def _from_afar(parsed: Namespace, here: Environment) -> Findings:
     ):
         # It gave neither its document nor its last attempts; the annotations have the reason.
         agent = replace(agent, reason=Reason(reason))
-    return Findings(
+    findings = Findings(
         now=clock.now().utc,
         # What else is known of this machine is not the agent's: no proxy, no setting, no upstream.
         environment=Environment(
@@ -150,19 +138,7 @@ async def _from_afar(parsed: Namespace, here: Environment) -> Findings:
         notes=notes,
         secrets=secrets,
     )
-
-
-def _through_api_server(kube: KubeClient, pod: str, *, port: int) -> Fetch:
-    """Requests to a pod through the API server's proxy."""
-
-    async def fetch(path: str) -> Fetched:
-        try:
-            answer = await kube.through_pod(pod, port=port, path=path)
-        except KubernetesError as error:
-            raise LostError(str(error.args[0])) from error
-        return Fetched(answer.status, answer.headers, answer.body)
-
-    return fetch
+    return _with_missing_attempts(findings)
 
 
 async def _secrets(kube: KubeClient) -> Sequence[str]:
@@ -173,5 +149,14 @@ async def _secrets(kube: KubeClient) -> Sequence[str]:
     return (token,) if token else ()
 
 
-def _with_notes(findings: Findings, *notes: str) -> Findings:
-    return replace(findings, notes=[*findings.notes, *notes])
+def _with_missing_attempts(findings: Findings) -> Findings:
+    """Note why the last attempts of an agent that answers are not known, where they are not."""
+    agent = findings.agent
+    if agent is None or not agent.reached or findings.environment.upstream or LAST_ATTEMPTS in agent.bodies:
+        return findings
+    missing = agent.lost.get(LAST_ATTEMPTS, "its --admin-listen is not known, or not reached by TCP")
+    return _with_note(findings, f"the agent's last attempts are not known: {missing}")
+
+
+def _with_note(findings: Findings, note: str) -> Findings:
+    return replace(findings, notes=[*findings.notes, note])

@@ -1,7 +1,7 @@
 """The probe of a running agent: its document, history, health, metrics and last attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -108,7 +108,19 @@ async def probe_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentEv
         said = error_object(document.body).get("detail")
         detail = printable(said) if isinstance(said, str) else answer.detail
     known = answer if isinstance(answer, UpstreamAnswer) else None
-    attempts = _attempts(bodies.get(LAST_ATTEMPTS, b"[]"))
+    try:
+        listed = _ATTEMPTS.validate_python(parse_json(bodies.get(LAST_ATTEMPTS, b"[]")))
+    except (MalformedError, ValidationError):
+        listed = ()
+    attempts = [
+        replace(
+            each,
+            at=printable(each.at),
+            outcome=printable(each.outcome),
+            detail=printable(each.detail),
+        )
+        for each in listed
+    ]
     last = attempts[0].outcome if attempts else ""
     status = headers.get(_STATUS, "")
     return AgentEvidence(
@@ -128,24 +140,6 @@ async def probe_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentEv
         attempts=attempts,
         bodies=bodies,
         lost=lost,
-    )
-
-
-def _attempts(body: bytes) -> tuple[AgentAttempt, ...]:
-    """The agent's last attempts, newest first; empty if that is no such list."""
-    try:
-        listed = _ATTEMPTS.validate_python(parse_json(body))
-    except (MalformedError, ValidationError):
-        return ()
-    return tuple(
-        AgentAttempt(
-            at=printable(each.at),
-            outcome=printable(each.outcome),
-            detail=printable(each.detail),
-            status=each.status,
-            kind=each.kind,
-        )
-        for each in listed
     )
 
 

@@ -27,9 +27,10 @@ from sidecar.doctor.evidence import (
     TokenClaims,
     seconds_ahead,
 )
+from sidecar.doctor.probe_agent import Fetch, Fetched, LostError
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.client import apply_request
-from sidecar.kube.connection import JSON, Request, Response
+from sidecar.kube.connection import JSON, Request
 from sidecar.kube.credentials import Access
 from sidecar.kube.errors import (
     CredentialsError,
@@ -187,9 +188,8 @@ class KubeClient:
     """
 
     def __init__(self, requests: Requester, access: Access) -> None:
-        self._requests = requests
         self._access = access
-        self.send = requests.send
+        self.send, self.exchange = requests.send, requests.exchange
         self.fleet = FleetClient(requests, fraction=float)
         """Repeats requests without a pause; used only once a request has succeeded."""
 
@@ -268,17 +268,23 @@ class KubeClient:
         except KubernetesError:
             return {}
 
-    async def through_pod(self, pod: str, *, port: int, path: str) -> Response:
-        """A response of a pod (``namespace/name``) through the API server, whatever its status.
 
-        Raises:
-            KubernetesError: the API server, or the way from there to the pod, failed.
-        """
-        namespace, _, name = pod.partition("/")
-        target = f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}"
-        answer = await self._requests.exchange(Request(method="GET", path=target, accept="*/*"))
-        # A Status object is the API server's own word and not that of a pod.
-        return successful(answer) if error_object(answer.body).get("kind") == "Status" else answer
+def through_pod(kube: KubeClient, pod: str, *, port: int) -> Fetch:
+    """Requests to a pod (``namespace/name``) through the API server's proxy."""
+    namespace, _, name = pod.partition("/")
+    base = f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy"
+
+    async def fetch(path: str) -> Fetched:
+        try:
+            answer = await kube.exchange(Request(method="GET", path=f"{base}{path}", accept="*/*"))
+            if error_object(answer.body).get("kind") == "Status":
+                # The API server's own word and not that of a pod.
+                successful(answer)
+        except KubernetesError as error:
+            raise LostError(str(error.args[0])) from error
+        return Fetched(answer.status, answer.headers, answer.body)
+
+    return fetch
 
 
 def _claims(token: str) -> TokenClaims | None:
