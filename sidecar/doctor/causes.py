@@ -116,7 +116,7 @@ _TABLE = (
     ),
     Cause(
         name="metadata-security-protocol",
-        summary="The Guest Proxy Agent of the Metadata Security Protocol does not let the agent ask.",
+        summary="The Guest Proxy Agent of the Metadata Security Protocol blocks the agent's requests.",
         seen=(
             "401, 403 or 421, none of which the service documents, mostly with an empty body; what the Guest "
             "Proxy Agent lets through has the header `x-ms-azure-host-authorization`."
@@ -155,7 +155,7 @@ _TABLE = (
         confidence=Confidence.LIKELY,
         remedy=(
             "Remove the setting (`--imds-endpoint`, `AZURE_LB_METADATA_IMDS_ENDPOINT`, in the chart "
-            "`imds.endpoint`), whose default is `http://169.254.169.254`; `run --print-settings` tells where "
+            "`imds.endpoint`), whose default is `http://169.254.169.254`; `run --print-settings` shows where "
             "a value comes from."
         ),
         source=_HOWTO,
@@ -359,7 +359,7 @@ _TABLE = (
     ),
     Cause(
         name="node-name-wrong",
-        summary="The node's name, as the agent was told it, is not that of its Node.",
+        summary="The node's name, as it was given to the agent, is not that of its Node.",
         seen="There is no Node of that name; or the pod's token, or the agent, names another one.",
         confidence=Confidence.CERTAIN,
         remedy=(

@@ -1,4 +1,4 @@
-"""``doctor``: which known cause keeps a node from its facts, what shows it, and what to do."""
+"""``doctor``: names the known causes that keep a node from its data, with evidence and remedy."""
 
 import sys
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _DESCRIPTION = """\
 Name the known causes that apply, the one that explains the others first, each with what shows it and
 what to do about it.
 
-It asks the agent on this host, and the metadata service where there is no agent or that is not well; then
+It queries the agent on this host, and the metadata service if there is no agent or it is not well; then
 the API server, if the agent annotates its Node. With --node it runs on an operator's machine instead and
 reaches the agent through the API server. Nothing is changed anywhere: the one write is a dry run.
 """
@@ -65,10 +65,12 @@ def main(arguments: Sequence[str]) -> int:
         Error: the bundle cannot be written.
     """
     parser = Parser("doctor", description=_DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--direct", action="store_true", help="ask the metadata service, and not the agent")
-    parser.add_argument("--upstream", metavar="URL", help="ask this agent")
     parser.add_argument(
-        "--node", type=node_name, metavar="NAME", help="examine this node from an operator's machine"
+        "--direct", action="store_true", help="query the metadata service instead of the agent"
+    )
+    parser.add_argument("--upstream", metavar="URL", help="query this agent")
+    parser.add_argument(
+        "--node", type=node_name, metavar="NAME", help="probe this node from an operator's machine"
     )
     parser.add_argument(
         "--agent-namespace", metavar="NAMESPACE", help="for --node: where the agents are [all namespaces]"

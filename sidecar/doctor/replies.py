@@ -50,7 +50,7 @@ class VendorError:
 
     status: int
     words: tuple[str, ...]
-    """Lower case; any of them in the error's text tells it from others of the same status."""
+    """Lower case; any of them in the error's text distinguishes it from others of the same status."""
     message: str
     """What it says, shortened."""
     cause: str
@@ -126,7 +126,7 @@ VENDOR_ERRORS = (
         ("no load balancer metadata",),
         "No load balancer metadata is found",
         "no-standard-load-balancer",
-        "use a Standard SKU load balancer or public IP address, and ask again later",
+        "use a Standard SKU load balancer or public IP address, and retry later",
     ),
     VendorError(
         404,
@@ -147,35 +147,33 @@ VENDOR_ERRORS = (
         ("not available", "isn't available"),
         "Load Balancer metadata API is not available right now",
         "load-balancer-api-not-ready",
-        "wait while it is provisioned, and ask again later",
+        "wait while it is provisioned, and retry later",
     ),
     VendorError(
         404,
         ("currently available",),
         "/metadata/loadbalancer is not currently available",
         "load-balancer-api-not-ready",
-        "wait while it is enabled, and ask again later",
+        "wait while it is enabled, and retry later",
     ),
     VendorError(405, (), "Http method is not allowed", "method-not-allowed", "use GET"),
+    VendorError(410, (), "Gone", "host-update", "retry for at least 70 seconds; the host is being updated"),
     VendorError(
-        410, (), "Gone", "host-update", "ask again for at least 70 seconds; the host is being updated"
-    ),
-    VendorError(
-        429, (), "Too many requests", "throttled", "ask less often: 5 requests a second for the machine"
+        429, (), "Too many requests", "throttled", "send fewer requests: 5 requests a second for the machine"
     ),
     VendorError(
         500,
         ("internal server error",),
         "Internal server error",
         "metadata-service-unavailable",
-        "ask again after some time",
+        "retry after some time",
     ),
     VendorError(
         503,
         ("internal service unavailable",),
         "Internal service unavailable",
         "metadata-service-unavailable",
-        "it is temporary: ask again later",
+        "it is temporary: retry later",
     ),
 )
 """The rows of the vendor's page for this endpoint, and those of its page for the whole service."""
