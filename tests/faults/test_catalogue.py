@@ -17,7 +17,7 @@ async def test_page_is_up_to_date() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.faults",
+        "tools.pages.faults",
         "--print",
         cwd=CHECKOUT,
         stdin=asyncio.subprocess.DEVNULL,
