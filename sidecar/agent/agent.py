@@ -117,7 +117,7 @@ class Agent:
                     attempts=lambda: self.latest.value.state.attempts,
                 ),
                 self._bind(settings.admin_listen, setting="--admin-listen"),
-                limits=Limits(allow_from=admin_networks, max_clients=_ADMIN_CLIENTS),
+                limits=Limits(allow_from=admin_networks, max_clients=_ADMIN_CLIENTS, newcomers_first=True),
                 at_once=self.stopping.at_once,
             )
             listening = Listening(api=bound_api, admin=await stack.enter_async_context(admin))

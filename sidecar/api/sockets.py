@@ -169,6 +169,9 @@ class Limits:
 
     max_clients: int = 1024
     """Connections at the same time."""
+    newcomers_first: bool = False
+    """Whether, when all are busy, one that has had an answer gives way to a new one, instead of the new one
+    being refused: who asks without end must not keep out a probe."""
     allow_from: tuple[IPNetwork, ...] = ()
     """Networks whose connections are served; none given is everybody. Unix sockets are always served."""
     header_timeout: float = 30.0
@@ -245,6 +248,13 @@ class Server(web.Server):
             # Looked for among all only when those found last time are used up.
             idle = [known for known in self.connections if isinstance(known, _Connection) and known.is_idle]
             self._longest_idle.extend(sorted(idle, key=lambda known: known.idle_since))
+        if self.limits.newcomers_first:
+            for known in self.connections:  # the oldest first
+                if isinstance(known, _Connection) and known.answered:
+                    self.count_refused("idle")
+                    known.give_way()
+                    self._connections.pop(known, None)
+                    return True
         return False
 
     def weigh(self, connection: "_Connection", size: int) -> None:
@@ -287,7 +297,7 @@ class _Connection(web.RequestHandler):
     ``_next_keepalive_close_time`` is the idle time-out after the last answer.
     """
 
-    __slots__ = ("_discards", "_head_size", "_held", "_served", "_server", "_timer")
+    __slots__ = ("_discards", "_head_size", "_held", "_served", "_server", "_timer", "answered")
 
     def __init__(
         self,
@@ -306,6 +316,8 @@ class _Connection(web.RequestHandler):
         """Bytes of requests since there was none to answer and none had begun."""
         self._discards = False
         """Whether nothing that comes is looked at any more."""
+        self.answered = False
+        """Whether it has had an answer."""
 
     @property
     def is_idle(self) -> bool:
@@ -416,6 +428,7 @@ class _Connection(web.RequestHandler):
         if request.body_exists:
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
+        self.answered = True
         # The client sees the end of the answer at once; only what it still sends is lingered for.
         if not resp.keep_alive and not request.content.is_eof() and self.transport is not None:
             self.transport.write_eof()

@@ -90,8 +90,11 @@ async def _get(parsed: Namespace, asked: Query) -> tuple[str, bool]:
             values = await client.variables()
             return print_variables(values), any(values[name] for name in _LIST_VARIABLES)
         form = Format.JSON if parsed.output in {"json", "yaml"} or asked.json_only else Format.TEXT
-        text = (await client.answer(asked, form)).decode()
+        text = (await client.answer(asked, form)).decode(errors="replace")
     if form is Format.TEXT:
+        # Whoever answers for an agent must not write to a terminal.
+        if not text.isascii() or not text.replace("\n", "").isprintable():
+            raise Error("the answer is not printable text")
         return text, bool(text.strip())
     try:
         value = json.loads(text)

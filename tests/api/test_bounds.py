@@ -251,6 +251,24 @@ async def test_crowd_that_does_not_read() -> None:
         await until(partial(last_answer, api), lambda said: said.startswith(b"HTTP/1.1 200 "))
 
 
+async def test_newcomers_come_first() -> None:
+    """Where probes are served, who has had an answer and is busy again gives way to who has had none."""
+    limits = Limits(max_clients=2, newcomers_first=True)
+    async with api_running(DATA, limits=limits) as api, AsyncExitStack() as stack:
+        first, second = [await stack.enter_async_context(connected(api.address)) for _ in range(2)]
+        etag = (await ask(first)).partition(b"ETag: ")[2].partition(b"\r\n")[0]
+        waiting = REQUEST[:-2] + b"If-None-Match: " + etag + b"\r\nPrefer: wait=300\r\n\r\n"
+        for _, writer in (first, second):
+            writer.write(waiting)
+        await until_holds(lambda: api.waiting == 2)
+        newcomer = await stack.enter_async_context(connected(api.address))
+        newcomer[1].write(waiting)
+        assert await ended(first) == b""
+        await until_holds(lambda: api.waiting == 2)
+        # Neither of the two that are left has had an answer.
+        assert (await exchange(api.address, REQUEST)).startswith(b"HTTP/1.1 503 ")
+
+
 async def last_answer(api: API) -> bytes:
     """What a new client is told, whose connection ends with it."""
     return await exchange(api.address, REQUEST[:-2] + b"Connection: close\r\n\r\n")

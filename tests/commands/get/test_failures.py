@@ -45,6 +45,14 @@ class TestPatience:
         assert (ended.code, ended.out) == (0, "20.7.7.7\n")
         assert len(server.requests) == 3
 
+    async def test_terminal_escapes(self, get: Get) -> None:
+        """What would act on a terminal is not printed, whoever says it."""
+        async with raw_server(lambda _: response("200 OK", b"20.7.7.7\x1b[2J\n")) as server:
+            ended = await get("public-ips", f"--upstream={server.url}")
+
+        assert (ended.code, ended.out) == (1, "")
+        assert "not printable text" in ended.err
+
     async def test_agent_without_an_answer(self, get: Get, service: Serving, new_agent: NewAgent) -> None:
         """An agent that gets no answer itself is still the one that is asked."""
         await new_agent(snapshot_of(State(started=EPOCH)))
