@@ -240,22 +240,22 @@ class Server(web.Server):
             while self._longest_idle:
                 connection = self._longest_idle.popleft()
                 if connection.transport is not None and connection.is_idle:
-                    self.count_refused("idle")
-                    connection.give_way()
-                    # It goes by itself in the next turn of the loop, and its place with it.
-                    self._connections.pop(connection, None)
-                    return True
+                    return self._take_place_of(connection)
             # Looked for among all only when those found last time are used up.
             idle = [known for known in self.connections if isinstance(known, _Connection) and known.is_idle]
             self._longest_idle.extend(sorted(idle, key=lambda known: known.idle_since))
         if self.limits.newcomers_first:
             for known in self.connections:  # the oldest first
                 if isinstance(known, _Connection) and known.answered:
-                    self.count_refused("idle")
-                    known.give_way()
-                    self._connections.pop(known, None)
-                    return True
+                    return self._take_place_of(known)
         return False
+
+    def _take_place_of(self, connection: "_Connection") -> bool:
+        self.count_refused("idle")
+        connection.give_way()
+        # It goes by itself in the next turn of the loop, and its place with it.
+        self._connections.pop(connection, None)
+        return True
 
     def weigh(self, connection: "_Connection", size: int) -> None:
         """Take note of the bytes that a connection holds; where they are too many in all, the oldest go."""
