@@ -3,8 +3,10 @@
 It listens apart from the API, whose clients can then neither use up its connections nor read it.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from http import HTTPStatus
+from typing import cast
 
 from aiohttp import hdrs, web
 from prometheus_client import exposition, openmetrics
@@ -49,7 +51,9 @@ class AdminApplication:
         self._overdue = overdue
         self._unready = unready
         self._attempts = attempts
-        self._pages = {
+        self._printing: dict[bool, asyncio.Task[bytes]] = {}
+        """What prints the metrics in a moment, by whether as OpenMetrics."""
+        self._pages: dict[str, Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/metrics": self._print_metrics,
@@ -61,37 +65,51 @@ class AdminApplication:
         try:
             if request.body_exists and request.method in METHODS:
                 raise BodyError
-            return self._page(request)(request)
+            page = self._pages.get(request.path)
+            if page is None:
+                raise UnknownPathError(request.path)
+            if request.method not in METHODS:
+                raise MethodError(request.method)
+            return await page(request)
         except ProblemError as problem:
             return problem_response(problem.status, str(problem), headers=problem.headers)
 
-    def _page(self, request: web.BaseRequest) -> Callable[[web.BaseRequest], web.Response]:
-        page = self._pages.get(request.path)
-        if page is None:
-            raise UnknownPathError(request.path)
-        if request.method not in METHODS:
-            raise MethodError(request.method)
-        return page
-
-    def _livez(self, _: web.BaseRequest) -> web.Response:
+    async def _livez(self, _: web.BaseRequest) -> web.Response:
         overdue = sorted(self._overdue())
         return _verdict("" if not overdue else f"overdue: {', '.join(overdue)}")
 
-    def _readyz(self, _: web.BaseRequest) -> web.Response:
+    async def _readyz(self, _: web.BaseRequest) -> web.Response:
         return _verdict(self._unready())
 
-    def _print_metrics(self, request: web.BaseRequest) -> web.Response:
+    async def _print_metrics(self, request: web.BaseRequest) -> web.Response:
+        """Print the metrics, once for all requests of one turn of the loop: printing takes milliseconds.
+
+        A crowd that asks for nothing else must not keep a probe waiting.
+        """
         # Not `choose_encoder`: it fails on a version that is not a number, and repeats what it was sent.
-        if _OPENMETRICS in media_types(",".join(request.headers.getall(hdrs.ACCEPT, ()))):
-            # The function alone has no annotations.
-            body: bytes = openmetrics.exposition.generate_latest(self._metrics.registry)  # type: ignore[no-untyped-call]
-            content_type = openmetrics.exposition.CONTENT_TYPE_LATEST
-        else:
-            body = exposition.generate_latest(self._metrics.registry)
-            content_type = exposition.CONTENT_TYPE_PLAIN_0_0_4
+        as_openmetrics = _OPENMETRICS in media_types(",".join(request.headers.getall(hdrs.ACCEPT, ())))
+        printing = self._printing.get(as_openmetrics)
+        if printing is None:
+            printing = asyncio.create_task(self._printed(as_openmetrics=as_openmetrics))
+            self._printing[as_openmetrics] = printing
+        # A client that goes takes the answer of no other with it.
+        body = await asyncio.shield(printing)
+        content_type = (
+            openmetrics.exposition.CONTENT_TYPE_LATEST
+            if as_openmetrics
+            else exposition.CONTENT_TYPE_PLAIN_0_0_4
+        )
         return _answer(HTTPStatus.OK, body, content_type=content_type)
 
-    def _list_attempts(self, _: web.BaseRequest) -> web.Response:
+    async def _printed(self, *, as_openmetrics: bool) -> bytes:
+        # Who asks from here on may ask about something that happens from here on.
+        del self._printing[as_openmetrics]
+        if as_openmetrics:
+            # The function alone has no annotations.
+            return cast("bytes", openmetrics.exposition.generate_latest(self._metrics.registry))  # type: ignore[no-untyped-call]
+        return exposition.generate_latest(self._metrics.registry)
+
+    async def _list_attempts(self, _: web.BaseRequest) -> web.Response:
         listed = []
         for attempt in reversed(self._attempts()):
             entry: dict[str, str | int] = {

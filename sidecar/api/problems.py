@@ -119,7 +119,7 @@ class OtherSiteError(ProblemError):
     def __init__(self, host: str) -> None:
         super().__init__(
             f"Browsers are not answered under the name {host!r}, which could be anybody's: use an IP "
-            "address, localhost, or the name of the Service."
+            "address, localhost, or the name of the Service, alone or in full (NAME.NAMESPACE.svc)."
         )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import re
 import socket
 import stat
 from collections import deque
@@ -14,7 +15,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, cast
 
-from aiohttp import http_exceptions, streams, web, web_protocol
+from aiohttp import HttpVersion10, HttpVersion11, http_exceptions, streams, web, web_protocol
 
 from sidecar.api.problems import HEADERS, problem_response
 from sidecar.core.addresses import IPNetwork
@@ -146,8 +147,8 @@ _REFUSAL = (
 
 _ErrInfo = web_protocol._ErrInfo  # noqa: SLF001 - what the library queues for what is no request
 
-_SLICE = 8192
-"""Bytes that the parser is given at a time, so that a head is measured before it is whole."""
+_HEAD_END = re.compile(rb"\n\r?\n")
+"""The blank line after the head of a request."""
 
 _READ = 16_384
 """Bytes that are read from a connection at a time: what pipelined requests may be in memory unanswered."""
@@ -160,7 +161,8 @@ _HEAVY = 1 << 20
 is some three."""
 
 _LINGER_SECONDS = 1.0
-"""How long a client whose request had a body may take to read the answer; what it sends is thrown away."""
+"""How long a client whose request had a body may take to read the answer; what it sends is thrown away. Also
+how long one that has closed its side is answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,7 +299,19 @@ class _Connection(web.RequestHandler):
     ``_next_keepalive_close_time`` is the idle time-out after the last answer.
     """
 
-    __slots__ = ("_discards", "_head_size", "_held", "_served", "_server", "_timer", "answered")
+    __slots__ = (
+        "_discards",
+        "_finished",
+        "_half_closed",
+        "_head_size",
+        "_held",
+        "_served",
+        "_server",
+        "_tail",
+        "_timer",
+        "_unread",
+        "answered",
+    )
 
     def __init__(
         self,
@@ -312,10 +326,18 @@ class _Connection(web.RequestHandler):
         self._served = False
         self._head_size = 0
         """Bytes of the head that has begun and not ended."""
+        self._tail = b""
+        """The last two bytes that the parser was given of it."""
         self._held = 0
         """Bytes of requests since there was none to answer and none had begun."""
+        self._unread = b""
+        """What came and was not given to the parser yet."""
         self._discards = False
         """Whether nothing that comes is looked at any more."""
+        self._half_closed = False
+        """Whether the client has said that it sends no more."""
+        self._finished = False
+        """Whether the last answer has been sent."""
         self.answered = False
         """Whether it has had an answer."""
 
@@ -357,50 +379,76 @@ class _Connection(web.RequestHandler):
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= _SLICE:
-            self._receive(data)
-        else:
-            for start in range(0, len(data), _SLICE):
-                self._receive(data[start : start + _SLICE])
-
-    def _receive(self, data: bytes) -> None:
         if self._discards:
             return
-        before = self._request_count
         rests = self._head_size == 0 and self._waiter is not None and not self._waiter.done()
         was, self._held = self._held, len(data) if rests else self._held + len(data)
         if self._held > _LIGHT or was > _LIGHT:
             self._server.weigh(self, self._held)
             if self._discards:
                 return  # it gave way itself
-        super().data_received(data)
-        if len(self._messages) > 1 and not self._buffer_paused:
+        self._unread += data
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Give the parser the heads that came, one at a time.
+
+        So each is measured before it is parsed, one that is malformed does not take those before it away,
+        and behind requests that wait for their answers nothing is parsed.
+        """
+        began = False
+        while self._unread and not (self._discards or self._buffer_paused or self._upgraded):
+            # The blank line may have begun in what the parser already has.
+            known = self._tail if self._head_size else b""
+            end = _HEAD_END.search(known + self._unread)
+            size = len(self._unread) if end is None else end.end() - len(known)
+            head, self._unread = self._unread[:size], self._unread[size:]
+            began = began or self._head_size == 0
+            self._head_size += size
+            if self._head_size > self._server.limits.max_head_size:
+                self._refuse_head()
+                return
+            self._tail = (known + head)[-2:]
+            count = self._request_count
+            super().data_received(head)
+            if self._request_count > count:
+                began, self._head_size = False, 0
+                self._discards = self._ends_with_newest()
+                if len(self._messages) > 1:
+                    self._pause_reading_for_buffer()
+        if self._discards:
+            self._unread = b""
+        elif self._unread and not self._buffer_paused:
             self._pause_reading_for_buffer()
-        if self._buffer_paused:
-            return  # so many requests wait for their answers that the parser holds back what came
-        if self._request_count == before:
-            begins, self._head_size = self._head_size == 0, self._head_size + len(data)
-        elif self._ends_with_newest():
-            begins, self._head_size, self._discards = False, 0, True
-        else:
-            # Between two requests, unless the next one has begun, which the parser does not tell.
-            begins = not data.endswith((b"\n\r\n", b"\n\n"))
-            self._head_size = len(data) if begins else 0
-        if self._head_size > self._server.limits.max_head_size:
-            self._refuse_head()
-        elif begins:
-            self._close_in(self._server.limits.header_timeout)
-        elif self._head_size == 0:
+        if self._head_size == 0:
             self._stop_timer()
+        elif began:
+            self._close_in(self._server.limits.header_timeout)
 
     def _resume_reading_for_buffer(self) -> None:
         """Read on once the last request that was queued is being answered."""
         if not self._messages:
             super()._resume_reading_for_buffer()
+            self._read_on()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio keeps the transport open for true
+        """Answer the requests that came before a client closed its side, as ``nc -N`` does.
+
+        One that has gone altogether looks the same: it keeps its place for a moment and no longer.
+        """
+        if self._finished or (self._waiter is not None and not self._waiter.done()):
+            return False
+        self._half_closed = True
+        self._close_in(_LINGER_SECONDS)
+        return True
 
     def _ends_with_newest(self) -> bool:
         """Whether the answer to the newest request ends the connection: it has a body, or is no request."""
         message, payload = self._messages[-1]
+        if not isinstance(message, _ErrInfo) and message.version not in (HttpVersion10, HttpVersion11):
+            status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+            text = "Requests here are of HTTP/1.1 or HTTP/1.0."
+            message = _ErrInfo(status, http_exceptions.HttpProcessingError(message=text), text)
         if isinstance(message, _ErrInfo):
             self._messages[-1] = (message, self._endless())
             return True
@@ -408,7 +456,7 @@ class _Connection(web.RequestHandler):
 
     def _refuse_head(self) -> None:
         """Answer 431 after the requests before, and look at nothing more."""
-        self._discards = True
+        self._discards, self._unread = True, b""
         self._stop_timer()
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         text = f"The head of a request has at most {self._server.limits.max_head_size} bytes here."
@@ -419,19 +467,22 @@ class _Connection(web.RequestHandler):
 
     def _endless(self) -> streams.StreamReader:
         """A body that never comes: the library lingers for it, so that no reset takes the answer away."""
-        return streams.StreamReader(self, _SLICE, loop=self._loop)
+        return streams.StreamReader(self, _READ, loop=self._loop)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer, which ends the connection if the request had a body."""
-        if request.body_exists:
+        if request.body_exists or (self._half_closed and not self._messages):
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         self.answered = True
+        self._finished = not resp.keep_alive
         # The client sees the end of the answer at once; only what it still sends is lingered for.
-        if not resp.keep_alive and not request.content.is_eof() and self.transport is not None:
+        if self._finished and not request.content.is_eof() and self.transport is not None:
             self.transport.write_eof()
+        if self._buffer_paused:  # for a request to change the protocol, which was answered as any other
+            self._resume_reading_for_buffer()
         return finished
 
     def handle_error(
@@ -460,7 +511,7 @@ class _Connection(web.RequestHandler):
 
         The transport ends in the loop's next turn, and in this one all the others may be read from.
         """
-        self._discards = True
+        self._discards, self._unread = True, b""
         self._parser = None
         if self._task_handler is not None:
             self._task_handler.cancel()
@@ -473,9 +524,15 @@ class _Connection(web.RequestHandler):
         self._timer = self._loop.call_later(seconds, self._close_late)
 
     def _close_late(self) -> None:
-        """Close: nothing has come in time. A request that is being answered still gets its answer."""
+        """Close: nothing has come in time. A request that is being answered still gets its answer.
+
+        Not if its client may have gone, unless it has begun to take the answer.
+        """
         self._discards = True
-        if self._waiter is None or self._waiter.done():
+        if self._half_closed:
+            if self.transport is not None and self.transport.get_write_buffer_size() == 0:
+                self.give_way()
+        elif self._waiter is None or self._waiter.done():
             self.close()
         else:
             self.force_close()

@@ -8,6 +8,7 @@ from sidecar.commands.arguments import (
     Parser,
     add_context_argument,
     annotation_prefix,
+    duration,
     node_name,
     whole_number,
     written_as,
@@ -56,6 +57,9 @@ Every cause is explained in docs/doctor.md.
 
 _STANDARD_OUTPUT = "-"
 
+_TIMEOUT = 10.0
+"""Seconds for each request: all answer at once, unless a machine is very busy."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the probes, print the report, and write a bundle if that is wanted.
@@ -101,6 +105,13 @@ def main(arguments: Sequence[str]) -> int:
         default=3,
         metavar="N",
         help="requests to the metadata service, 1 to 10 [3]",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=duration,
+        default=_TIMEOUT,
+        metavar="DURATION",
+        help=f"for each request to the agent and to the API server [{_TIMEOUT:g}s]",
     )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="[text]")
     parser.add_argument("--json", action="store_true", help="the same as -o json")

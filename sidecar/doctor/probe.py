@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from sidecar import clock
 from sidecar.commands.clients import agent_url, url_of
@@ -33,11 +34,11 @@ async def probe_this_host(parsed: Namespace, detected: DetectedEnvironment) -> F
         admin = None if parsed.upstream else url_of(settings.admin_listen, settings)
         upstream = "imds" if parsed.upstream else settings.upstream
         async with reading.new_session() as session:
-            fetch_admin = None if admin is None else over_http(session, admin)
-            agent = await probe_agent(url, api=over_http(session, url), admin=fetch_admin)
+            over = partial(over_http, session, timeout=parsed.timeout)
+            agent = await probe_agent(url, api=over(url), admin=None if admin is None else over(admin))
             if upstream != "imds" and agent.status is not Status.OK:
                 # Where the agent that it reads from is not well either, that is where it fails.
-                of_node = await probe_agent(upstream, api=over_http(session, upstream), admin=None)
+                of_node = await probe_agent(upstream, api=over(upstream), admin=None)
                 well = of_node.status is Status.OK and of_node.node == agent.node
                 agent = agent if well else of_node
     # The service serves the whole machine, and a healthy agent speaks for it.
@@ -78,7 +79,8 @@ async def _with_cluster(findings: Findings, parsed: Namespace, detected: Detecte
     prefix = parsed.annotation_prefix or settings.annotation_prefix
     kubeconfig = parsed.kubeconfig or (None if settings.kubeconfig is None else str(settings.kubeconfig))
     try:
-        async with connect(kubeconfig=kubeconfig, context=parsed.context or settings.context) as kube:
+        context = parsed.context or settings.context
+        async with connect(kubeconfig=kubeconfig, context=context, timeout=parsed.timeout) as kube:
             cluster = await probe_as_agent(kube, node, prefix=prefix)
             return replace(findings, cluster=cluster, secrets=await _secrets(kube))
     except KubeConfigError as error:
@@ -95,7 +97,7 @@ async def probe_from_afar(parsed: Namespace, detected: DetectedEnvironment) -> F
         KubeConfigError: there is no usable kubeconfig.
     """
     here = detected.environment
-    async with connect(kubeconfig=parsed.kubeconfig, context=parsed.context) as kube:
+    async with connect(kubeconfig=parsed.kubeconfig, context=parsed.context, timeout=parsed.timeout) as kube:
         cluster = await probe_as_operator(
             kube, parsed.node, prefix=parsed.annotation_prefix, namespace=parsed.agent_namespace
         )

@@ -1,5 +1,6 @@
 """The probe of a running agent: its document, history, health, metrics and last attempts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -18,9 +19,6 @@ from sidecar.sources import reading
 
 LAST_ATTEMPTS = "/attempts"
 """The path whose response rules need most."""
-
-_TIMEOUT = 10.0
-"""Seconds for each request: an agent answers at once, unless its machine is very busy."""
 
 _DOCUMENT = "/v1/loadbalancer"
 _STATUS = "Azure-LB-Metadata-Status"
@@ -49,14 +47,16 @@ Raises:
 """
 
 
-def over_http(session: aiohttp.ClientSession, url: str) -> Fetch:
-    """Requests over HTTP."""
+def over_http(session: aiohttp.ClientSession, url: str, *, timeout: float) -> Fetch:
+    """Requests over HTTP, which may take so many seconds each."""
+    limit = aiohttp.ClientTimeout(total=timeout)
 
     async def fetch(path: str) -> Fetched:
         try:
-            timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
-            async with session.get(f"{url}{path}", allow_redirects=False, timeout=timeout) as response:
+            async with session.get(f"{url}{path}", allow_redirects=False, timeout=limit) as response:
                 return Fetched(response.status, response.headers, await reading.read(response))
+        except TimeoutError as error:
+            raise LostError(f"no complete answer within {timeout:g} s") from error
         except reading.ERRORS as error:
             raise LostError(reading.failure(error).detail) from error
 
@@ -76,31 +76,43 @@ async def probe_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentEv
     except LostError as error:
         return AgentEvidence(where=where, reached=False, detail=str(error))
     headers = document.headers
-    if _STATUS not in headers:
+    status = headers.get(_STATUS, "")
+    if status not in set(Status):
         detail = f"what answers there is no agent (HTTP {document.status})"
         return AgentEvidence(where=where, reached=False, detail=detail)
-    bodies, lost = {_DOCUMENT: document.body}, {}
-    paths = {"/v1/history": api, **dict.fromkeys(("/livez", "/readyz", "/metrics", LAST_ATTEMPTS), admin)}
-    for path, fetch in paths.items():
-        if fetch is None:
-            continue
-        try:
-            response = await fetch(path)
-        except LostError as error:
-            lost[path] = str(error)
-            continue
-        # 503 is how probes say that something is wrong.
-        if response.status in {200, 503}:
-            bodies[path] = response.body
-        else:
-            lost[path] = f"HTTP {response.status}"
-
     answer = interpret(
         UpstreamResponse(status=document.status, body=document.body, age=headers.get("Age")),
         node=None,
         last=None,
         now=clock.now(),
     )
+    # A header is soon imitated: it counts only with the data, which clients of a proxy are refused.
+    if isinstance(answer, Failure) and (
+        document.status == 200 or (status == Status.OK and document.status != 403)
+    ):
+        detail = f"what answers there is no agent, or of another version: {answer.detail}"
+        return AgentEvidence(where=where, reached=False, detail=detail)
+    bodies, lost = {_DOCUMENT: document.body}, {}
+    paths = {"/v1/history": api, **dict.fromkeys(("/livez", "/readyz", "/metrics", LAST_ATTEMPTS), admin)}
+
+    async def fetch_also(path: str, fetch: Fetch) -> None:
+        try:
+            response = await fetch(path)
+        except LostError as error:
+            lost[path] = str(error)
+            return
+        # 503 is how probes say that something is wrong.
+        if response.status in {200, 503}:
+            bodies[path] = response.body
+        else:
+            lost[path] = f"HTTP {response.status}"
+
+    # Together: one time-out is the most that they cost.
+    async with asyncio.TaskGroup() as requests:
+        for path, fetch in paths.items():
+            if fetch is not None:
+                requests.create_task(fetch_also(path, fetch))
+
     detail = ""
     if document.status == 403 and isinstance(answer, Failure):
         detail = "its document is not given to those who come by way of the API server"
@@ -122,13 +134,12 @@ async def probe_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentEv
         for each in listed
     ]
     last = attempts[0].outcome if attempts else ""
-    status = headers.get(_STATUS, "")
     return AgentEvidence(
         where=where,
         reached=True,
         detail=detail,
         node=printable(headers.get("Azure-LB-Metadata-Node", "")) or None,
-        status=Status(status) if status in set(Status) else None,
+        status=Status(status),
         reason=known.reason if known is not None else Reason(last) if last in set(Reason) else None,
         revision=printable(headers.get("Azure-LB-Metadata-Revision", "")) or None,
         changed_at=None if known is None else known.changed_at,

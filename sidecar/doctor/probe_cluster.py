@@ -47,10 +47,6 @@ from sidecar.kube.errors import (
 )
 from sidecar.kube.fleet import FleetClient
 from sidecar.kube.requests import Requester, object_of, parsed, requester, successful
-from sidecar.metrics import Metrics
-
-_TIMEOUT = 10.0
-"""Seconds for each request."""
 
 _VERBS = ("get", "patch")
 """What an agent does to its Node."""
@@ -170,14 +166,24 @@ def failure_of(error: KubernetesError | KubeConfigError) -> ApiServerFailure:
 
 
 @asynccontextmanager
-async def connect(*, kubeconfig: str | None, context: str | None) -> AsyncIterator["KubeClient"]:
+async def connect(
+    *,
+    kubeconfig: str | None,
+    context: str | None,
+    timeout: float,  # noqa: ASYNC109 - of each request, not of this function
+) -> AsyncIterator["KubeClient"]:
     """A client for the length of the block; nothing is sent by connecting.
+
+    Args:
+        kubeconfig: Its path, else where one is expected.
+        context: Which of it, else the current one.
+        timeout: Seconds for each request.
 
     Raises:
         KubeConfigError: there is no usable configuration.
     """
     rules = LoadingRules(kubeconfig=kubeconfig, context=context)
-    async with requester(rules, metrics=Metrics(), timeout=_TIMEOUT) as requests:
+    async with requester(rules, metrics=None, timeout=timeout) as requests:
         yield KubeClient(requests, await requests.access())
 
 

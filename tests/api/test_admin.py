@@ -1,16 +1,21 @@
 """The admin listener."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from unittest.mock import Mock
 
 import pytest
+from prometheus_client import exposition
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.api.admin import AdminApplication
+from sidecar.api.sockets import serving
 from sidecar.core.outcome import Attempt, FailureKind
 from sidecar.metrics import Metrics
-from tests.api.support import served
+from tests.api.support import connected, ended, served, socket_on
 
 of_each_path = pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/attempts"])
 
@@ -93,6 +98,36 @@ async def test_both_formats_say_the_same() -> None:
     )
     assert plain == open_metrics
     assert len(plain) > 50
+
+
+async def test_crowd_of_scrapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics are printed once for all who ask at the same time: a crowd must not keep a probe waiting."""
+    printing = Mock(wraps=exposition.generate_latest)
+    monkeypatch.setattr(exposition, "generate_latest", printing)
+    scrape = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with (
+        serving(admin(), socket_on("127.0.0.1:0")) as addresses,
+        AsyncExitStack() as stack,
+    ):
+        address = ("127.0.0.1", int(addresses[0][1]))
+        crowd = [await stack.enter_async_context(connected(address)) for _ in range(100)]
+        for _, writer in crowd:
+            writer.write(scrape * 20)
+            writer.write_eof()
+        said = await asyncio.gather(*(ended(connection) for connection in crowd))
+
+    assert sum(each.count(b"HTTP/1.1 200 ") for each in said) == 2000
+    assert printing.call_count <= 200
+
+
+async def test_scrape_after_another() -> None:
+    """What has happened before somebody asks is in the answer, also right after the last one."""
+    metrics = Metrics()
+    application = AdminApplication(metrics, overdue=list, unready=str, attempts=list)
+    async with served(application) as get:
+        for count in range(1, 5):
+            metrics.dropped_log_lines.inc()
+            assert f"azure_lb_metadata_log_dropped_lines_total {count}.0" in (await get("/metrics")).text
 
 
 async def test_attempts() -> None:

@@ -284,6 +284,49 @@ async def test_gone_client() -> None:
         await asyncio.wait_for(cancelled.wait(), timeout=DEADLINE_S)
 
 
+@pytest.mark.parametrize("requests", [1, 3, 40])
+async def test_half_closed_client(requests: int) -> None:
+    """A client that says it sends no more is answered all it asked, and then the connection ends."""
+    async with (
+        api_running(DATA, limits=Limits(idle_timeout=3600)) as api,
+        connected(api.address) as connection,
+    ):
+        connection[1].write(REQUEST * requests)
+        connection[1].write_eof()
+        said = await ended(connection)
+
+    assert said.count(b"HTTP/1.1 200 ") == requests
+    assert said.count(b"HTTP/1.1 ") == requests
+
+
+async def test_half_closed_client_that_waits() -> None:
+    """A long poll of a client that may have gone gives up its place at once, and not after five minutes."""
+    async with api_running(DATA) as api, connected(api.address) as connection:
+        etag = (await api.get("/v1/public-ip")).headers["ETag"]
+        connection[1].write(REQUEST[:-2] + f"If-None-Match: {etag}\r\nPrefer: wait=300\r\n\r\n".encode())
+        await until_holds(lambda: api.waiting == 1)
+        connection[1].write_eof()
+        assert await ended(connection) == b""
+        await until_holds(lambda: api.waiting == 0)
+
+
+@pytest.mark.parametrize(
+    "half", [b"", b"GET /v1/public-ip HTTP/1.1\r\nHo", REQUEST[:-2] + b"Content-Length: 9\r\n\r\n"]
+)
+async def test_half_closed_client_without_a_request(half: bytes) -> None:
+    """Who closes its side with nothing or half a request sent is not waited for."""
+    async with (
+        api_running(DATA, limits=Limits(idle_timeout=3600)) as api,
+        connected(api.address) as connection,
+    ):
+        connection[1].write(half)
+        connection[1].write_eof()
+        said = await ended(connection)
+
+    assert said.count(b"HTTP/1.1 400 ") == (b"Length" in half)
+    assert b"200 OK" not in said
+
+
 async def _set_soon(event: asyncio.Event) -> None:
     """Set it once everything that is due now has run."""
     await asyncio.sleep(0)

@@ -71,6 +71,35 @@ async def test_somebody_else(host: pytest.MonkeyPatch, doctor: Doctor) -> None:
     assert "no agent (HTTP 404)" in report.told("no-agent")
 
 
+@pytest.mark.parametrize(
+    ("status_line", "status", "body"),
+    [
+        ("200 OK", "ok", b"all is well"),
+        ("200 OK", "ok", b"{}"),
+        ("200 OK", "no-metadata", b"[]"),
+        ("404 Not Found", "ok", b"{}"),
+        ("200 OK", "splendid", b"{}"),
+    ],
+)
+async def test_impostor(status_line: str, status: str, body: bytes, doctor: Doctor) -> None:
+    """What has an agent's headers and not its data is no agent, and nobody is told that all is well."""
+    answer = response(status_line, body, f"Azure-LB-Metadata-Status: {status}")
+    async with raw_server(lambda _: answer) as server:
+        report = await doctor("--upstream", server.url)
+
+    report.names_first("no-agent")
+    assert "no agent" in report.told("no-agent")
+
+
+async def test_silence(doctor: Doctor) -> None:
+    """How long a silent agent is waited for is a matter of the operator's."""
+    async with raw_server(lambda _: b"") as server:
+        report = await doctor("--upstream", server.url, "--timeout", "50ms")
+
+    report.names_first("no-agent")
+    assert "0.05 s" in report.told("no-agent")
+
+
 async def test_service_in_trouble(service: Serving, new_agent: NewAgent, doctor: Doctor) -> None:
     """Of an agent without data the cause lies with the service, which is then asked as well."""
     service.simulator.set_fault("forbidden")
