@@ -182,7 +182,7 @@ class Agent:
             publishers = file_publishers(self._settings, poller.restore, runtime=self._runtime)
             if self._settings.annotations:
                 # One turn has nothing to compare with: no Event.
-                node, *_ = await stack.enter_async_context(self._cluster_publishers(poller))
+                node, *_ = await stack.enter_async_context(self._cluster_publishers(poller, once=True))
                 publishers.append(node)
             await poller.turn()
             failure = self.latest.value.state.failure
@@ -239,8 +239,12 @@ class Agent:
     def _loop(self, publisher: Publisher) -> PublishLoop:
         return PublishLoop(publisher, self.latest, runtime=self._runtime)
 
-    def _cluster_publishers(self, poller: Poller) -> AbstractAsyncContextManager[list[Publisher]]:
-        return cluster_publishers(self._settings, poller.restore, policy=self._policy, runtime=self._runtime)
+    def _cluster_publishers(
+        self, poller: Poller, *, once: bool = False
+    ) -> AbstractAsyncContextManager[list[Publisher]]:
+        return cluster_publishers(
+            self._settings, poller.restore, policy=self._policy, runtime=self._runtime, once=once
+        )
 
 
 def _printed(addresses: Sequence[BoundAddress]) -> str:
@@ -283,17 +287,19 @@ def file_publishers(settings: Settings, restore: Restoring, *, runtime: Runtime)
 
 @asynccontextmanager
 async def cluster_publishers(
-    settings: Settings, restore: Restoring, *, policy: Policy, runtime: Runtime
+    settings: Settings, restore: Restoring, *, policy: Policy, runtime: Runtime, once: bool
 ) -> AsyncIterator[list[Publisher]]:
     """Connect to the API server; only here is its client imported, beside the running loop.
 
-    The first publisher annotates the Node; its first turn restores what it finds there.
+    The first publisher annotates the Node; its first turn restores what it finds there. ``once`` gives up
+    where a service account or kubeconfig cannot be read just now, which else is tried again.
 
     Raises:
         UsageError: there is no usable kubeconfig.
+        Error: ``once``, and its client, the service account or the kubeconfig cannot be read just now.
     """
     async with AsyncExitStack() as stack:
-        nodes = await _connected(settings, stack, runtime=runtime)
+        nodes = await _connected(settings, stack, runtime=runtime, once=once)
         from sidecar.agent.publish_events import EventPublisher  # noqa: PLC0415 - imported there with the client
         from sidecar.agent.publish_node import NodePublisher  # noqa: PLC0415 - the same
 
@@ -325,8 +331,10 @@ async def cluster_publishers(
         yield publishers
 
 
-async def _connected(settings: Settings, stack: AsyncExitStack, *, runtime: Runtime) -> "NodeClient":
-    """The client of the API server; what cannot be had or read just now is tried again."""
+async def _connected(
+    settings: Settings, stack: AsyncExitStack, *, runtime: Runtime, once: bool
+) -> "NodeClient":
+    """The client of the API server; what cannot be had or read just now is tried again, unless ``once``."""
     kubeconfig = None if settings.kubeconfig is None else str(settings.kubeconfig)
     failures = 0
     while True:
@@ -339,8 +347,12 @@ async def _connected(settings: Settings, stack: AsyncExitStack, *, runtime: Runt
                     connect(metrics=runtime.metrics, kubeconfig=kubeconfig, context=settings.context)
                 )
             except UnreadConfigError as unread:
+                if once:
+                    raise Error(unread.args[0], advice=unread.advice) from unread
                 error: Exception = unread
         except BlockedError as blocked:
+            if once:
+                raise Error(f"the Kubernetes client cannot be loaded: {blocked}") from blocked
             error = blocked
         failures += 1
         if power_of_two(failures):

@@ -1,6 +1,5 @@
 """``simulate``: a metadata service to try things on."""
 
-import asyncio
 import json
 import logging
 import sys
@@ -23,7 +22,7 @@ from sidecar.simulator import (
     parse_scenario,
     serve,
 )
-from sidecar.stopping import Shutdown
+from sidecar.stopping import Shutdown, run
 
 _EPILOGUE = """\
 While it runs, the control listener changes what it says:
@@ -82,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         return ExitCode.DONE
     simulator = Simulator(_scenario(options))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
-    asyncio.run(_run(simulator, options.listen, options.control_listen))
+    run(_run(simulator, options.listen, options.control_listen))
     return ExitCode.DONE
 
 

@@ -28,6 +28,9 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _HOST, _PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
 """Where kubelet tells every pod the address of the API server."""
 
+_KUBECONFIG_TIMEOUT = 60.0
+"""Seconds that reading a kubeconfig may take: it may be a pipe, whose writer asks for a passphrase first."""
+
 _AUTHORITY_LIMIT = 1024 * 1024
 """Bytes of certificates that are read: what a ConfigMap can hold."""
 
@@ -67,7 +70,7 @@ async def load_access(rules: LoadingRules) -> Access:
         paths = await rules.files.call(_kubeconfig_paths, rules, in_pod)
         from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports yaml
 
-        return await kubeconfig.load(paths, rules.context)
+        return await kubeconfig.load(paths, rules.context, files=Blocking(_KUBECONFIG_TIMEOUT))
     except BlockedError as error:
         text = f"the Kubernetes configuration cannot be read: {describe(error)}"
         raise UnreadConfigError(text, advice=CONFIGURATION_ADVICE) from error
@@ -85,7 +88,7 @@ async def context_names(rules: LoadingRules) -> list[str]:
         paths = await rules.files.call(_kubeconfig_paths, rules)
         from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports yaml
 
-        return await kubeconfig.contexts(paths)
+        return await kubeconfig.contexts(paths, files=Blocking(_KUBECONFIG_TIMEOUT))
     except OSError as error:
         raise unusable(describe(error)) from error
 

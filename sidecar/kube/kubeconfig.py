@@ -11,7 +11,6 @@ the cluster's file, starts plug-ins without terminal, cluster and kubeconfig's f
 where it does not know the kind of login, and refreshes OIDC tokens over TLS that is not verified.
 """
 
-import asyncio
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
+from sidecar.blocking import Blocking
 from sidecar.kube.credentials import CONFIGURATION_ADVICE, Access, read_token, tls_context, unusable
 from sidecar.kube.errors import CredentialsError, KubeConfigError, printable
 from sidecar.kube.kubeconfig_files import Entry, KubeConfig, read
@@ -35,24 +35,24 @@ _NAME = "!#$&'*+-.^_`|~"
 """Characters of a header's name that are neither letters nor digits (RFC 9110), but for ``%``."""
 
 
-async def contexts(paths: str) -> list[str]:
-    """The names of the contexts in files joined by ``:``, in their order.
+async def contexts(paths: str, *, files: Blocking) -> list[str]:
+    """The names of the contexts in files joined by ``:``, in their order, read by ``files``.
 
     Raises:
         KubeConfigError: they are unusable, or have none.
         OSError: they cannot be read.
     """
-    return _names(await asyncio.to_thread(read, paths), paths)
+    return _names(await files.call(read, paths), paths)
 
 
-async def load(paths: str, context: str | None) -> Access:
-    """What a context of files joined by ``:`` says; ``None`` is the current one.
+async def load(paths: str, context: str | None, *, files: Blocking) -> Access:
+    """What a context of files joined by ``:`` says, read by ``files``; ``None`` is the current one.
 
     Raises:
         KubeConfigError: they are unusable.
         OSError: a file cannot be read.
     """
-    config = await asyncio.to_thread(read, paths)
+    config = await files.call(read, paths)
     names = _names(config, paths)
     context = context or config.current
     if context not in names:
@@ -63,7 +63,7 @@ async def load(paths: str, context: str | None) -> Access:
     user = _part(config, context, "user", config.users, required=False)
     server = _server(cluster)
     given = await _credentials(user, cluster, server=server)
-    return await asyncio.to_thread(_access, cluster, user, server, given)
+    return await files.call(_access, cluster, user, server, given)
 
 
 def _names(config: KubeConfig, paths: str) -> list[str]:

@@ -5,8 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.agent import Agent
+from sidecar.errors import Error
+from sidecar.kube import access
+from sidecar.runtime import Runtime
+from sidecar.settings import Settings
 from sidecar.simulator import Serving
 from tests.agent.support import FAULTS
+from tests.support.pipes import silent_pipe
 from tests.support.program import flags, program_running
 
 
@@ -50,6 +56,20 @@ async def test_once_that_cannot_publish(service: Serving, tmp_path: Path) -> Non
     async with program_running("run", "--once", *arguments, directory=tmp_path) as program:
         assert await program.exit_code() == 1
         assert "check --file" in program.log
+
+
+async def test_once_with_a_hanging_kubeconfig(
+    service: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run --once` does not wait for ever for credentials that cannot be read just now."""
+    monkeypatch.setattr(access, "_KUBECONFIG_TIMEOUT", 0.05)
+    settings = Settings(imds_endpoint=service.url, kubeconfig=tmp_path / "kubeconfig", node_name="a")
+    agent = Agent(settings, runtime=Runtime())
+    with (
+        silent_pipe(tmp_path / "kubeconfig"),
+        pytest.raises(Error, match=r"^the Kubernetes configuration cannot be read: "),
+    ):
+        await agent.run_once()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -3,19 +3,20 @@
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sidecar.kube import MalformedBodyError, connect
+from sidecar.kube import KubeConfigError, MalformedBodyError, access, connect
 from sidecar.kube.access import LoadingRules, context_names, load_access
 from sidecar.metrics import Metrics
 from tests.kube.asking import NODE
 from tests.kube.kubeconfigs import PLAIN, TOKEN, loaded, of, refused, written
 from tests.support.fake_apiserver import FakeApiServer, Reply
+from tests.support.pipes import silent_pipe
 
 
 async def test_impersonation(server: FakeApiServer, metrics: Metrics, tmp_path: Path) -> None:
@@ -145,10 +146,20 @@ async def test_pipe() -> None:
     os.write(writing, json.dumps(of()).encode())
     os.close(writing)
     try:
-        access = await load_access(LoadingRules(kubeconfig=f"/dev/fd/{reading}"))
+        loaded_access = await load_access(LoadingRules(kubeconfig=f"/dev/fd/{reading}"))
     finally:
         os.close(reading)
-    assert access.fixed_authorization == "Bearer t"
+    assert loaded_access.fixed_authorization == "Bearer t"
+
+
+@pytest.mark.parametrize("use", [load_access, context_names])
+async def test_pipe_that_nobody_writes(
+    use: Callable[[LoadingRules], Awaitable[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe into which nothing comes is given up, with its reason."""
+    monkeypatch.setattr(access, "_KUBECONFIG_TIMEOUT", 0.05)
+    with silent_pipe(tmp_path / "config"), pytest.raises(KubeConfigError, match=r"0\.05 s"):
+        await use(LoadingRules(kubeconfig=str(tmp_path / "config")))
 
 
 async def test_each_path_is_relative_to_its_own_file(tmp_path: Path) -> None:
