@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.api.bodies import Question
 from sidecar.api.endpoints import ENDPOINTS
-from sidecar.api.parameters import EntryFilter, Format, wait_preference
+from sidecar.api.parameters import Format, wait_preference
+from sidecar.api.request import ParsedRequest
 from sidecar.api.waiting import Waiting
 from sidecar.core.outcome import Outcome
 from sidecar.metrics import Metrics
@@ -283,16 +283,16 @@ class CountingEtags:
 
 async def test_one_look_for_all() -> None:
     """However many wait for the same representation, a change of the data is one look at it."""
-    etags, subject = CountingEtags(), (ENDPOINTS["/v1/public-ip"], Question(EntryFilter(), Format.TEXT))
-    waiting = Waiting(etags, bound=1000, metrics=Metrics())
-    tasks = [asyncio.create_task(waiting.changed(subject, '"a"')) for _ in range(1000)]
+    etags, request = CountingEtags(), ParsedRequest(route=ENDPOINTS["/v1/public-ip"], form=Format.TEXT)
+    waiting = Waiting(etags.etag, bound=1000, metrics=Metrics())
+    tasks = [asyncio.create_task(waiting.changed(request, '"a"')) for _ in range(1000)]
     await asyncio.sleep(0)
-    etags.looks, alarm = 0, waiting._watched[subject].latest._changed
+    etags.looks, alarm = 0, waiting._watched[request].latest._changed
     for _ in range(10):
         waiting.look_soon()
         waiting.look_soon()
         await asyncio.sleep(0)
-    assert (etags.looks, waiting._watched[subject].latest._changed) == (10, alarm)
+    assert (etags.looks, waiting._watched[request].latest._changed) == (10, alarm)
     etags.now = '"b"'
     waiting.look_soon()
     assert set(await asyncio.gather(*tasks)) == {'"b"'}

@@ -9,7 +9,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from sidecar.api import models
 from sidecar.api.description.answers import ANSWERS, HEADERS, PARAMETERS, REASONS, ResponseSpec, Schema
-from sidecar.api.endpoints import ENDPOINTS, Forms, Kind, Route
+from sidecar.api.endpoints import ENDPOINTS
+from sidecar.api.request import JSON, TEXT, Forms, Kind, Route
 
 _SUFFIX = "Model"
 """What tells a shape of the API from the value that it shows; its readers know nothing of it."""
@@ -52,8 +53,6 @@ class Shapes:
         return {"$ref": f"#/components/schemas/{name}"}
 
 
-_JSON = "application/json"
-_TEXT = "text/plain"
 _STREAMED: Mapping[Kind, str] = {Kind.EVENTS: "text/event-stream", Kind.PAGE: "text/html"}
 _CACHED = (Kind.DATA, Kind.STATIC)
 
@@ -73,7 +72,7 @@ def describe() -> Schema:
     shapes = Shapes()
     paths = {path: _path(endpoint, ANSWERS[path], shapes) for path, endpoint in ENDPOINTS.items()}
     responses = {**_responses(shapes, "application/problem+json", models.Problem, suffix="")}
-    responses |= _responses(shapes, _JSON, models.MetadataError, suffix="-metadata")
+    responses |= _responses(shapes, JSON, models.MetadataError, suffix="-metadata")
     return {
         "openapi": "3.1.0",
         "info": {
@@ -161,9 +160,9 @@ def _statuses(endpoint: Route, answer: ResponseSpec) -> Iterable[int]:
 def _content(endpoint: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
     if endpoint.kind in _STREAMED:
         return {_STREAMED[endpoint.kind]: {"schema": {"type": "string"}}}
-    content: Schema = {_JSON: {"schema": shapes.of(answer.shape)}}
+    content: Schema = {JSON: {"schema": shapes.of(answer.shape)}}
     if endpoint.forms in (Forms.JSON_OR_TEXT, Forms.TEXT_OR_JSON):
-        content[_TEXT] = {"schema": {"type": "string"}, "example": answer.text}
+        content[TEXT] = {"schema": {"type": "string"}, "example": answer.text}
     return content
 
 

@@ -8,8 +8,8 @@ from html import escape
 from importlib import resources
 from string import Template
 
-from sidecar.api.bodies import Facts
 from sidecar.api.page.drawing import drawing
+from sidecar.api.request import Facts
 from sidecar.core import views
 from sidecar.core.addresses import IPAddress, endpoint
 from sidecar.core.changes import OTHER, Change
@@ -114,7 +114,7 @@ def _sections(facts: Facts, document: Document) -> str:
         rules=_rules(document),
         basis=escape(_BASIS[views.egress_basis(document)]),
         egress=_addresses(f"<li>{escape(str(address))}</li>" for address in views.egress_ips(document)),
-        history=_history(facts.changes),
+        history=_history(facts.snapshot.state.changes),
     )
 
 

@@ -1,11 +1,12 @@
 """Headers of data answers, conditional requests, and bodies that are made once per change."""
 
+from dataclasses import replace
+
 import pytest
 
-from sidecar.api.bodies import Facts, Question
-from sidecar.api.endpoints import Route
-from sidecar.api.parameters import EntryFilter, Format, etag_matches
-from sidecar.api.representations import Key, Representations
+from sidecar.api.parameters import etag_matches
+from sidecar.api.request import Facts, ParsedRequest, RawRequest, Route
+from sidecar.api.response import Responses
 from tests.api.support import NODE, api_running
 from tests.support import states
 
@@ -195,67 +196,65 @@ class CountingEndpoint:
 
     def __init__(self, *, per_answer: bool = False) -> None:
         self.made = 0
-        self.endpoint = Route(path="/v1/counted", build=self._build, per_answer=per_answer)
+        self.request = ParsedRequest(
+            route=Route(path="/v1/counted", build=self._build, per_answer=per_answer)
+        )
 
-    def _build(self, facts: Facts, question: Question) -> bytes:
-        del facts, question
+    def _build(self, facts: Facts, request: ParsedRequest) -> bytes:
+        del facts, request
         self.made += 1
         return b"body"
 
 
-QUESTION = Question(EntryFilter(), Format.JSON)
-
-
-def key(target: str = "/v1/counted", accept: str = "*/*") -> Key:
+def raw(target: str = "/v1/counted", accept: str = "*/*") -> RawRequest:
     """Stand for a plain GET."""
-    return Key("GET", target, accept, metadata=False, forwarded=False)
+    return RawRequest("GET", target, accept, metadata=False, forwarded=False)
 
 
 def test_bodies_are_made_once() -> None:
     """Polls that bring nothing new make no new body; other data do."""
     counting = CountingEndpoint()
-    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
+    responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
     for outcomes in range(1, 5):
-        representations.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
+        responses.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
         for accept in ("*/*", "application/json"):
-            representations.prepare(key(accept=accept), counting.endpoint, QUESTION)
+            responses.prepare(raw(accept=accept), counting.request)
     assert counting.made == 1
 
-    representations.refresh(states.none_accepted())
-    representations.prepare(key(), counting.endpoint, QUESTION)
+    responses.refresh(states.none_accepted())
+    responses.prepare(raw(), counting.request)
     assert counting.made == 2
 
 
 def test_raw_bodies_are_made_once_per_answer() -> None:
     """What follows each answer is made anew after each."""
     counting = CountingEndpoint(per_answer=True)
-    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
+    responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
     for outcomes in range(1, 4):
-        representations.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
-        representations.prepare(key(), counting.endpoint, QUESTION)
+        responses.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
+        responses.prepare(raw(), counting.request)
 
     assert counting.made == 3
 
 
 def test_prepared_answers_are_found() -> None:
-    """A request like one before is answered without being understood again, until the next snapshot."""
-    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
-    prepared = representations.prepare(key(), CountingEndpoint().endpoint, QUESTION)
-    assert representations.find(key()) is prepared
+    """A request like one before is answered without being parsed again, until the next snapshot."""
+    responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
+    prepared = responses.prepare(raw(), CountingEndpoint().request)
+    assert responses.find(raw()) is prepared
 
-    representations.refresh(states.snapshot_after(states.answer(BODY)))
-    assert representations.find(key()) is None
+    responses.refresh(states.snapshot_after(states.answer(BODY)))
+    assert responses.find(raw()) is None
 
 
 def test_memory_is_bounded() -> None:
     """Neither many nor long requests make the caches grow beyond their bound."""
-    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
-    endpoint = CountingEndpoint().endpoint
+    responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
+    request = CountingEndpoint().request
     for number in range(2000):
-        question = Question(EntryFilter(frontend_port=number), Format.JSON)
-        representations.prepare(key(f"/v1/counted?{number}"), endpoint, question)
-    representations.prepare(key(accept="x" * 1000), endpoint, QUESTION)
+        responses.prepare(raw(f"/v1/counted?{number}"), replace(request, frontend_port=number))
+    responses.prepare(raw(accept="x" * 1000), request)
 
-    assert len(representations._prepared) <= 512
-    assert len(representations._bodies) <= 512
-    assert representations.find(key(accept="x" * 1000)) is None
+    assert len(responses._prepared) <= 512
+    assert len(responses._bodies) <= 512
+    assert responses.find(raw(accept="x" * 1000)) is None
