@@ -21,9 +21,8 @@ from sidecar.core.representation import load_balancer
 from sidecar.core.state import DataOrigin
 
 _Item = TypeVar("_Item")
-_Wire = TypeVar("_Wire")
 
-_NO_METADATA = (
+NO_METADATA = (
     "The metadata service says that this node has no load balancer metadata: neither a Standard SKU "
     "public IP address nor a rule of a Standard SKU load balancer."
 )
@@ -32,7 +31,7 @@ _NO_METADATA = (
 def imds(facts: Facts, _: ParsedRequest) -> bytes:
     """The document as the metadata service wraps it."""
     if facts.document.empty:
-        raise EmptyProblemError(_NO_METADATA)
+        raise EmptyProblemError(NO_METADATA)
     return b'{"loadbalancer":' + facts.document.canonical + b"}"
 
 
@@ -42,7 +41,7 @@ def raw(facts: Facts, _: ParsedRequest) -> bytes:
     if state.answer is None or state.source is DataOrigin.RESTORED:
         raise NotReadyError("No response from the metadata service since the agent started.")
     if state.answer.body is None:
-        raise EmptyProblemError(_NO_METADATA)
+        raise EmptyProblemError(NO_METADATA)
     return state.answer.body
 
 
@@ -58,7 +57,7 @@ def public_ip(facts: Facts, request: ParsedRequest) -> bytes:
     if address is not None:
         return f"{address}\n".encode() if request.form is Format.TEXT else canonical_bytes(str(address))
     if document.empty:
-        raise EmptyProblemError(_NO_METADATA)
+        raise EmptyProblemError(NO_METADATA)
     listed = ", ".join(map(str, views.public_ips(document))) or "none"
     kind = "public IP address" if family is None else f"IPv{family} public IP address"
     raise EmptyProblemError(
@@ -114,20 +113,12 @@ def _addresses(addresses: Iterable[IPAddress], form: Format) -> bytes:
 
 
 def _items(
-    listed: Iterable[_Item],
-    form: Format,
-    *,
-    text: Callable[[_Item], str],
-    wire: Callable[[_Item], _Wire],
-    wrap: Callable[[list[_Wire]], object] = lambda wired: wired,
+    listed: Iterable[_Item], form: Format, *, text: Callable[[_Item], str], wire: Callable[[_Item], object]
 ) -> bytes:
-    """One item per line, or a JSON array; ``wrap`` puts the array into something larger."""
+    """One item per line, or a JSON array."""
     if form is Format.TEXT:
         return "".join(f"{text(item)}\n" for item in listed).encode()
-    return canonical_bytes(wrap([wire(item) for item in listed]))
-
-
-_OPENAPI = resources.files("sidecar.api").joinpath("openapi.json").read_bytes()
+    return canonical_bytes([wire(item) for item in listed])
 
 
 def private_ips(facts: Facts, request: ParsedRequest) -> bytes:
@@ -136,12 +127,12 @@ def private_ips(facts: Facts, request: ParsedRequest) -> bytes:
     wanted = request.private_ip
     document = replace(request, private_ip=None).select(facts.document)
     groups = [group for group in views.private_ips(document) if wanted in (None, group.address)]
-    return _items(
-        groups,
-        request.form,
-        text=lambda group: str(group.address),
-        wire=_group,
-        wrap=lambda listed: models.PrivateIPs(privateIps=listed, anyPrivateIp=_any_private_ip(document)),
+    if request.form is Format.TEXT:
+        return "".join(f"{group.address}\n" for group in groups).encode()
+    return canonical_bytes(
+        models.PrivateIPs(
+            privateIps=[_group(group) for group in groups], anyPrivateIp=_any_private_ip(document)
+        )
     )
 
 
@@ -211,6 +202,9 @@ def history(facts: Facts, request: ParsedRequest) -> bytes:
         text=lambda change: f"{rfc3339(change.at)} {' '.join(change.items)}",
         wire=wire,
     )
+
+
+_OPENAPI = resources.files("sidecar.api").joinpath("openapi.json").read_bytes()
 
 
 def openapi(_: Facts, __: ParsedRequest) -> bytes:

@@ -1,6 +1,6 @@
 """The OpenAPI document."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,6 @@ class Shapes:
 
 
 _STREAMED: Mapping[Kind, str] = {Kind.EVENTS: "text/event-stream", Kind.PAGE: "text/html"}
-_CACHED = (Kind.DATA, Kind.STATIC)
 
 _CONDITIONS: Mapping[Kind, tuple[str, ...]] = {
     Kind.DATA: ("If-None-Match", "Prefer"),
@@ -70,7 +69,7 @@ _IN_HEADER = frozenset(("Metadata", *(name for names in _CONDITIONS.values() for
 def describe() -> Schema:
     """The OpenAPI document."""
     shapes = Shapes()
-    paths = {path: _path(endpoint, ANSWERS[path], shapes) for path, endpoint in ENDPOINTS.items()}
+    paths = {path: _path(route, ANSWERS[path], shapes) for path, route in ENDPOINTS.items()}
     responses = {**_responses(shapes, "application/problem+json", models.Problem, suffix="")}
     responses |= _responses(shapes, JSON, models.MetadataError, suffix="-metadata")
     return {
@@ -106,80 +105,60 @@ def _responses(shapes: Shapes, media_type: str, shape: Any, *, suffix: str) -> S
     }
 
 
-def _path(endpoint: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
-    name = endpoint.path.strip("/").replace("/", "-").replace("{", "").replace("}", "") or "page"
-    content = _content(endpoint, answer, shapes)
+def _path(route: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
+    name = route.path.strip("/").replace("/", "-").replace("{", "").replace("}", "") or "page"
+    answered: Schema = {"description": "The answer."}
+    if route.kind is Kind.DATA:
+        answered["headers"] = {header: {"$ref": f"#/components/headers/{header}"} for header in HEADERS}
+    if route.kind in _STREAMED:
+        content: Schema = {_STREAMED[route.kind]: {"schema": {"type": "string"}}}
+    else:
+        content = {JSON: {"schema": shapes.of(answer.shape)}}
+        if route.forms in (Forms.JSON_OR_TEXT, Forms.TEXT_OR_JSON):
+            content[TEXT] = {"schema": {"type": "string"}, "example": answer.text}
+
+    drop_in = route.path.startswith("/metadata/")
+    unanswered: Schema = {}
+    if route.kind in (Kind.DATA, Kind.STATIC):
+        unanswered["304"] = {"description": "What `If-None-Match` names is what there is."}
+    forwarded = [] if drop_in or route.kind is Kind.STATIC else [403]
+    for status in (400, *forwarded, *([404] if answer.nothing else []), 421, 503):
+        response = f"{status}-metadata" if drop_in else str(status)
+        unanswered[str(status)] = {"$ref": f"#/components/responses/{response}"}
+
     return {
-        "parameters": [*_parameters(endpoint)],
+        "parameters": list(_parameters(route)),
         "get": _described(
             answer.description,
             operationId=f"get-{name}",
             summary=answer.summary,
-            responses={"200": _answered(endpoint, content), **_unanswered(endpoint, answer)},
+            responses={"200": {**answered, "content": content}, **unanswered},
         ),
         "head": {
             "operationId": f"head-{name}",
             "summary": f"{answer.summary}: the headers alone",
             "responses": {
-                "200": _answered(endpoint, {}),
-                **{status: {"description": "As with GET."} for status in _unanswered(endpoint, answer)},
+                "200": answered,
+                **{status: {"description": "As with GET."} for status in unanswered},
             },
         },
     }
 
 
-def _answered(endpoint: Route, content: Schema) -> Schema:
-    data = {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS}
-    response: Schema = {"description": "The answer."}
-    if endpoint.kind is Kind.DATA:
-        response["headers"] = data
-    if content:
-        response["content"] = content
-    return response
-
-
-def _unanswered(endpoint: Route, answer: ResponseSpec) -> Schema:
-    suffix = "-metadata" if endpoint.path.startswith("/metadata/") else ""
-    responses: Schema = {}
-    if endpoint.kind in _CACHED:
-        responses["304"] = {"description": "What `If-None-Match` names is what there is."}
-    for status in _statuses(endpoint, answer):
-        responses[str(status)] = {"$ref": f"#/components/responses/{status}{suffix}"}
-    return responses
-
-
-def _statuses(endpoint: Route, answer: ResponseSpec) -> Iterable[int]:
-    yield 400
-    if not endpoint.path.startswith("/metadata/") and endpoint.kind is not Kind.STATIC:
-        yield 403
-    if answer.nothing:
-        yield 404
-    yield from (421, 503)
-
-
-def _content(endpoint: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
-    if endpoint.kind in _STREAMED:
-        return {_STREAMED[endpoint.kind]: {"schema": {"type": "string"}}}
-    content: Schema = {JSON: {"schema": shapes.of(answer.shape)}}
-    if endpoint.forms in (Forms.JSON_OR_TEXT, Forms.TEXT_OR_JSON):
-        content[TEXT] = {"schema": {"type": "string"}, "example": answer.text}
-    return content
-
-
-def _parameters(endpoint: Route) -> Iterable[Schema]:
-    names = sorted(endpoint.parameters - endpoint.required)
-    if endpoint.path.endswith("}"):
+def _parameters(route: Route) -> Iterator[Schema]:
+    """In the order: of the path, of the query (required ones first), of the headers."""
+    if route.path.endswith("}"):
         yield _reference("ip")
-    for name in sorted(endpoint.required):
+    for name in sorted(route.required):
         yield {**_parameter(name), "required": True}
-    for name in names:
-        if name == "format" and endpoint.forms is Forms.JSON:
+    for name in sorted(route.parameters - route.required):
+        if name == "format" and route.forms is Forms.JSON:
             yield {**_parameter(name), "schema": {"enum": ["json"]}}
         else:
             yield _reference(name)
-    if endpoint.metadata_header:
+    if route.metadata_header:
         yield _reference("Metadata")
-    yield from map(_reference, _CONDITIONS[endpoint.kind])
+    yield from map(_reference, _CONDITIONS[route.kind])
 
 
 def _reference(name: str) -> Schema:
