@@ -106,7 +106,7 @@ def parse(raw: RawRequest, *, node_name: str | None) -> ParsedRequest:
         node_name: The name that the parameter ``node`` is compared with.
 
     Raises:
-        ProblemError: there is nothing of that kind, or it is refused.
+        ProblemError: nothing answers such a request, or it is refused.
     """
     path, query = split_target(raw.target)
     found = find(path)
@@ -117,7 +117,7 @@ def parse(raw: RawRequest, *, node_name: str | None) -> ParsedRequest:
         raise MethodError(raw.method)
     if route.metadata_header and not raw.metadata:
         raise MetadataHeaderError
-    # What is about no node may be forwarded, but the metadata service guards all that it answers.
+    # A static body is about no node; but the metadata service refuses all that was forwarded.
     guarded = route.kind is not Kind.STATIC or imds.covers(route.path)
     if raw.forwarded and guarded:
         raise ForwardedError
@@ -127,6 +127,7 @@ def parse(raw: RawRequest, *, node_name: str | None) -> ParsedRequest:
         raise OtherNodeError(node, node_name)
     form = route.form(values.get("format"), raw.accept)
     try:
-        return ParsedRequest.of(route, values, form=form, ip=None if last is None else parse_address(last))
+        ip = None if last is None else parse_address(last)
     except ValueError:
         raise ParameterValueError("ip", str(last), expected="an IP address") from None
+    return ParsedRequest.of(route, values, form=form, ip=ip)

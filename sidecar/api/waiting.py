@@ -28,7 +28,7 @@ _STOPPING = object()
 class _Watched:
     latest: Watch[object]
     """The ETag, or ``_STOPPING``."""
-    clients: int = field(default=0)
+    clients: int = 0
 
 
 class Waiting:

@@ -219,7 +219,7 @@ PROMISES = (
         promise="Requests that were forwarded get no data",
         file="sidecar/api/endpoints.py",
         old="if raw.forwarded and guarded:",
-        new="if raw.forwarded and not guarded:",
+        new="if raw.forwarded and not route:",
         tests=("tests/api/test_refusals.py",),
     ),
     Mutation(
