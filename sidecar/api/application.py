@@ -1,8 +1,8 @@
 """The pod-facing HTTP API: read-only, and a reader of the latest snapshot.
 
 It is a bare aiohttp request handler rather than an application with a router: all routing there is
-is one look-up in a table, every path and method is answered in a documented form, and a request
-like one before costs one look-up in a dictionary.
+is one look-up in a table, every path and method is answered in a documented form, and a repeated
+request costs one look-up in a dictionary.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from sidecar.metrics import Metrics
 
 _logger = logging.getLogger(__name__)
 
-# Names that are looked up in every request: such strings need no change of case.
+# Looked up in every request: an istr is not lower-cased again each time.
 _METADATA = istr("Metadata")
 _FORWARDED = istr(FORWARDED)
 _PREFER = istr("Prefer")
@@ -65,7 +65,7 @@ class Configuration:
     allow_forwarded: bool = False
     """Whether requests with ``X-Forwarded-For`` are answered."""
     max_waiting: int = 1008
-    """Clients that wait for changes at the same time, by long poll and by events together."""
+    """Maximum of concurrent long polls and event streams together."""
     pace: Pace = field(default_factory=Pace)
 
 
@@ -87,7 +87,7 @@ class Application:
         self._refused_forwarded = configuration.metrics.refused_clients.labels(cause="forwarded")
         self._defects = Recurring()
         self._page: tuple[tuple[Snapshot, int], bytes] | None = None
-        """The status page after what it was made from: its ages are of one second."""
+        """What the status page was made from (a snapshot, a second), and its bytes."""
         configuration.latest.subscribe(self._follow)
 
     def _follow(self, snapshot: Snapshot) -> None:
@@ -99,7 +99,7 @@ class Application:
         self._waiting.stop()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request: every request gets an answer, also when a defect here prevents the right one."""
+        """Answer a request. There is always an answer, also to odd requests and after a defect here."""
         headers = request.headers
         raw = RawRequest(
             request.method,
@@ -139,7 +139,7 @@ class Application:
                 response.force_close()
             return response
         except ConnectionError:
-            # The client has gone in the middle of a stream; the library knows what to do.
+            # The client has disconnected during a stream: the library handles that.
             raise
         except Exception as error:  # noqa: BLE001 - a defect costs one answer and never the connection
             path, _ = split_target(raw.target)
@@ -152,15 +152,15 @@ class Application:
             return problem_response(status, None)
 
     async def _answer_new(self, request: web.BaseRequest, raw: RawRequest) -> web.StreamResponse:
-        """Answer a request that is not like one before, or that may have to wait.
+        """Answer a request for which no response is prepared, or that may have to wait.
 
         Raises:
-            ProblemError: it is not answered with data.
+            ProblemError: the answer is an error.
         """
         parsed = parse(raw, node_name=self._responses.facts.node_name)
         metrics = self._configuration.metrics
         if parsed.route.kind is Kind.PAGE:
-            from sidecar.api import page  # noqa: PLC0415 - most agents are never looked at
+            from sidecar.api import page  # noqa: PLC0415 - few agents ever serve the page
 
             now = self._clock()
             made = (self._responses.snapshot, int(now.mono))
@@ -189,7 +189,7 @@ class Application:
         return response
 
     async def _wait(self, request: web.BaseRequest, parsed: ParsedRequest, seconds: int) -> None:
-        """Wait so long for another body than the client has, or for the first one."""
+        """Wait up to so many seconds for a body that differs from the client's, or for the first one."""
         if_none_match = ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
 
         def client_has(etag: str | None) -> bool:
@@ -208,7 +208,7 @@ class Application:
 
     @staticmethod
     def _finish(request: web.BaseRequest, prepared: PreparedResponse, *, now: Instant) -> web.Response:
-        """A prepared response under the conditions of a request, and with its age."""
+        """The prepared response with its age, or 304 if ``If-None-Match`` names its ETag."""
         if_none_match = request.headers.getall(hdrs.IF_NONE_MATCH, ())
         if if_none_match and etag_matches(",".join(if_none_match), prepared.etag):
             response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=prepared.not_modified_headers)

@@ -46,7 +46,7 @@ def raw(facts: Facts, _: ParsedRequest) -> bytes:
 
 
 def loadbalancer(facts: Facts, _: ParsedRequest) -> bytes:
-    """The document with what it is worth."""
+    """The document with its status, reason and revision."""
     return load_balancer(facts.answered, node=facts.node_name)
 
 
@@ -123,7 +123,7 @@ def _items(
 
 def private_ips(facts: Facts, request: ParsedRequest) -> bytes:
     """The facts grouped per private IP address; as text, the addresses alone."""
-    # Of the groups and not of the rules: what holds for any private IP address holds for this one too.
+    # This filter selects groups, not rules: rules that hold for any private IP address stay.
     wanted = request.private_ip
     document = replace(request, private_ip=None).select(facts.document)
     groups = [group for group in views.private_ips(document) if wanted in (None, group.address)]
@@ -137,7 +137,7 @@ def private_ips(facts: Facts, request: ParsedRequest) -> bytes:
 
 
 def private_ip(facts: Facts, request: ParsedRequest) -> bytes:
-    """The facts of the private IP address in the path, and those that hold for any."""
+    """The facts of the private IP address in the path, and those that hold for all."""
     document = facts.document
     groups = views.private_ips(document)
     found = next((group for group in groups if group.address == request.ip), None)
@@ -167,7 +167,7 @@ def _rules(rules: Iterable[InboundRule]) -> list[models.InboundRuleModel]:
 
 
 def reachable(facts: Facts, request: ParsedRequest) -> bytes:
-    """Where a port of the node is reached from elsewhere."""
+    """The addresses and ports under which clients elsewhere reach a port of the node."""
     protocol, port = request.protocol, request.port
     if protocol is None or port is None:
         raise TypeError("both parameters are required")

@@ -1,4 +1,4 @@
-"""The table of paths, and how a request is read by it: a new path is one more row."""
+"""The table of paths, and the parsing of requests by it: a new path is one more row."""
 
 from urllib.parse import unquote, urlsplit
 
@@ -99,7 +99,7 @@ def split_target(target: str) -> tuple[str, str]:
 
 
 def parse(raw: RawRequest, *, node_name: str | None) -> ParsedRequest:
-    """Read a request.
+    """Parse a request.
 
     Args:
         raw: The request.

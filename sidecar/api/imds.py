@@ -20,7 +20,7 @@ def covers(path: str) -> bool:
 
 
 def refusal(problem: problems.ProblemError, *, method: str, path: str) -> web.Response:
-    """The metadata service's answer for a problem."""
+    """The metadata service's answer to a request with this problem."""
     status = problem.status
     where = f'Path = "{path}", Method = "{method}"'
     match problem:

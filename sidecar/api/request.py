@@ -1,4 +1,4 @@
-"""The values of a request: what can be requested, what one request is for, and what its body is made from."""
+"""The values of a request: raw, its route, and parsed; and the facts that its body is made from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TEXT = "text/plain"
 
 
 class RawRequest(NamedTuple):
-    """All of a request that decides about its answer, but for conditions on the ETag."""
+    """The parts of a request that determine its response, apart from ``If-None-Match`` and ``Prefer``."""
 
     method: str
     target: str
@@ -65,7 +65,7 @@ class Facts:
         """The published document.
 
         Raises:
-            NotReadyError: there is none yet.
+            NotReadyError: no document yet.
         """
         document = self.snapshot.state.document
         if document is None:
@@ -79,13 +79,13 @@ class Facts:
         """The snapshot, if it has a document.
 
         Raises:
-            NotReadyError: it has none yet.
+            NotReadyError: no document yet.
         """
         _ = self.document
         return self.snapshot
 
 
-# Compared by identity: there is one of each path, and a request is looked up by its route.
+# Compared and hashed by identity, which is cheap: each path has one route.
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Route:
     """One path and how it is answered."""
@@ -93,15 +93,15 @@ class Route:
     path: str
     """Where it ends with ``{…}``, any last segment is the value of that parameter."""
     build: "Callable[[Facts, ParsedRequest], bytes]"
-    """Makes a body; raises :class:`sidecar.api.problems.ProblemError` when there is none to make."""
+    """Makes a body, or raises :class:`sidecar.api.problems.ProblemError`."""
     kind: Kind = Kind.DATA
     forms: Forms = Forms.JSON_OR_TEXT
     filters: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
-    """Parameters without which there is no answer."""
+    """Names of the required parameters."""
     json_type: str = JSON
     per_answer: bool = False
-    """Whether the body follows each answer of the source as it came, and not the published document."""
+    """Whether the body changes with each answer of the source rather than with the published document."""
     metadata_header: bool = False
     """Whether the header ``Metadata: true`` is required."""
 

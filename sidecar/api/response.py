@@ -1,6 +1,6 @@
-"""Bodies and headers, made once per change of what they are made from and not once per request.
+"""Prepared responses: bodies are made once per change of the data, headers once per poll.
 
-A poll that brings nothing new makes new headers (when the data were observed) and no new bodies.
+A poll without changes makes new headers (when the data were observed) and no new bodies.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class PreparedResponse:
     headers: CIMultiDict[str]
     not_modified_headers: CIMultiDict[str]
     observed: Instant | None
-    """When the data were last known to be true."""
+    """When the source last confirmed the data."""
 
 
 @dataclass(slots=True)
@@ -50,14 +50,14 @@ class Responses:
     _prepared: dict[RawRequest, PreparedResponse] = field(init=False, default_factory=dict)
 
     def find(self, raw: RawRequest) -> PreparedResponse | None:
-        """The response to a request like one before, if it is still what would be made now."""
+        """The response that was prepared for this request since the last snapshot, if any."""
         return self._prepared.get(raw)
 
     def prepare(self, raw: RawRequest, request: ParsedRequest) -> PreparedResponse:
-        """Make the response to a request.
+        """Make the response to a request, and remember it.
 
         Raises:
-            ProblemError: there is no body to make.
+            ProblemError: there is no body.
         """
         body, etag = self.body(request)
         route = request.route
@@ -125,7 +125,7 @@ class Responses:
         return headers
 
     def refresh(self, snapshot: Snapshot) -> bool:
-        """Take the newest snapshot, forget what other data were in, and return whether bodies may differ."""
+        """Take the newest snapshot, forget what is outdated, and return whether any body may differ."""
         before, self.snapshot = self.snapshot, snapshot
         self._prepared.clear()
         changed = _content(snapshot) != _content(before)
@@ -135,7 +135,7 @@ class Responses:
 
 
 def _content(snapshot: Snapshot) -> tuple[object, ...]:
-    """What bodies depend on."""
+    """Everything that bodies depend on, except those of routes with ``per_answer``."""
     state = snapshot.state
     node = state.node(None)
     return state.document, snapshot.status, snapshot.reason, state.changed_at, state.changes, node

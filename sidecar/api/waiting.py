@@ -103,7 +103,7 @@ class Waiting:
                 del self._watched[request]
 
     def look_soon(self) -> None:
-        """The data changed: compare the ETags that are waited for, after all that is due now has happened."""
+        """The data changed: compare the ETags that are waited for, once per turn of the event loop."""
 
         def look() -> None:
             self._due = False
@@ -134,9 +134,9 @@ class Pace:
     """Durations of a stream, in seconds."""
 
     heartbeat: float = 15.0
-    """Between two comments, where nothing else is sent."""
+    """Interval of comments while nothing else is sent."""
     stalled: float = 10.0
-    """How long a client may take to read what it was sent; then it is dropped."""
+    """Timeout of a write: a client that does not read for so long is dropped."""
 
 
 @dataclass(slots=True)
@@ -147,14 +147,14 @@ class EventStreams:
     waiting: Waiting
     pace: Pace
     _newest: tuple[str, bytes] = field(init=False, default=("", b""))
-    """The newest event after its ETag, made once for all clients."""
+    """ETag and bytes of the newest event, made once for all clients."""
 
     async def stream(self, request: web.BaseRequest, *, seen: str | None) -> web.StreamResponse:
-        """Send events until the client goes, stops reading, or the agent is about to stop.
+        """Send events until the client disconnects, stops reading, or the agent is about to stop.
 
         Args:
-            request: What is answered.
-            seen: The ETag of the last event that the client has had, if any.
+            request: The client's request.
+            seen: The ETag of the last event that the client received, if any.
         """
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         response = web.StreamResponse(headers=CIMultiDict({**headers, **self.responses.data_headers()}))
@@ -162,7 +162,7 @@ class EventStreams:
         await response.prepare(request)
         if request.method == "HEAD" or request.transport is None:
             return response
-        # Every write waits until the kernel has taken it all: nothing queues up here.
+        # Every write waits until the kernel has taken all of it: nothing is queued here.
         request.transport.set_write_buffer_limits(high=0)
 
         async def write(data: bytes) -> None:
@@ -188,6 +188,6 @@ class EventStreams:
         except StoppingError:
             return response
         except TimeoutError:
-            # An orderly end would wait for the client to read what is on its way.
+            # Closing would wait for the client to read what has been sent.
             request.transport.abort()
         return response

@@ -34,7 +34,7 @@ TARGETS = [
 
 @pytest.mark.parametrize("target", TARGETS)
 async def test_headers(target: str) -> None:
-    """Every data answer says whose data it carries, how old and of what worth they are."""
+    """Every data answer names the node, and gives the status and the age of the data."""
     async with api_running(DATA) as api:
         api.clock.advance(7.9)
         reply = await api.metadata(target)
@@ -58,7 +58,7 @@ async def test_headers(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 async def test_not_modified(target: str) -> None:
-    """Who has these bytes gets 304 with the same headers, and no body."""
+    """A client that has these bytes gets 304 with the same headers, and no body."""
     async with api_running(DATA) as api:
         full = await api.metadata(target)
         again = await api.metadata(target, If_None_Match=full.headers["Etag"])
@@ -81,7 +81,7 @@ async def test_head(target: str) -> None:
 
 
 async def test_etags_of_forms_differ() -> None:
-    """Each form has an ETag of its own, so that one is never taken for the other."""
+    """Each form has its own ETag, so that a client never confuses them."""
     async with api_running(DATA) as api:
         as_json = await api.get("/v1/public-ips")
         as_text = await api.get("/v1/public-ips", Accept="text/plain", If_None_Match=as_json.headers["Etag"])
@@ -123,7 +123,7 @@ async def test_etag_follows_its_own_bytes() -> None:
     ],
 )
 def test_etag_lists(header: str, *, matches: bool) -> None:
-    """If-None-Match takes lists, weak ETags and a star; what is no ETag matches nothing."""
+    """If-None-Match takes lists, weak ETags and a star; anything else matches nothing."""
     assert etag_matches(header, '"abc"') is matches
 
 
@@ -140,7 +140,7 @@ async def test_repeated_condition_headers() -> None:
 
 
 async def test_age_follows_the_last_answer() -> None:
-    """A poll that brings nothing new makes the data young again, under the same ETag."""
+    """A poll without changes resets the age and keeps the ETag."""
     async with api_running(DATA) as api:
         api.clock.advance(10)
         old = await api.get("/v1/public-ip")
@@ -153,7 +153,7 @@ async def test_age_follows_the_last_answer() -> None:
 
 
 async def test_stale_data() -> None:
-    """Stale data are served, and say that they are."""
+    """Stale data are served, and marked as stale."""
     failures = [states.unreachable()] * 31
     async with api_running(states.snapshot_after(states.answer(BODY), *failures)) as api:
         reply = await api.get("/v1/loadbalancer")
@@ -163,7 +163,7 @@ async def test_stale_data() -> None:
 
 
 async def test_age_and_status_fit_without_a_timer() -> None:
-    """A request that is read before the timer of staleness runs, as after a suspension, is told `stale`."""
+    """A request that is read before the timer of staleness runs, as after a suspension, gets `stale`."""
     fresh = states.snapshot_after(states.answer(states.body(public=[states.pair("20.1.2.3")])))
     async with api_running(fresh) as api:
         before = await api.get("/v1/loadbalancer")
@@ -212,7 +212,7 @@ def raw(target: str = "/v1/counted", accept: str = "*/*") -> RawRequest:
 
 
 def test_bodies_are_made_once() -> None:
-    """Polls that bring nothing new make no new body; other data do."""
+    """Polls without changes make no new body; other data do."""
     counting = CountingEndpoint()
     responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
     for outcomes in range(1, 5):
@@ -227,7 +227,7 @@ def test_bodies_are_made_once() -> None:
 
 
 def test_raw_bodies_are_made_once_per_answer() -> None:
-    """What follows each answer is made anew after each."""
+    """A body per answer is made anew after each answer."""
     counting = CountingEndpoint(per_answer=True)
     responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
     for outcomes in range(1, 4):
@@ -238,7 +238,7 @@ def test_raw_bodies_are_made_once_per_answer() -> None:
 
 
 def test_prepared_answers_are_found() -> None:
-    """A request like one before is answered without being parsed again, until the next snapshot."""
+    """A repeated request is not parsed again until the next snapshot."""
     responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
     prepared = responses.prepare(raw(), CountingEndpoint().request)
     assert responses.find(raw()) is prepared

@@ -13,23 +13,23 @@ from sidecar.api.endpoints import ENDPOINTS
 from sidecar.api.request import JSON, TEXT, Forms, Kind, Route
 
 _SUFFIX = "Model"
-"""What tells a shape of the API from the value that it shows; its readers know nothing of it."""
+"""Distinguishes the type of a JSON shape from the value that it shows; removed from published names."""
 
 
 class UntitledSchema(GenerateJsonSchema):
-    """Without titles that repeat names, and with the names that readers know."""
+    """Leaves out titles that repeat names, and the suffix of models."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401 - pydantic's own types
-        """Never: their names say it."""
+        """Never: a title would repeat the name."""
         del schema
         return False
 
     def normalize_name(self, name: str) -> str:
-        """What a shape is called where it is referred to."""
+        """The name of a component, without the suffix."""
         return super().normalize_name(name).removesuffix(_SUFFIX)
 
     def typed_dict_schema(self, schema: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's own types
-        """Its title is the same name."""
+        """The schema, with the same name as its title."""
         made = super().typed_dict_schema(schema)
         return {**made, "title": made["title"].removesuffix(_SUFFIX)}
 
@@ -92,7 +92,7 @@ def describe() -> Schema:
 
 
 def _responses(shapes: Shapes, media_type: str, shape: Any, *, suffix: str) -> Schema:  # noqa: ANN401 - any type
-    """The answers without data, in one of the two forms of errors."""
+    """The error responses, in one of their two shapes."""
     content = {media_type: {"schema": shapes.of(shape)}}
     retry_after = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return {
@@ -146,7 +146,7 @@ def _path(route: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
 
 
 def _parameters(route: Route) -> Iterator[Schema]:
-    """In the order: of the path, of the query (required ones first), of the headers."""
+    """Those of the path, of the query (required ones first), and of the headers."""
     if route.path.endswith("}"):
         yield _reference("ip")
     for name in sorted(route.required):

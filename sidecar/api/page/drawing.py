@@ -23,7 +23,7 @@ _ARROW = 7
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """How large text is: all of it is of one width (0.6 em, and a little for fonts that are wider)."""
+    """A size of monospaced text (0.6 em a character, and a little more for wider fonts)."""
 
     width: float
     """Of a character."""
@@ -88,7 +88,7 @@ def _across(rows: Sequence[PageRow], label: str) -> str:
     middle = _Column(1 + widths[0] + (_WIDTH - 2 - sum(widths)) / 2, widths[1])
     right = _Column(_WIDTH - 1 - widths[2], widths[2])
 
-    # Where each row is, with a gap after each frontend that has several.
+    # The height of each row, with a gap after each frontend that has several.
     heights: list[float] = []
     y: float = _TOP + _HEIGHT / 2
     for _, group in groupby(rows, key=lambda row: row.frontend):
@@ -118,7 +118,7 @@ def _across(rows: Sequence[PageRow], label: str) -> str:
 def _places(
     rows: Sequence[PageRow], heights: Sequence[float], *, of: Callable[[PageRow], str]
 ) -> dict[str, float]:
-    """Where the boxes of a column are: amid the rows that they have, and none over another."""
+    """Heights of the boxes of a column: each centred on its rows, without overlaps."""
     found: dict[str, list[float]] = {}
     for row, y in zip(rows, heights, strict=True):
         found.setdefault(of(row), []).append(y)
@@ -136,14 +136,14 @@ def _curve(x: float, y: float, *, to_x: float, to_y: float) -> str:
     return f'<path d="M{x:g} {y:g}C{between:g} {y:g} {between:g} {to_y:g} {to_x:g} {to_y:g}"/>'
 
 
-# From top to bottom: what leads to one target comes together at the right.
+# From top to bottom: the lines to one target join at the right.
 
 _NARROW_WIDTH = 332
 _TRUNK = 324
 """Where the line to the target is."""
 _INDENT = 28
 _BETWEEN = 24
-"""Room between a target and what leads to the next."""
+"""Room between a target and the first frontend of the next one."""
 
 
 def _down(rows: Sequence[PageRow], label: str) -> str:
@@ -174,12 +174,12 @@ def _down(rows: Sequence[PageRow], label: str) -> str:
 
 
 def _head(x: float, y: float, shape: str) -> str:
-    """The head of an arrow whose tip is there."""
+    """The head of an arrow with its tip at this point."""
     return f'<path class="head" d="M{x:g} {y:g}{shape}"/>'
 
 
 def _box(kind: str, text: str, column: _Column, middle: float) -> str:
-    """A box with a text, at some height of a column."""
+    """A box with a text in a column; ``middle`` is its height."""
     outline = (
         f'<rect class="{kind}" x="{column.x:g}" y="{middle - _HEIGHT / 2:g}" '
         f'width="{column.width:g}" height="{_HEIGHT}" rx="{_HEIGHT / 2 if kind == "rule" else 5:g}"/>'

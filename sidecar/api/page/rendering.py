@@ -24,7 +24,7 @@ _STYLE, _SCRIPT = (_FILES.joinpath(name).read_text("utf-8") for name in ("page.c
 
 
 def _source(text: str) -> str:
-    """How a policy names an inline style or script: by its hash (Content Security Policy Level 3)."""
+    """The source expression of an inline style or script: its hash (Content Security Policy Level 3)."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
@@ -145,12 +145,12 @@ def _addresses(items: Iterable[str]) -> str:
 
 
 def _endpoint(address: IPAddress, port: int) -> str:
-    """An address and a port; a line that is too short for both breaks between them."""
+    """An address and a port; a line may break between them."""
     return f"{escape(endpoint(address, port).removesuffix(f':{port}'))}<wbr>:{port}"
 
 
 def _log(entries: Sequence[tuple[datetime, str]], *, empty: str) -> str:
-    """What happened when, in HTML already."""
+    """A list of times and of what happened then, which is HTML already."""
     if not entries:
         return f'<p class="none">{empty}</p>'
     rows = "".join(f'<li>{_time(at)} <div class="what">{what}</div></li>' for at, what in entries)

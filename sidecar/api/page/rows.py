@@ -1,4 +1,4 @@
-"""What the drawing has to show: one row for each rule, or for rules that belong together."""
+"""The rows of the drawing: one for each rule, or for rules that belong together."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from sidecar.core.document import InboundRule
 
 MOST = 20
-"""Rows that a drawing has at most: more than that is read in the table."""
+"""Maximum of rows in a drawing; the table has all rules."""
 
 TEXT_LENGTH = 20
-"""Characters of a row's text at most: what fits between two IPv6 addresses."""
+"""Maximum of characters in a row's text: what fits between two IPv6 addresses."""
 
 _ANY = "any private IP (floating IP)"
 
@@ -33,13 +33,13 @@ class Drawn:
 
 
 def drawn(rules: Sequence[InboundRule]) -> Drawn:
-    """One row for each rule; of more than fit, one for all that look alike; of those, the largest."""
+    """One row for each rule; if they are too many, rules that are alike share one, and the largest stay."""
     if len(rules) <= MOST:
         return Drawn([PageRow(str(rule.frontend_ip), _ports(rule), _target(rule)) for rule in rules], "")
-    # What one frontend has of a protocol for a target.
+    # The rules of one frontend that have the same protocol and target share a row.
     together = _grouped(rules, key=lambda rule: (rule.frontend_ip, rule.protocol, _target(rule)))
     if len(together) > MOST:
-        # Many frontends that have the same ports, as those of web sites do, become one.
+        # Frontends with the same ports, as those of web sites, share a row.
         ports = {rule: group.ports for group in together for rule in group.rules}
         together = _grouped(ports, key=lambda rule: (ports[rule], rule.protocol, _target(rule)))
     largest = sorted(together, key=lambda group: -len(group.rules))[:MOST]
@@ -63,7 +63,7 @@ class _Group:
 
     @property
     def row(self) -> PageRow:
-        """The row that stands for them."""
+        """The row that shows them."""
         first, count = self.rules[0], len({rule.frontend_ip for rule in self.rules})
         frontend = str(first.frontend_ip) if count == 1 else f"{count} frontends"
         if len(self.rules) == 1 or self.ports == (0,):
