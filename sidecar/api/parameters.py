@@ -99,7 +99,7 @@ def read_parameters(
             values[name] = _value(name, text)
         except ValueError:
             raise ParameterValueError(name, text, expected=_EXPECTED[name]) from None
-    for name in required:
+    for name in sorted(required):
         if name not in values:
             raise MissingParameterError(name)
     return values
