@@ -11,7 +11,7 @@ from sidecar.api.problems import (
     MethodError,
     OtherNodeError,
     ParameterValueError,
-    UnknownPathError,
+    not_found,
 )
 from sidecar.api.request import JSON, Forms, Kind, ParsedRequest, RawRequest, Route
 from sidecar.core.addresses import parse_address
@@ -111,7 +111,7 @@ def parse(raw: RawRequest, *, node_name: str | None) -> ParsedRequest:
     path, query = split_target(raw.target)
     found = find(path)
     if found is None:
-        raise UnknownPathError(path)
+        raise not_found(raw.method, target=raw.target, path=path)
     route, last = found
     if raw.method not in METHODS:
         raise MethodError(raw.method)
