@@ -22,7 +22,7 @@ from sidecar.commands.arguments import (
 from sidecar.commands.tables import counted
 from sidecar.core.annotations import is_node_name
 from sidecar.errors import ExitCode, UsageError
-from sidecar.fleet import scan as progress
+from sidecar.fleet import progress
 from sidecar.fleet.pruner import (
     Outcome,
     Pruner,
@@ -75,7 +75,7 @@ class PruneOutput:
             progress.erase()
             _print(_line(outcome))
         if outcome.result is Result.FAILED:
-            progress.say(f"{outcome.node}: {outcome.error}")
+            progress.message(f"{outcome.node}: {outcome.error}")
         failed = self.counts[Result.FAILED]
         progress.show(
             f"{self.counts.total()} of {self.total} Nodes" + (f", {failed} failed" if failed else "")
@@ -90,9 +90,9 @@ class PruneOutput:
         if self.as_json:
             progress.erase()
             _print(json.dumps(self._object(interrupted=interrupted), indent=2))
-        progress.say(self.skipped or self._summary())
+        progress.message(self.skipped or self._summary())
         if interrupted:
-            progress.say("interrupted; what is done is done, repeat the command for the rest")
+            progress.message("interrupted; what is done is done, repeat the command for the rest")
 
     def _summary(self) -> str:
         if not self.total:

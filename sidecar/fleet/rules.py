@@ -12,7 +12,7 @@ from sidecar.commands.tables import UNKNOWN, as_csv, as_form, as_table, counted,
 from sidecar.core.cluster import ClusterNode, LoadBalancerService
 from sidecar.core.instant import age, rfc3339
 from sidecar.errors import EmptyError, ExitCode
-from sidecar.fleet import scan as progress
+from sidecar.fleet import progress
 from sidecar.fleet.frontends import (
     Frontend,
     FrontendFilter,
@@ -110,9 +110,9 @@ async def _rules(parsed: Namespace) -> int:
     sys.stdout.write(output)
     sys.stdout.flush()
     for problem in problems:
-        progress.say(problem)
+        progress.message(problem)
     missed = sum(bool(each.missing) for each in found)
-    progress.say(f"{counted(len(found), 'rule')}, {missed} not on all nodes; {FOOTER}")
+    progress.message(f"{counted(len(found), 'rule')}, {missed} not on all nodes; {FOOTER}")
     if problems:
         return ExitCode.INCOMPLETE
     if not found:

@@ -1,7 +1,6 @@
 """One scan of the nodes of one or several clusters, and what was forbidden."""
 
 import asyncio
-import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -199,25 +198,3 @@ async def allowed(reading: Awaitable[_Value], *, lacking: str, problems: list[st
     except ForbiddenError as error:
         problems.append(f"{lacking}: {error.advice or error}")
         return None
-
-
-_ERASE_LINE = "\r\x1b[K"
-
-
-def show(text: str) -> None:
-    """Put this in place of the line before; nothing when standard error is no terminal."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"{_ERASE_LINE}{text}")
-        sys.stderr.flush()
-
-
-def erase() -> None:
-    """Leave the terminal's line to whatever comes next."""
-    show("")
-
-
-def say(text: str) -> None:
-    """A line that stays, on standard error."""
-    erase()
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
