@@ -1,4 +1,4 @@
-"""Removing annotations from many Nodes: what is to go, and one Node after the other until it is gone."""
+"""Removing annotations from many Nodes: which keys go, and the writes to each Node until they are gone."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -27,19 +27,19 @@ GIVE_UP_AFTER = 20
 
 
 class Result(StrEnum):
-    """What became of one Node."""
+    """The result for one Node."""
 
     REMOVED = "removed"
     WOULD_REMOVE = "would-remove"
     CLEAN = "clean"
-    """It was named and has no such keys."""
+    """Given by name, and without such keys."""
     GONE = "gone"
     """It was deleted meanwhile."""
     IN_USE = "in-use"
     """Other agents write under the prefix there."""
     FAILED = "failed"
     NOT_TRIED = "not-tried"
-    """The API server had refused or failed too many before it."""
+    """Too many requests before it had failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,23 +51,23 @@ class Outcome:
     keys: tuple[str, ...] = ()
     """What was removed, or would be."""
     error: str = ""
-    """Why it failed; the DaemonSet that uses it."""
+    """Why it failed; of `Result.IN_USE` the DaemonSet whose agents write to it."""
     systemic: bool = False
-    """Whether the failure is likely to meet every other Node as well."""
+    """Whether the same failure is likely with every other Node."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruneSelection:
-    """Which annotations are to go."""
+    """Which annotations are removed."""
 
     prefix: str
     owned_only: bool = False
     """Only those that the prefix's own field manager applied and nobody else owns."""
     daemon_sets: Sequence[AgentDaemonSet] = ()
-    """Of agents that run; Nodes to which they write under the prefix are left alone."""
+    """Of running agents; Nodes to which they write under the prefix are left alone."""
 
     def user(self, node: ObjectMetadata) -> AgentDaemonSet | None:
-        """Whose agents write under the prefix to a Node."""
+        """The DaemonSet whose agents write under the prefix to a Node; ``None`` if there is none."""
         return user_of(node.labels, self.daemon_sets, prefix=self.prefix)
 
     @property
@@ -76,7 +76,7 @@ class PruneSelection:
         return field_manager(self.prefix)
 
     def keys(self, node: ObjectMetadata) -> tuple[str, ...]:
-        """Those of a Node's annotations, sorted."""
+        """The keys to remove from a Node, sorted."""
         keys = {key for key in node.annotations if key.startswith(f"{self.prefix}/")}
         if self.owned_only:
             keys &= solely_applied(node.managed_fields, manager=self.manager)
@@ -85,13 +85,13 @@ class PruneSelection:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A Node that has such keys: all that is kept of it, so that 5,000 of them weigh little."""
+    """A Node with keys to remove; no more is kept of it, so that 5,000 of them need little memory."""
 
     name: str
     uid: str
     keys: tuple[str, ...]
     user: AgentDaemonSet | None = None
-    """Whose agents would write them again."""
+    """The DaemonSet whose agents would write them again."""
 
 
 async def targets(
@@ -102,10 +102,10 @@ async def targets(
     Args:
         client: Of the cluster.
         scope: Which keys.
-        read: Is told how many Nodes have been read so far.
+        read: Called with the number of Nodes read so far.
 
     Raises:
-        KubernetesError: the list could not be had.
+        KubernetesError: the Nodes could not be listed.
     """
     seen: set[str] = set()
     found: dict[str, Target] = {}
@@ -124,47 +124,55 @@ async def targets(
 
 @dataclass(frozen=True, slots=True)
 class Pruner:
-    """Makes Nodes have no such keys."""
+    """Removes the keys from Nodes."""
 
     client: OperatorClient
     scope: PruneSelection
     dry_run: bool = False
 
     async def prune(self, node: Target | str) -> Outcome:
-        """Remove the keys of one Node, known already or by name; a failure is an outcome, too."""
+        """Remove the keys of a Node that has been read, or is given by name; a failure is an outcome, too."""
         name = node if isinstance(node, str) else node.name
         try:
-            if isinstance(node, Target):
-                return await self._prune(node)
-            return await self._prune_named(node)
+            if isinstance(node, str):
+                found = await self.client.node(name)
+                if found is None:
+                    raise Error("there is no such Node")
+                keys = self.scope.keys(found)
+                if not keys:
+                    return Outcome(node=name, result=Result.CLEAN)
+                if user := self.scope.user(found):
+                    raise Error(
+                        f"agents of DaemonSet {user} write under {self.scope.prefix} there",
+                        advice="end them first, or give --ignore-daemonsets",
+                    )
+                node = Target(name, found.uid, keys)
+            if node.user is not None:
+                return Outcome(node=name, result=Result.IN_USE, keys=node.keys, error=str(node.user))
+            if self.dry_run:
+                return Outcome(node=name, result=Result.WOULD_REMOVE, keys=node.keys)
+            return await self._remove(node)
         except KubernetesError as error:
             own = isinstance(error, RejectedError | MalformedBodyError)
             return Outcome(node=name, result=Result.FAILED, error=str(error), systemic=not own)
         except Error as error:
             return Outcome(node=name, result=Result.FAILED, error=str(error))
 
-    async def _prune_named(self, name: str) -> Outcome:
-        node = await self.client.node(name)
-        if node is None:
-            raise Error("there is no such Node")
-        keys = self.scope.keys(node)
-        if not keys:
-            return Outcome(node=name, result=Result.CLEAN)
-        if user := self.scope.user(node):
-            raise Error(
-                f"agents of DaemonSet {user} write under {self.scope.prefix} there",
-                advice="end them first, or give --ignore-daemonsets",
-            )
-        return await self._prune(Target(name, node.uid, keys))
-
-    async def _prune(self, target: Target) -> Outcome:
-        if target.user is not None:
-            return Outcome(node=target.name, result=Result.IN_USE, keys=target.keys, error=str(target.user))
-        if self.dry_run:
-            return Outcome(node=target.name, result=Result.WOULD_REMOVE, keys=target.keys)
+    async def _remove(self, target: Target) -> Outcome:
+        """Write a Node until its keys are gone, `ROUNDS` times at most."""
         removed: set[str] = set()
         for _ in range(ROUNDS):
-            node = await self._written(target)
+            node: ObjectMetadata | None
+            try:
+                if self.scope.owned_only:
+                    manager = self.scope.manager
+                    node = await self.client.remove_owned(target.name, uid=target.uid, manager=manager)
+                else:
+                    node = await self.client.remove_annotations(target.name, uid=target.uid, keys=target.keys)
+            except NodeNotFoundError:
+                node = None
+            except NodeReplacedError:
+                node = await self.client.node(target.name)
             if node is None:
                 return Outcome(node=target.name, result=Result.GONE)
             left = self.scope.keys(node)
@@ -178,32 +186,20 @@ class Pruner:
             advice="an agent or an admission webhook writes them: remove that first",
         )
 
-    async def _written(self, target: Target) -> ObjectMetadata | None:
-        """The Node after a write, or as it is now if it was made anew; ``None`` if it is gone."""
-        try:
-            if self.scope.owned_only:
-                manager = self.scope.manager
-                return await self.client.remove_owned(target.name, uid=target.uid, manager=manager)
-            return await self.client.remove_annotations(target.name, uid=target.uid, keys=target.keys)
-        except NodeNotFoundError:
-            return None
-        except NodeReplacedError:
-            return await self.client.node(target.name)
 
-
-async def each(
+async def prune_all(
     nodes: Iterable[Target | str], *, pruner: Pruner, concurrency: int, done: Callable[[Outcome], None]
 ) -> None:
     """Prune Nodes, several at a time, and report each outcome as it comes.
 
-    After `GIVE_UP_AFTER` failures in a row that would meet every Node, the others are not tried.
+    After `GIVE_UP_AFTER` systemic failures in a row, the other Nodes are not tried.
     """
     waiting = iter(nodes)
     failures = 0
 
     async def work() -> None:
         nonlocal failures
-        # All workers take from the same iterator: between two of its steps none of them waits.
+        # All workers share this iterator, whose steps contain no await.
         for node in waiting:
             if failures >= GIVE_UP_AFTER:
                 name = node if isinstance(node, str) else node.name
