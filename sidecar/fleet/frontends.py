@@ -169,17 +169,27 @@ def frontends(
             by_address.setdefault(str(address), []).append(service)
     result = []
     for each in sorted(frozenset().union(*groups)):
-        if only is None or only.takes(each):
-            lacking = [node.row for group, members in groups.items() if each not in group for node in members]
-            frontend = Frontend(
+        if only is not None and not only.takes(each):
+            continue
+        lacking = [node.row for group, members in groups.items() if each not in group for node in members]
+        owners = None
+        if services is not None:
+            # A rule of all ports (HA ports) has the port 0, and matches each port of a Service.
+            any_port, own = each.protocol == _ALL_PROTOCOLS, (each.protocol, each.port)
+            sharing = by_address.get(each.address, ())
+            owners = [Owner(str(service), any_port or own in service.ports) for service in sharing]
+            # Those of its address count only if none has its port.
+            owners = [owner for owner in owners if owner.exact] or owners
+        result.append(
+            Frontend(
                 endpoint=each,
                 backend_ports=tuple(sorted(ports.get(each, ()))),
                 having=known - len(lacking),
                 of=known,
                 missing=tuple(times.missing(row, each) for row in sorted(lacking, key=lambda row: row.node)),
-                owners=None if services is None else _owners(each, by_address.get(each.address, ())),
+                owners=None if owners is None else tuple(owners),
             )
-            result.append(frontend)
+        )
     return result
 
 
@@ -209,11 +219,3 @@ class _Times:
         if elsewhere := [at for node, at in gained.items() if node != row.node]:
             return Missing(row.node, min(elsewhere), TimeBasis.ADDED_ELSEWHERE)
         return Missing(row.node, row.data.changed_at if row.data else None, TimeBasis.AT_LEAST)
-
-
-def _owners(frontend: PublishedFrontend, services: Iterable[LoadBalancerService]) -> tuple[Owner, ...]:
-    """The Services of the frontend's port, else those of its address."""
-    # A rule of all ports (HA ports) has the port 0, and matches each port of a Service.
-    any_port, port = frontend.protocol == _ALL_PROTOCOLS, (frontend.protocol, frontend.port)
-    owners = [Owner(str(each), any_port or port in each.ports) for each in services]
-    return tuple([owner for owner in owners if owner.exact] or owners)
