@@ -45,7 +45,7 @@ from sidecar.kube.errors import (
     UnauthorizedError,
     printable,
 )
-from sidecar.kube.fleet import FleetClient
+from sidecar.kube.listing import FleetClient
 from sidecar.kube.requests import Requester, object_of, parsed, requester, successful
 from sidecar.metrics import Metrics
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections import Counter
@@ -18,9 +17,9 @@ from sidecar.commands.arguments import (
     duration,
     node_name,
     whole_number,
+    written_as,
 )
 from sidecar.commands.tables import counted
-from sidecar.core.annotations import is_node_name
 from sidecar.errors import ExitCode, UsageError
 from sidecar.fleet import progress
 from sidecar.fleet.pruner import (
@@ -33,7 +32,7 @@ from sidecar.fleet.pruner import (
     targets,
     waited_for_deletion,
 )
-from sidecar.kube.fleet import DaemonSet, connect_operator
+from sidecar.kube.listing import DaemonSetName, connect_fleet
 from sidecar.stopping import run_until_terminated
 
 _FAILURES = {Result.FAILED, Result.NOT_TRIED}
@@ -68,7 +67,6 @@ exit codes:
 """
 
 _LABEL_SELECTOR_LIMIT = 4096
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -108,7 +106,7 @@ def _parser() -> Parser:
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="[text]")
     parser.add_argument(
         "--wait-for-daemonset",
-        type=_daemon_set,
+        type=written_as(DaemonSetName.parse),
         metavar="NAMESPACE/NAME",
         help="first wait until this DaemonSet is gone; do nothing if it is not being deleted",
     )
@@ -122,13 +120,6 @@ def _parser() -> Parser:
     return parser
 
 
-def _daemon_set(text: str) -> DaemonSet:
-    namespace, _, name = text.partition("/")
-    if _NAMESPACE.fullmatch(namespace) is None or not is_node_name(name):
-        raise ArgumentTypeError(f"{text!r} is not NAMESPACE/NAME")
-    return DaemonSet(namespace, name)
-
-
 def _selector(text: str) -> str:
     # Empty, it would select every pod of the namespace.
     if not text.strip() or len(text) > _LABEL_SELECTOR_LIMIT:
@@ -140,7 +131,7 @@ async def _prune(parsed: Namespace) -> int:
     scope = PruneSelection(parsed.annotation_prefix, parsed.owned_only)
     report = PruneOutput(scope=scope, dry_run=parsed.dry_run, as_json=parsed.output == "json")
     daemon_set, gone = parsed.wait_for_daemonset, True
-    async with connect_operator(kubeconfig=parsed.kubeconfig, context=parsed.context) as client:
+    async with connect_fleet(kubeconfig=parsed.kubeconfig, context=parsed.context) as client:
         try:
             if daemon_set is not None:
                 timeout = 300.0 if parsed.timeout is None else parsed.timeout
@@ -149,7 +140,7 @@ async def _prune(parsed: Namespace) -> int:
                 )
             if gone:
                 if not parsed.ignore_daemonsets:
-                    scope = replace(scope, daemon_sets=await client.agent_daemon_sets())
+                    scope = replace(scope, daemon_sets=await client.all_agent_daemon_sets())
                 nodes: Sequence[Target | str] = list(dict.fromkeys(parsed.nodes))
                 if not nodes:
                     nodes = await targets(client, scope, read=report.on_read)

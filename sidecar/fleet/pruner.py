@@ -16,8 +16,8 @@ from sidecar.kube import (
     NodeReplacedError,
     RejectedError,
 )
-from sidecar.kube.client import solely_applied
-from sidecar.kube.fleet import DaemonSet, ObjectMetadata, OperatorClient
+from sidecar.kube.client import NodeMetadata, solely_applied
+from sidecar.kube.listing import DaemonSetName, FleetClient
 
 ROUNDS = 5
 """How often a Node is written before keys that come back are a failure."""
@@ -66,7 +66,7 @@ class PruneSelection:
     daemon_sets: Sequence[AgentDaemonSet] = ()
     """Of running agents; Nodes to which they write under the prefix are left alone."""
 
-    def user(self, node: ObjectMetadata) -> AgentDaemonSet | None:
+    def user(self, node: NodeMetadata) -> AgentDaemonSet | None:
         """The DaemonSet whose agents write under the prefix to a Node; ``None`` if there is none."""
         return user_of(node.labels, self.daemon_sets, prefix=self.prefix)
 
@@ -75,7 +75,7 @@ class PruneSelection:
         """The field manager of agents with this prefix."""
         return field_manager(self.prefix)
 
-    def keys(self, node: ObjectMetadata) -> tuple[str, ...]:
+    def keys(self, node: NodeMetadata) -> tuple[str, ...]:
         """The keys to remove from a Node, sorted."""
         keys = {key for key in node.annotations if key.startswith(f"{self.prefix}/")}
         if self.owned_only:
@@ -94,9 +94,7 @@ class Target:
     """The DaemonSet whose agents would write them again."""
 
 
-async def targets(
-    client: OperatorClient, scope: PruneSelection, *, read: Callable[[int], None]
-) -> list[Target]:
+async def targets(client: FleetClient, scope: PruneSelection, *, read: Callable[[int], None]) -> list[Target]:
     """All Nodes that have keys to remove, by name.
 
     Args:
@@ -111,7 +109,7 @@ async def targets(
     found: dict[str, Target] = {}
     # Most Nodes have the same keys.
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    async for page in client.nodes():
+    async for page in client.nodes_metadata():
         for node in page:
             seen.add(node.name)
             found.pop(node.name, None)
@@ -126,7 +124,7 @@ async def targets(
 class Pruner:
     """Removes the keys from Nodes."""
 
-    client: OperatorClient
+    client: FleetClient
     scope: PruneSelection
     dry_run: bool = False
 
@@ -135,7 +133,7 @@ class Pruner:
         name = node if isinstance(node, str) else node.name
         try:
             if isinstance(node, str):
-                found = await self.client.node(name)
+                found = await self.client.node_metadata(name)
                 if found is None:
                     raise Error("there is no such Node")
                 keys = self.scope.keys(found)
@@ -162,7 +160,7 @@ class Pruner:
         """Write a Node until its keys are gone, `ROUNDS` times at most."""
         removed: set[str] = set()
         for _ in range(ROUNDS):
-            node: ObjectMetadata | None
+            node: NodeMetadata | None
             try:
                 if self.scope.owned_only:
                     manager = self.scope.manager
@@ -172,7 +170,7 @@ class Pruner:
             except NodeNotFoundError:
                 node = None
             except NodeReplacedError:
-                node = await self.client.node(target.name)
+                node = await self.client.node_metadata(target.name)
             if node is None:
                 return Outcome(node=target.name, result=Result.GONE)
             left = self.scope.keys(node)
@@ -219,8 +217,8 @@ _NAMED = 5
 
 
 async def waited_for_deletion(
-    client: OperatorClient,
-    which: DaemonSet,
+    client: FleetClient,
+    which: DaemonSetName,
     *,
     pod_selector: str,
     timeout: float,  # noqa: ASYNC109 - its end is an error of ours, which names what is left
@@ -246,12 +244,12 @@ async def waited_for_deletion(
     try:
         async with asyncio.timeout(timeout):
             while True:
-                daemon_set = await client.daemon_set(which)
-                if daemon_set is not None and not daemon_set.deleting:
+                deleting = await client.is_being_deleted(which)
+                if deleting is False:
                     return False
-                there = [] if daemon_set is None else [f"DaemonSet {which}"]
-                async for page in client.unfinished_pods(which.namespace, selector=pod_selector):
-                    there += [f"pod {pod.name}" for pod in page if pod.controller != "Job"]
+                pods = await client.unfinished_pods(which.namespace, selector=pod_selector)
+                there = [f"DaemonSet {which}"] if deleting else []
+                there += [f"pod {pod}" for pod in pods]
                 if not there:
                     return True
                 left = there

@@ -23,7 +23,7 @@ from sidecar.fleet.frontends import (
 )
 from sidecar.fleet.row import NodeRow
 from sidecar.fleet.scan import add_scope_arguments, allowed, scan, scope_of
-from sidecar.kube.fleet import connect_fleet
+from sidecar.kube.listing import connect_fleet
 from sidecar.stopping import run_until_terminated
 
 FORMS = ("table", "wide", "csv", "json", "yaml")

@@ -14,7 +14,7 @@ from sidecar.errors import Error
 from sidecar.fleet.row import Agents, NodeRow, NodeStatus, View, row
 from sidecar.kube import ForbiddenError
 from sidecar.kube.access import LoadingRules, context_names
-from sidecar.kube.fleet import AGENT_SELECTOR, FleetClient, connect_fleet
+from sidecar.kube.listing import AGENT_SELECTOR, FleetClient, connect_fleet
 
 _AT_A_TIME = 4
 """Clusters that are read concurrently."""

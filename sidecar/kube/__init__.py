@@ -1,9 +1,10 @@
-"""The API server: a Node's metadata in and out, and what an operator's commands read, in own types.
+"""The API server: reading and annotating Nodes, and what an operator's commands read, as values.
 
 ====================  =======================================================================
 ``client``            the agent's calls: read, apply, remove; Events about a Node
-``fleet``             the calls of ``nodes``, ``rules``, ``prune`` and ``doctor`` over all Nodes
-``requests``          a request with its time limit, counted; retries; lists page by page
+``listing``           the calls of ``nodes``, ``rules``, ``prune`` and ``doctor`` over all Nodes:
+                      with retries, lists page by page
+``requests``          a request with its time limit, counted
 ``wire``              objects as the API server has them; pods and DaemonSets in ``workloads``
 ``connection``        a session, kept open and made anew with new credentials
 ``access``            where the API server is and who we are: service account or kubeconfig

@@ -5,6 +5,7 @@ Python objects: a Node has some ten kilobytes of images and field owners that no
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -13,10 +14,9 @@ from pydantic.alias_generators import to_camel
 
 from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.cluster import ClusterNode, LoadBalancerService, Taint
-from sidecar.kube.requests import Page
 
 _Value = TypeVar("_Value")
-_Converted = TypeVar("_Converted")
+_Item = TypeVar("_Item")
 
 
 def _empty_as_absent(value: object) -> object:
@@ -159,6 +159,15 @@ class WireService(Wire):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Page(Generic[_Item]):
+    """A part of a list."""
+
+    items: list[_Item]
+    next: str
+    """The token of the next page; empty on the last."""
+
+
 class _ListMetadata(Wire):
     next: str = Field("", alias="continue")
 
@@ -168,13 +177,11 @@ class _Items(Wire, Generic[_Value]):
     items: OptionalList[_Value]
 
 
-def page_of(
-    kind: type[_Value], convert: Callable[[_Value], _Converted]
-) -> Callable[[bytes], Page[_Converted]]:
+def page_of(kind: type[_Value], convert: Callable[[_Value], _Item]) -> Callable[[bytes], Page[_Item]]:
     """What reads a page of a list of such objects."""
     adapter: TypeAdapter[Any] = TypeAdapter(_Items[kind])  # type: ignore[valid-type]
 
-    def read(body: bytes) -> Page[_Converted]:
+    def read(body: bytes) -> Page[_Item]:
         given = adapter.validate_json(body)
         return Page([convert(item) for item in given.items], given.metadata.next)
 
