@@ -30,7 +30,6 @@ from sidecar.doctor.evidence import (
 from sidecar.doctor.probe_agent import Fetch, Fetched, LostError
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.client import apply_request
-from sidecar.kube.connection import JSON, Request
 from sidecar.kube.credentials import Access
 from sidecar.kube.errors import (
     CredentialsError,
@@ -46,7 +45,7 @@ from sidecar.kube.errors import (
     printable,
 )
 from sidecar.kube.listing import FleetClient
-from sidecar.kube.requests import Requester, object_of, parsed, requester, successful
+from sidecar.kube.requests import JSON, Request, Requester, object_of, parsed, requester, successful
 from sidecar.metrics import Metrics
 
 _TIMEOUT = 10.0

@@ -11,8 +11,17 @@ from typing import Any, Self
 from sidecar.core.annotations import is_node_name
 from sidecar.errors import UsageError
 from sidecar.kube.access import SERVICE_ACCOUNT, LoadingRules
-from sidecar.kube.connection import APPLY, JSON, MERGE, Request
-from sidecar.kube.requests import Requester, malformed, object_of, requester, successful
+from sidecar.kube.requests import (
+    APPLY,
+    JSON,
+    MERGE,
+    Request,
+    Requester,
+    malformed,
+    object_of,
+    requester,
+    successful,
+)
 from sidecar.metrics import Metrics
 
 CONTROLLER = "azure-lb-metadata.io/agent"

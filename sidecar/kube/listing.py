@@ -21,7 +21,6 @@ from sidecar.core.cluster import AgentDaemonSet, AgentPod, ClusterNode, LoadBala
 from sidecar.core.parsing import error_object
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.client import NODES_PATH, NodeMetadata, removal_request
-from sidecar.kube.connection import APPLY, JSON, METADATA_LIST, Request, Response
 from sidecar.kube.errors import (
     KubernetesError,
     NoAnswerError,
@@ -30,7 +29,17 @@ from sidecar.kube.errors import (
     ThrottledError,
     UnauthorizedError,
 )
-from sidecar.kube.requests import Requester, parsed, requester, successful
+from sidecar.kube.requests import (
+    APPLY,
+    JSON,
+    METADATA_LIST,
+    Request,
+    Requester,
+    Response,
+    parsed,
+    requester,
+    successful,
+)
 from sidecar.kube.wire import Page, WireNode, WireService, page_of
 from sidecar.kube.workloads import WireDaemonSet, WirePod
 
