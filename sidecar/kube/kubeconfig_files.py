@@ -116,33 +116,30 @@ def read(paths: str) -> KubeConfig:
         KubeConfigError: one is no kubeconfig, or nothing is in any.
         OSError: one cannot be read.
     """
-    found = [path for path in map(Path, map(os.path.expanduser, paths.split(":"))) if path.exists()]
-    files = [file for file in map(_file, found) if file is not None]
+    files: list[Entry] = []
+    for path in map(Path, map(os.path.expanduser, paths.split(":"))):
+        if path.exists():
+            with path.open("rb") as file:
+                content = file.read(_SIZE_LIMIT + 1)
+            if len(content) > _SIZE_LIMIT:
+                raise unusable(f"{path} is longer than {_SIZE_LIMIT} bytes")
+            value = _parsed(content, path)
+            if value is None:
+                continue
+            if not isinstance(value, dict):
+                raise unusable(f"{path} is no mapping, which a kubeconfig is")
+            files.append(Entry(str(path), value, path))
     if not files:
         raise unusable(f"{paths} is empty")
-    sections: dict[str, dict[str, Entry]] = {}
-    for kind in ("context", "cluster", "user"):
-        sections[kind] = {}
-        for file in files:
-            sections[kind] = _named(file, kind) | sections[kind]
-    # The order of names is that of the files.
-    contexts = {name: sections["context"][name] for file in files for name in _named(file, "context")}
-    currents = (file.text("current-context") for file in files)
-    return KubeConfig(contexts, sections["cluster"], sections["user"], next(filter(None, currents), None))
-
-
-def _file(path: Path) -> Entry | None:
-    """The mapping that a file is; ``None`` if there is nothing in it."""
-    with path.open("rb") as file:
-        content = file.read(_SIZE_LIMIT + 1)
-    if len(content) > _SIZE_LIMIT:
-        raise unusable(f"{path} is longer than {_SIZE_LIMIT} bytes")
-    value = _parsed(content, path)
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise unusable(f"{path} is no mapping, which a kubeconfig is")
-    return Entry(str(path), value, path)
+    sections: dict[str, dict[str, Entry]] = {"context": {}, "cluster": {}, "user": {}}
+    for kind, entries in sections.items():
+        for each in files:
+            for name, entry in _named(each, kind).items():
+                entries.setdefault(name, entry)
+    currents = (each.text("current-context") for each in files)
+    return KubeConfig(
+        sections["context"], sections["cluster"], sections["user"], next(filter(None, currents), None)
+    )
 
 
 def _parsed(content: bytes, path: Path) -> object:
