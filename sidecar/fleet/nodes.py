@@ -15,7 +15,7 @@ from sidecar.errors import EmptyError, ExitCode, UsageError
 from sidecar.fleet import nodes_egress, progress
 from sidecar.fleet.egress import union
 from sidecar.fleet.row import NodeRow, NodeStatus, differing
-from sidecar.fleet.scan import add_scope_arguments, contexts_of, scan_all, scope_of
+from sidecar.fleet.scan import add_selection_arguments, contexts_of, scan_all, selection_of
 from sidecar.stopping import run_until_terminated
 
 _INTERVAL = 60.0
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
         "--context", action="append", metavar="NAME", help="context of the kubeconfig; may be repeated"
     )
     contexts.add_argument("--all-contexts", action="store_true", help="all contexts of the kubeconfig")
-    add_scope_arguments(parser)
+    add_selection_arguments(parser)
     listing = parser.add_argument_group("the list to allow")
     listing.add_argument("--egress", action="store_true", help="print the egress addresses of all nodes")
     listing.add_argument(
@@ -127,12 +127,12 @@ def main(arguments: Sequence[str]) -> int:
 async def _nodes(parsed: Namespace) -> int:
     # Before any request: the file may be wrong.
     given = nodes_egress.read_networks(parsed.diff) if parsed.diff else None
-    scope = scope_of(parsed)
+    selection = selection_of(parsed)
     contexts = await contexts_of(parsed)
     if parsed.watch:
-        await nodes_egress.watch(contexts, scope, interval=parsed.interval or _INTERVAL)
+        await nodes_egress.watch(contexts, selection, interval=parsed.interval or _INTERVAL)
     try:
-        scans = await scan_all(contexts, scope, read=lambda count: progress.show(f"{count} Nodes read"))
+        scans = await scan_all(contexts, selection, read=lambda count: progress.show(f"{count} Nodes read"))
     finally:
         progress.erase()
     if all(scan.error is not None for scan in scans):
@@ -146,9 +146,9 @@ async def _nodes(parsed: Namespace) -> int:
     if not rows and not problems:
         raise EmptyError("there are no such Nodes")
     if parsed.egress:
-        expected = nodes_egress.Expectation(within=parsed.within or (), given=given)
-        form = parsed.output or "text"
-        complete = nodes_egress.print_egress(union(rows), form, expected=expected, problems=problems)
+        complete = nodes_egress.print_egress(
+            union(rows), parsed.output or "text", within=parsed.within or (), given=given, problems=problems
+        )
         return ExitCode.DONE if complete else ExitCode.INCOMPLETE
     rows = differing(rows)
     sys.stdout.write(rendered(rows, parsed.output or "table", problems=problems, now=now().utc))

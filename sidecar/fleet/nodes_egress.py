@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,16 +28,6 @@ from sidecar.fleet.scan import Selection, scan_all
 FORMS = ("text", "json", "yaml")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    """What the list is compared with."""
-
-    within: Sequence[IPNetwork] = ()
-    """Networks that all addresses are to lie in; empty for any."""
-    given: Sequence[IPNetwork] | None = None
-    """The list that is allowed now; ``None`` for no comparison."""
-
-
 def read_networks(path: str) -> tuple[IPNetwork, ...]:
     """The networks of a file; editors of some systems let it begin with a byte order mark.
 
@@ -50,18 +40,36 @@ def read_networks(path: str) -> tuple[IPNetwork, ...]:
         raise UsageError(f"--diff {path}: {error}") from error
 
 
-def print_egress(egress: Egress, form: str, *, expected: Expectation, problems: Sequence[str]) -> bool:
-    """Print the list, or its difference from the given one; whether it is complete and as expected."""
-    beyond = list(map(cidr, outside(egress.addresses, expected.within))) if expected.within else []
+def print_egress(
+    egress: Egress,
+    form: str,
+    *,
+    within: Sequence[IPNetwork],
+    given: Sequence[IPNetwork] | None,
+    problems: Sequence[str],
+) -> bool:
+    """Print the list, or its difference from a given one.
+
+    Args:
+        egress: Of all nodes.
+        form: One of the ``FORMS``.
+        within: Networks that all addresses are to lie in; empty for any.
+        given: The networks that are allowed now; ``None`` for no comparison.
+        problems: What could not be read.
+
+    Returns:
+        Whether the list is complete and as expected.
+    """
+    beyond = list(map(cidr, outside(egress.addresses, within))) if within else []
     cidrs = list(map(cidr, egress.addresses))
     missing: list[str] = []
     needless: list[str] = []
-    if expected.given is not None:
-        difference = compare(egress.addresses, expected.given)
+    if given is not None:
+        difference = compare(egress.addresses, given)
         missing, needless = list(map(cidr, difference.missing)), list(map(str, difference.needless))
     if form == "text":
         lines = [*(f"+{each}" for each in missing), *(f"-{each}" for each in needless)]
-        for line in cidrs if expected.given is None else lines:
+        for line in cidrs if given is None else lines:
             print(line)
     else:
         value = {
@@ -87,7 +95,7 @@ def print_egress(egress: Egress, form: str, *, expected: Expectation, problems: 
     for line in (ASSUMPTION, *problems, *_gap_lines(egress.gaps)):
         progress.message(line)
     if beyond:
-        progress.message(f"outside {', '.join(map(str, expected.within))}: {', '.join(beyond)}")
+        progress.message(f"outside {', '.join(map(str, within))}: {', '.join(beyond)}")
     return not (egress.gaps or problems or beyond or missing or needless)
 
 
@@ -102,14 +110,14 @@ def _gap_lines(gaps: Iterable[UnknownNode]) -> list[str]:
     return [f"not known: {line}" for line in grouped(named)]
 
 
-async def watch(contexts: Sequence[str | None], scope: Selection, *, interval: float) -> NoReturn:
+async def watch(contexts: Sequence[str | None], selection: Selection, *, interval: float) -> NoReturn:
     """Scan again and again until cancelled, and print the addresses that each scan adds or removes.
 
     A cluster that cannot be read keeps the addresses that it had: an outage removes nothing.
 
     Args:
         contexts: Of the kubeconfig.
-        scope: Which nodes.
+        selection: Which nodes.
         interval: Seconds between two scans.
 
     Raises:
@@ -121,7 +129,7 @@ async def watch(contexts: Sequence[str | None], scope: Selection, *, interval: f
     reported: list[str] | None = None
     while True:
         problems: list[str] = []
-        for scan in await scan_all(contexts, scope, read=lambda _: None):
+        for scan in await scan_all(contexts, selection, read=lambda _: None):
             problems += map(scan.named, scan.problems)
             if scan.error is None:
                 rows[scan.cluster] = scan.rows

@@ -128,8 +128,8 @@ def _selector(text: str) -> str:
 
 
 async def _prune(parsed: Namespace) -> int:
-    scope = PruneSelection(parsed.annotation_prefix, parsed.owned_only)
-    report = PruneOutput(scope=scope, dry_run=parsed.dry_run, as_json=parsed.output == "json")
+    selection = PruneSelection(parsed.annotation_prefix, parsed.owned_only)
+    report = PruneOutput(selection=selection, dry_run=parsed.dry_run, as_json=parsed.output == "json")
     daemon_set, gone = parsed.wait_for_daemonset, True
     async with connect_fleet(kubeconfig=parsed.kubeconfig, context=parsed.context) as client:
         try:
@@ -140,12 +140,12 @@ async def _prune(parsed: Namespace) -> int:
                 )
             if gone:
                 if not parsed.ignore_daemonsets:
-                    scope = replace(scope, daemon_sets=await client.all_agent_daemon_sets())
+                    selection = replace(selection, daemon_sets=await client.all_agent_daemon_sets())
                 nodes: Sequence[Target | str] = list(dict.fromkeys(parsed.nodes))
                 if not nodes:
-                    nodes = await targets(client, scope, read=report.on_read)
+                    nodes = await targets(client, selection, read=report.on_read)
                 report.total = len(nodes)
-                pruner = Pruner(client, scope, parsed.dry_run)
+                pruner = Pruner(client, selection, parsed.dry_run)
                 await prune_all(nodes, pruner=pruner, concurrency=parsed.concurrency, done=report.on_outcome)
             else:
                 report.skipped = f"DaemonSet {daemon_set} exists and is not being deleted: nothing is removed"
@@ -162,7 +162,7 @@ async def _prune(parsed: Namespace) -> int:
 class PruneOutput:
     """Prints outcomes as they come: results on standard output, all else on standard error."""
 
-    scope: PruneSelection
+    selection: PruneSelection
     dry_run: bool
     as_json: bool
     total: int = 0
@@ -228,8 +228,8 @@ class PruneOutput:
                 for outcome in sorted(self.outcomes, key=lambda outcome: outcome.node)
             ]
             value = {
-                "annotationPrefix": self.scope.prefix,
-                "ownedOnly": self.scope.owned_only,
+                "annotationPrefix": self.selection.prefix,
+                "ownedOnly": self.selection.owned_only,
                 "dryRun": self.dry_run,
                 "skipped": self.skipped or None,
                 "complete": not (interrupted or self.failed),
@@ -240,7 +240,7 @@ class PruneOutput:
         if self.skipped:
             summary = self.skipped
         elif not self.total:
-            summary = f"{self.read} Nodes read, none has keys to remove under {self.scope.prefix}"
+            summary = f"{self.read} Nodes read, none has keys to remove under {self.selection.prefix}"
         else:
             counts = [f"{count} {result.replace('-', ' ')}" for result, count in sorted(self.counts.items())]
             summary = f"of {self.total} Nodes: {', '.join(counts) or 'none done'}"

@@ -94,12 +94,14 @@ class Target:
     """The DaemonSet whose agents would write them again."""
 
 
-async def targets(client: FleetClient, scope: PruneSelection, *, read: Callable[[int], None]) -> list[Target]:
+async def targets(
+    client: FleetClient, selection: PruneSelection, *, read: Callable[[int], None]
+) -> list[Target]:
     """All Nodes that have keys to remove, by name.
 
     Args:
         client: Of the cluster.
-        scope: Which keys.
+        selection: Which keys.
         read: Called with the number of Nodes read so far.
 
     Raises:
@@ -113,9 +115,9 @@ async def targets(client: FleetClient, scope: PruneSelection, *, read: Callable[
         for node in page:
             seen.add(node.name)
             found.pop(node.name, None)
-            if keys := scope.keys(node):
+            if keys := selection.keys(node):
                 keys = shared.setdefault(keys, keys)
-                found[node.name] = Target(node.name, node.uid, keys, scope.user(node))
+                found[node.name] = Target(node.name, node.uid, keys, selection.user(node))
         read(len(seen))
     return [target for _, target in sorted(found.items())]
 
@@ -125,7 +127,7 @@ class Pruner:
     """Removes the keys from Nodes."""
 
     client: FleetClient
-    scope: PruneSelection
+    selection: PruneSelection
     dry_run: bool = False
 
     async def prune(self, node: Target | str) -> Outcome:
@@ -136,12 +138,12 @@ class Pruner:
                 found = await self.client.node_metadata(name)
                 if found is None:
                     raise Error("there is no such Node")
-                keys = self.scope.keys(found)
+                keys = self.selection.keys(found)
                 if not keys:
                     return Outcome(node=name, result=Result.CLEAN)
-                if user := self.scope.user(found):
+                if user := self.selection.user(found):
                     raise Error(
-                        f"agents of DaemonSet {user} write under {self.scope.prefix} there",
+                        f"agents of DaemonSet {user} write under {self.selection.prefix} there",
                         advice="end them first, or give --ignore-daemonsets",
                     )
                 node = Target(name, found.uid, keys)
@@ -162,8 +164,8 @@ class Pruner:
         for _ in range(ROUNDS):
             node: NodeMetadata | None
             try:
-                if self.scope.owned_only:
-                    manager = self.scope.manager
+                if self.selection.owned_only:
+                    manager = self.selection.manager
                     node = await self.client.remove_owned(target.name, uid=target.uid, manager=manager)
                 else:
                     node = await self.client.remove_annotations(target.name, uid=target.uid, keys=target.keys)
@@ -173,7 +175,7 @@ class Pruner:
                 node = await self.client.node_metadata(target.name)
             if node is None:
                 return Outcome(node=target.name, result=Result.GONE)
-            left = self.scope.keys(node)
+            left = self.selection.keys(node)
             if node.uid == target.uid:
                 removed.update(set(target.keys) - set(left))
             if not left:

@@ -22,7 +22,7 @@ from sidecar.fleet.frontends import (
     frontends,
 )
 from sidecar.fleet.row import NodeRow
-from sidecar.fleet.scan import add_scope_arguments, allowed, scan, scope_of
+from sidecar.fleet.scan import add_selection_arguments, allowed, scan, selection_of
 from sidecar.kube.listing import connect_fleet
 from sidecar.stopping import run_until_terminated
 
@@ -96,13 +96,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--incomplete", action="store_true", help="only rules that a node misses")
     parser.add_argument("-o", "--output", choices=FORMS, default="table", help="[table]")
     add_context_argument(parser)
-    add_scope_arguments(parser)
+    add_selection_arguments(parser)
     return run_until_terminated(_rules(parser.parse_args(arguments)))
 
 
 async def _rules(parsed: Namespace) -> int:
-    scope = scope_of(parsed)
-    interner = RuleInterner(scope.layout)
+    selection = selection_of(parsed)
+    interner = RuleInterner(selection.layout)
     by_node: dict[str, NodeRules] = {}
 
     def visit(node: ClusterNode, row: NodeRow) -> None:
@@ -110,14 +110,14 @@ async def _rules(parsed: Namespace) -> int:
 
     unlisted: list[str] = []
     try:
-        async with connect_fleet(kubeconfig=scope.kubeconfig, context=parsed.context) as client:
+        async with connect_fleet(kubeconfig=selection.kubeconfig, context=parsed.context) as client:
             services = await allowed(
                 client.load_balancer_services(),
                 lacking="Services could not be listed, so it is not said whose a rule is",
                 problems=unlisted,
             )
             scanned = await scan(
-                client, scope, read=lambda count: progress.show(f"{count} Nodes read"), visit=visit
+                client, selection, read=lambda count: progress.show(f"{count} Nodes read"), visit=visit
             )
     finally:
         progress.erase()

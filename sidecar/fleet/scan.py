@@ -56,7 +56,7 @@ class Scan:
         return f"{self.cluster}: {text}" if self.cluster else text
 
 
-def add_scope_arguments(parser: Parser) -> None:
+def add_selection_arguments(parser: Parser) -> None:
     """Add the arguments that choose the nodes, except for the context."""
     parser.add_argument("-l", "--selector", default="", metavar="LABELS", help="only Nodes with these labels")
     add_kubeconfig_argument(parser)
@@ -79,7 +79,7 @@ def add_scope_arguments(parser: Parser) -> None:
     )
 
 
-def scope_of(parsed: Namespace) -> Selection:
+def selection_of(parsed: Namespace) -> Selection:
     """The selection that the arguments make."""
     return Selection(
         kubeconfig=parsed.kubeconfig,
@@ -103,13 +103,13 @@ async def contexts_of(parsed: Namespace) -> list[str | None]:
 
 
 async def scan_all(
-    contexts: Sequence[str | None], scope: Selection, *, read: Callable[[int], None]
+    contexts: Sequence[str | None], selection: Selection, *, read: Callable[[int], None]
 ) -> list[Scan]:
     """Scan several clusters, a few at a time; one that cannot be read gives a scan with an error.
 
     Args:
         contexts: Of the kubeconfig.
-        scope: Which nodes.
+        selection: Which nodes.
         read: Called with the number of Nodes read so far, of all clusters.
     """
     places = asyncio.Semaphore(_AT_A_TIME)
@@ -124,8 +124,8 @@ async def scan_all(
 
         async with places:
             try:
-                async with connect_fleet(kubeconfig=scope.kubeconfig, context=context) as client:
-                    return await scan(client, scope, cluster=cluster, read=count)
+                async with connect_fleet(kubeconfig=selection.kubeconfig, context=context) as client:
+                    return await scan(client, selection, cluster=cluster, read=count)
             except Error as error:
                 return Scan(cluster=cluster, error=error)
 
@@ -136,7 +136,7 @@ async def scan_all(
 
 async def scan(
     client: FleetClient,
-    scope: Selection,
+    selection: Selection,
     *,
     cluster: str = "",
     read: Callable[[int], None] = lambda _: None,
@@ -146,7 +146,7 @@ async def scan(
 
     Args:
         client: Of the cluster.
-        scope: Which nodes.
+        selection: Which nodes.
         cluster: Its name in the rows.
         read: Called with the number of Nodes read so far.
         visit: Called with each Node and its row, since no Node is kept; a Node may come twice.
@@ -156,7 +156,7 @@ async def scan(
     """
     problems: list[str] = []
     pods = await allowed(
-        client.agent_pods(namespace=scope.agent_namespace, selector=scope.agent_selector),
+        client.agent_pods(namespace=selection.agent_namespace, selector=selection.agent_selector),
         lacking="pods could not be listed, so no agent is known to be up (--agent-namespace NAMESPACE "
         "asks for that right in one namespace only)",
         problems=problems,
@@ -164,18 +164,18 @@ async def scan(
     # Matters only if a node turns out to have no agent.
     unexplained: list[str] = []
     daemon_sets = await allowed(
-        client.agent_daemon_sets(namespace=scope.agent_namespace, selector=scope.agent_selector),
+        client.agent_daemon_sets(namespace=selection.agent_namespace, selector=selection.agent_selector),
         lacking="DaemonSets could not be listed, so it is not said why a node has no agent",
         problems=unexplained,
     )
-    prefix = scope.layout.prefix
+    prefix = selection.layout.prefix
     agents = Agents(
         None if pods is None else agents_by_node(pods, prefix=prefix),
         None if daemon_sets is None else [each for each in daemon_sets if each.prefix == prefix],
     )
-    view = View(now=now().utc, layout=scope.layout, oldest=scope.oldest, cluster=cluster)
+    view = View(now=now().utc, layout=selection.layout, oldest=selection.oldest, cluster=cluster)
     rows: dict[str, NodeRow] = {}
-    async for page in client.nodes(selector=scope.selector):
+    async for page in client.nodes(selector=selection.selector):
         for node in page:
             rows[node.name] = judged = row(node, agents, view=view)
             visit(node, judged)
