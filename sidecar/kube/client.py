@@ -1,4 +1,4 @@
-"""The agent's calls to the API server: read the metadata of a Node, apply and remove annotations."""
+"""The agent's calls to the API server: read and annotate Nodes, create Events about them."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set as AbstractSet
 from contextlib import asynccontextmanager
@@ -24,16 +24,17 @@ from sidecar.kube.requests import (
 )
 from sidecar.metrics import Metrics
 
-CONTROLLER = "azure-lb-metadata.io/agent"
-"""Who reports; the chart's policy lets agents write no other."""
-
-_EVENTS_PATH = "/apis/events.k8s.io/v1/namespaces/default/events"
-_INSTANCE_CHARACTERS = 128
-
 REQUEST_TIMEOUT = 10.0
 """Seconds that a request may take, from reading the token to the last byte of the answer."""
 
+CONTROLLER = "azure-lb-metadata.io/agent"
+"""``reportingController`` of Events; the chart's policy lets agents write no other."""
+
 NODES_PATH = "/api/v1/nodes"
+_EVENTS_PATH = "/apis/events.k8s.io/v1/namespaces/default/events"
+
+_INSTANCE_CHARACTERS = 128
+"""Of ``reportingInstance``, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class NodeMetadata:
     annotations: Mapping[str, str]
     """All of them, whoever wrote them; empty when the Node has none."""
     managed_fields: Sequence[object] = ()
-    """Who owns what, as decoded JSON of any shape."""
+    """Which field manager owns which fields, as decoded JSON of any shape."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -115,7 +116,7 @@ class NodeClient:
 
         Args:
             name: Of the Node.
-            cached: Whether an older state from the API server's memory will do; it costs less.
+            cached: Whether an older state from the API server's memory is good enough; it costs less.
 
         Raises:
             NodeNotFoundError: there is no such Node (yet).
@@ -179,7 +180,7 @@ class NodeClient:
 
 
 def apply_request(name: str, *, uid: str, annotations: Mapping[str, str], field_manager: str) -> Request:
-    """What `NodeClient.apply` asks for."""
+    """The request of `NodeClient.apply`: a forced server-side apply of all of a manager's annotations."""
     metadata = {"name": name, "uid": uid, "annotations": dict(annotations)}
     body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
     query = [("fieldManager", field_manager), ("force", "true")]
@@ -187,7 +188,7 @@ def apply_request(name: str, *, uid: str, annotations: Mapping[str, str], field_
 
 
 def removal_request(name: str, *, uid: str, keys: Iterable[str], field_manager: str) -> Request:
-    """What `NodeClient.remove` asks for: a merge patch in which the keys are ``null``."""
+    """The request of `NodeClient.remove`: a merge patch in which the keys are ``null``."""
     body = {"metadata": {"uid": uid, "annotations": dict.fromkeys(keys)}}
     query = [("fieldManager", field_manager)]
     return Request(method="PATCH", path=f"{NODES_PATH}/{name}", query=query, body=body, content_type=MERGE)
@@ -214,7 +215,7 @@ class EventClient:
         self._requester = requester
 
     async def create(self, event: NodeEvent) -> bool:
-        """Create an Event; false when there is one of that name already.
+        """Create an Event; false if one of that name exists.
 
         Raises:
             KubernetesError: a subclass names the situation.
@@ -240,7 +241,7 @@ class EventClient:
         return True
 
     async def repeat(self, name: str, *, count: int, at: datetime) -> bool:
-        """Say that what an Event tells of goes on; false when the API server has forgotten it.
+        """Report that what an Event says goes on; false if the API server has no such Event any more.
 
         Args:
             name: Of the Event.
@@ -265,10 +266,10 @@ def _micro_time(utc: datetime) -> str:
 
 
 def solely_applied(managed_fields: Iterable[object], *, manager: str) -> set[str]:
-    """The annotations that this manager applied and nobody else owns: what its empty apply removes.
+    """The annotations that this manager applied and no other owns: those that its empty apply removes.
 
     Args:
-        managed_fields: Decoded JSON; what is no entry of managed fields counts for nothing.
+        managed_fields: Decoded JSON; what is no entry of managed fields is ignored.
         manager: Name of the field manager.
     """
     own: set[str] = set()
@@ -282,7 +283,7 @@ def solely_applied(managed_fields: Iterable[object], *, manager: str) -> set[str
 
 
 def applied_at(managed_fields: Iterable[object], *, manager: str) -> str:
-    """When this manager last changed the object by applying, as it stands there; empty if never."""
+    """The time, as text, when this manager last changed the object by an apply; empty if it never did."""
     for entry in managed_fields:
         if isinstance(entry, dict) and (entry.get("manager"), entry.get("operation")) == (manager, "Apply"):
             time = entry.get("time")
@@ -291,10 +292,10 @@ def applied_at(managed_fields: Iterable[object], *, manager: str) -> str:
 
 
 def owners(managed_fields: Iterable[object], keys: AbstractSet[str]) -> set[str]:
-    """The field managers that own at least one of these annotations, in whatever way.
+    """The field managers that own at least one of these annotations, by whatever operation.
 
     Args:
-        managed_fields: Decoded JSON; what is no entry of managed fields counts for nothing.
+        managed_fields: Decoded JSON; what is no entry of managed fields is ignored.
         keys: Of the annotations.
     """
     entries = [entry for entry in managed_fields if isinstance(entry, dict)]

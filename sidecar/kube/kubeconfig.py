@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from sidecar.kube.credentials import CONFIGURATION_ADVICE, Access, read_token, tls_context, unusable
+from sidecar.kube.credentials import Access, read_token, tls_context, unusable
 from sidecar.kube.errors import CredentialsError, KubeConfigError, printable
 from sidecar.kube.kubeconfig_files import Entry, KubeConfig, read
 from sidecar.kube.plugin import Credentials, credentials
@@ -42,7 +42,8 @@ async def contexts(paths: str) -> list[str]:
         KubeConfigError: they are unusable, or have none.
         OSError: they cannot be read.
     """
-    return _names(await asyncio.to_thread(read, paths), paths)
+    config = await asyncio.to_thread(read, paths)
+    return list(config.contexts)
 
 
 async def load(paths: str, context: str | None) -> Access:
@@ -53,12 +54,11 @@ async def load(paths: str, context: str | None) -> Access:
         OSError: a file cannot be read.
     """
     config = await asyncio.to_thread(read, paths)
-    names = _names(config, paths)
     context = context or config.current
-    if context not in names:
+    if context not in config.contexts:
         lacking = f"context {printable(context)}" if context else "current context"
         text = f"the kubeconfig {paths} has no {lacking}"
-        raise KubeConfigError(text, advice=f"--context is one of: {printable(', '.join(names))}")
+        raise KubeConfigError(text, advice=f"--context is one of: {printable(', '.join(config.contexts))}")
     cluster = _part(config, context, "cluster", config.clusters, required=True)
     user = _part(config, context, "user", config.users, required=False)
     server = cluster.text("server")
@@ -73,13 +73,6 @@ async def load(paths: str, context: str | None) -> Access:
     server = _url(server, what=f"the server of {cluster.what}", schemes=("http", "https"), user=False)
     given = await _credentials(user, cluster, server=server)
     return await asyncio.to_thread(_access, cluster, user, server, given)
-
-
-def _names(config: KubeConfig, paths: str) -> list[str]:
-    """The contexts; there is at least one."""
-    if not config.contexts:
-        raise KubeConfigError(f"the kubeconfig {paths} has no contexts", advice=CONFIGURATION_ADVICE)
-    return list(config.contexts)
 
 
 def _part(

@@ -1,6 +1,6 @@
-"""Kubeconfig files: from bytes to entries, merged; what they mean is in ``kubeconfig``.
+"""Kubeconfig files: from bytes to entries, merged; ``kubeconfig`` interprets them.
 
-No error shows what stands in a file: a token can stand anywhere in one that is broken.
+No error shows the content of a file: in a broken one, a token can stand anywhere.
 """
 
 import codecs
@@ -15,8 +15,8 @@ from typing import Self
 from pydantic_core import from_json
 from yaml import MarkedYAMLError, YAMLError, safe_load
 
-from sidecar.kube.credentials import unusable
-from sidecar.kube.errors import printable
+from sidecar.kube.credentials import CONFIGURATION_ADVICE, unusable
+from sidecar.kube.errors import KubeConfigError, printable
 
 _SIZE_LIMIT = 4 * 1024 * 1024
 """Bytes of a file: a hundred times that of a hundred clusters with their certificates."""
@@ -27,7 +27,7 @@ _BROKEN = (YAMLError, ValueError, TypeError, LookupError, AttributeError, Arithm
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A mapping in a file. Every method raises a `KubeConfigError` where the value is of another type."""
+    """A mapping in a file. Every method raises a `KubeConfigError` if the value has another type."""
 
     what: str
     """What it is, for people: ``user a``."""
@@ -36,7 +36,7 @@ class Entry:
     """Of the file, where relative paths start."""
 
     def has(self, *keys: str) -> bool:
-        """Whether one of these says something; an empty value does not."""
+        """Whether one of these keys has a value that is not empty."""
         return any(self.values.get(key) not in (None, "", False) for key in keys)
 
     def text(self, key: str) -> str | None:
@@ -59,14 +59,14 @@ class Entry:
         return [Entry(self.what, {key: value}, self.path).text(key) or "" for value in values]
 
     def flag(self, key: str) -> bool:
-        """Yes or no; no where it is missing."""
+        """A boolean; false if it is missing."""
         value = self.values.get(key)
         if not isinstance(value, bool | None):
             raise unusable(f"{self.what}: its {key} is neither true nor false")
         return bool(value)
 
     def mapping(self, key: str) -> Self | None:
-        """What belongs together under a key."""
+        """A mapping under a key."""
         value = self.values.get(key)
         if value is None:
             return None
@@ -75,7 +75,7 @@ class Entry:
         return type(self)(f"{self.what}, {key}", value, self.path)
 
     def mappings(self, key: str) -> Sequence[Self]:
-        """A list of them."""
+        """A list of mappings."""
         values = self.values.get(key)
         if values is None:
             return ()
@@ -101,7 +101,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class KubeConfig:
-    """Several files as one: of each name the first counts, and the first current context."""
+    """Several files merged: of each name the first entry counts, and of current contexts the first."""
 
     contexts: dict[str, Entry] = field(default_factory=dict)
     clusters: dict[str, Entry] = field(default_factory=dict)
@@ -113,7 +113,7 @@ def read(paths: str) -> KubeConfig:
     """Read files joined by ``:``; blocking. Those that do not exist count as empty.
 
     Raises:
-        KubeConfigError: one is no kubeconfig, or nothing is in any.
+        KubeConfigError: one is no kubeconfig, or there is no context in any.
         OSError: one cannot be read.
     """
     files: list[Entry] = []
@@ -136,6 +136,8 @@ def read(paths: str) -> KubeConfig:
         for each in files:
             for name, entry in _named(each, kind).items():
                 entries.setdefault(name, entry)
+    if not sections["context"]:
+        raise KubeConfigError(f"the kubeconfig {paths} has no contexts", advice=CONFIGURATION_ADVICE)
     currents = (each.text("current-context") for each in files)
     return KubeConfig(
         sections["context"], sections["cluster"], sections["user"], next(filter(None, currents), None)
