@@ -17,7 +17,7 @@ from sidecar.kube import (
     ThrottledError,
     UnauthorizedError,
 )
-from sidecar.kube.requests import ATTEMPTS, with_retries
+from sidecar.kube.listing import ATTEMPTS, with_retries
 
 pytestmark = pytest.mark.looptime(start=1000)
 
