@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from sidecar.commands.arguments import (
     Parser,
+    add_api_server_arguments,
     add_context_argument,
-    add_kubeconfig_argument,
     add_prefix_argument,
     duration,
     node_name,
@@ -33,6 +33,7 @@ from sidecar.fleet.pruner import (
     waited_for_deletion,
 )
 from sidecar.kube.listing import DaemonSetName, connect_fleet
+from sidecar.output import OutputError
 from sidecar.stopping import run_until_terminated
 
 _FAILURES = {Result.FAILED, Result.NOT_TRIED}
@@ -98,7 +99,7 @@ def _parser() -> Parser:
         help="also Nodes to which agents of a DaemonSet write under the prefix",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed, write nothing")
-    add_kubeconfig_argument(parser)
+    add_api_server_arguments(parser)
     add_context_argument(parser)
     parser.add_argument(
         "--concurrency", type=whole_number(1, 64), default=8, metavar="N", help="Nodes at a time, 1 to 64 [8]"
@@ -131,7 +132,12 @@ async def _prune(parsed: Namespace) -> int:
     selection = PruneSelection(parsed.annotation_prefix, parsed.owned_only)
     report = PruneOutput(selection=selection, dry_run=parsed.dry_run, as_json=parsed.output == "json")
     daemon_set, gone = parsed.wait_for_daemonset, True
-    async with connect_fleet(kubeconfig=parsed.kubeconfig, context=parsed.context) as client:
+    async with connect_fleet(
+        kubeconfig=parsed.kubeconfig,
+        context=parsed.context,
+        timeout=parsed.request_timeout,
+        on_retry=progress.retries(),
+    ) as client:
         try:
             if daemon_set is not None:
                 timeout = 300.0 if parsed.timeout is None else parsed.timeout
@@ -155,6 +161,8 @@ async def _prune(parsed: Namespace) -> int:
         finally:
             progress.erase()
     report.end(interrupted=False)
+    if report.lost is not None:
+        raise report.lost
     return ExitCode.FAILED if report.failed else ExitCode.DONE
 
 
@@ -174,6 +182,8 @@ class PruneOutput:
     counts: Counter[Result] = field(default_factory=Counter)
     outcomes: list[Outcome] = field(default_factory=list)
     """For the JSON form."""
+    lost: OutputError | None = None
+    """Why standard output takes no more lines."""
 
     @property
     def failed(self) -> bool:
@@ -207,7 +217,13 @@ class PruneOutput:
                 case _:
                     what = outcome.result.value
             progress.erase()
-            _print(f"{outcome.node}: {what}")
+            try:
+                _print(f"{outcome.node}: {what}")
+            except OutputError as error:
+                if self.dry_run:
+                    raise
+                # Half of the Nodes pruned is worse than a list that ends early: said when all are done.
+                self.lost = error
         if outcome.result is Result.FAILED:
             progress.message(f"{outcome.node}: {outcome.error}")
         failed = self.counts[Result.FAILED]

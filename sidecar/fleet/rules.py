@@ -110,7 +110,12 @@ async def _rules(parsed: Namespace) -> int:
 
     unlisted: list[str] = []
     try:
-        async with connect_fleet(kubeconfig=selection.kubeconfig, context=parsed.context) as client:
+        async with connect_fleet(
+            kubeconfig=selection.kubeconfig,
+            context=parsed.context,
+            timeout=selection.request_timeout,
+            on_retry=progress.retries(),
+        ) as client:
             services = await allowed(
                 client.load_balancer_services(),
                 lacking="Services could not be listed, so it is not said whose a rule is",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sidecar.clock import now
-from sidecar.commands.arguments import Parser, add_kubeconfig_argument, add_prefix_argument, duration
+from sidecar.commands.arguments import Parser, add_api_server_arguments, add_prefix_argument, duration
 from sidecar.core.annotations import Layout
 from sidecar.core.cluster import ClusterNode, agents_by_node
 from sidecar.errors import Error
+from sidecar.fleet import progress
 from sidecar.fleet.row import Agents, NodeRow, NodeStatus, View, row
 from sidecar.kube import ForbiddenError
 from sidecar.kube.access import LoadingRules, context_names
@@ -30,6 +31,8 @@ class Selection:
     """Which nodes to scan, and where their agents are."""
 
     kubeconfig: str | None = None
+    request_timeout: float = 30.0
+    """Seconds for each request."""
     layout: Layout
     selector: str = ""
     agent_namespace: str | None = None
@@ -59,7 +62,7 @@ class Scan:
 def add_selection_arguments(parser: Parser) -> None:
     """Add the arguments that choose the nodes, except for the context."""
     parser.add_argument("-l", "--selector", default="", metavar="LABELS", help="only Nodes with these labels")
-    add_kubeconfig_argument(parser)
+    add_api_server_arguments(parser)
     add_prefix_argument(parser, purpose="of the keys to read")
     parser.add_argument(
         "--agent-namespace",
@@ -83,6 +86,7 @@ def selection_of(parsed: Namespace) -> Selection:
     """The selection that the arguments make."""
     return Selection(
         kubeconfig=parsed.kubeconfig,
+        request_timeout=parsed.request_timeout,
         layout=Layout(prefix=parsed.annotation_prefix),
         selector=parsed.selector,
         agent_namespace=parsed.agent_namespace,
@@ -113,6 +117,7 @@ async def scan_all(
         read: Called with the number of Nodes read so far, of all clusters.
     """
     places = asyncio.Semaphore(_AT_A_TIME)
+    on_retry = progress.retries()
     counts: dict[str, int] = {}
 
     async def one(context: str | None) -> Scan:
@@ -124,7 +129,12 @@ async def scan_all(
 
         async with places:
             try:
-                async with connect_fleet(kubeconfig=selection.kubeconfig, context=context) as client:
+                async with connect_fleet(
+                    kubeconfig=selection.kubeconfig,
+                    context=context,
+                    timeout=selection.request_timeout,
+                    on_retry=on_retry,
+                ) as client:
                     return await scan(client, selection, cluster=cluster, read=count)
             except Error as error:
                 return Scan(cluster=cluster, error=error)

@@ -49,9 +49,6 @@ AGENT_SELECTOR = "app.kubernetes.io/name=azure-lb-metadata,app.kubernetes.io/com
 PRUNE_MANAGER = "azure-lb-metadata-prune"
 """Field manager of removals; what is removed has no owner, so it leaves no trace."""
 
-REQUEST_TIMEOUT = 30.0
-"""Seconds that a request may take: a page of Nodes is some megabytes, and an operator may be far away."""
-
 PAGE = 500
 """Objects of one page of a list, as kubectl requests them."""
 
@@ -75,6 +72,9 @@ _TRANSIENT: dict[type[KubernetesError], int] = {
 }
 """Attempts by error; any other error counts at once."""
 
+LONGEST_TRYING = 60.0
+"""Seconds from the first attempt after which no other one is begun: somebody waits at a terminal."""
+
 _LONGEST_STEP = 10.0
 """Seconds from which the ceilings 1, 2, 4, 8 s and so on are derived."""
 
@@ -82,6 +82,9 @@ _RESTARTS = 3
 """How often a list is begun anew because its place expired, or loses it again before a page came."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+OnRetry = Callable[[KubernetesError], None]
+"""What is told of an attempt that failed and is repeated."""
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
@@ -118,15 +121,22 @@ class FleetClient:
     situation when the last attempt failed.
     """
 
-    def __init__(self, requests: Requester, *, fraction: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        requests: Requester,
+        *,
+        fraction: Callable[[], float] = random.random,
+        on_retry: OnRetry = lambda _: None,
+    ) -> None:
         """Make a client.
 
         Args:
             requests: Sends the requests.
             fraction: Gives random numbers from 0 to 1, for the delays between attempts.
+            on_retry: Called with the failure of an attempt before the next one.
         """
         self._requests = requests
-        self._fraction = fraction
+        self._retry = partial(with_retries, fraction=fraction, on_retry=on_retry)
 
     def nodes(self, *, selector: str = "") -> AsyncIterator[list[ClusterNode]]:
         """All Nodes with these labels, in pages; a Node may come twice.
@@ -235,7 +245,7 @@ class FleetClient:
         return parsed(await self._send(request), _node_metadata)
 
     async def _send(self, request: Request) -> Response:
-        return await with_retries(partial(self._requests.send, request), fraction=self._fraction)
+        return await self._retry(partial(self._requests.send, request))
 
     async def _find(self, request: Request, parse: Callable[[bytes], _Item]) -> _Item | None:
         """The object of a response; ``None`` if there is none."""
@@ -270,7 +280,7 @@ class FleetClient:
         progress = True
         while True:
             request = replace(first, query=[*first.query, ("continue", token)]) if token else first
-            answer = await with_retries(partial(page_or_expired, request), fraction=self._fraction)
+            answer = await self._retry(partial(page_or_expired, request))
             if answer.status == 410 and token and restarts < _RESTARTS:
                 # The response may have a token to go on with from the present state of the list.
                 try:
@@ -294,7 +304,11 @@ class FleetClient:
 
 @asynccontextmanager
 async def connect_fleet(
-    *, kubeconfig: str | None = None, context: str | None = None
+    *,
+    kubeconfig: str | None = None,
+    context: str | None = None,
+    timeout: float,  # noqa: ASYNC109 - of each request, not of this function
+    on_retry: OnRetry = lambda _: None,
 ) -> AsyncIterator[FleetClient]:
     """A client of the API server, for the length of the block; nothing is sent by connecting.
 
@@ -302,31 +316,38 @@ async def connect_fleet(
         kubeconfig: A path, or several joined by ``:``. ``None``: the pod's service account if there
             is one and no context is named, else ``KUBECONFIG``, else ``~/.kube/config``.
         context: Of the kubeconfig; ``None`` is its current one.
+        timeout: Seconds that each request may take.
+        on_retry: Called with the failure of an attempt before the next one.
 
     Raises:
         KubeConfigError: there is no usable configuration.
     """
     rules = LoadingRules(kubeconfig=kubeconfig, context=context)
-    async with requester(rules, metrics=None, timeout=REQUEST_TIMEOUT) as requests:
-        yield FleetClient(requests)
+    async with requester(rules, metrics=None, timeout=timeout) as requests:
+        yield FleetClient(requests, on_retry=on_retry)
 
 
 async def with_retries(
-    send: Callable[[], Awaitable[_Value]], *, fraction: Callable[[], float] = random.random
+    send: Callable[[], Awaitable[_Value]],
+    *,
+    fraction: Callable[[], float] = random.random,
+    on_retry: OnRetry = lambda _: None,
 ) -> _Value:
     """Send a request, and again after a delay when the API server throttles, fails or cannot be reached.
 
     Delays are random parts (full jitter) of 1, 2, 4 and 8 s, for 429 of the next longer one, and
-    never less than a ``Retry-After``.
+    never less than a ``Retry-After``. None leads beyond `LONGEST_TRYING`.
 
     Args:
         send: Sends a request that may be sent twice.
         fraction: Gives random numbers from 0 to 1.
+        on_retry: Called with the failure of an attempt before the next one.
 
     Raises:
         KubernetesError: of the last attempt.
     """
     attempt = 1
+    end = asyncio.get_running_loop().time() + LONGEST_TRYING
     while True:
         try:
             return await send()
@@ -336,6 +357,9 @@ async def with_retries(
             step = attempt if isinstance(error, ThrottledError) else attempt - 1
             delay = fraction() * retry_ceiling(step, poll_interval=_LONGEST_STEP)
             delay = max(delay, error.retry_after or 0.0)
+            if asyncio.get_running_loop().time() + delay > end:
+                raise
+            on_retry(error)
         attempt += 1
         await asyncio.sleep(delay)
 

@@ -44,7 +44,7 @@ async def identity(cluster: Cluster, node: NodeMetadata, tmp_path: Path) -> Iden
 @pytest.fixture
 async def client(identity: Identity) -> AsyncIterator[FleetClient]:
     """An operator's client with that identity."""
-    async with connect_fleet(kubeconfig=str(identity.kubeconfig)) as client:
+    async with connect_fleet(kubeconfig=str(identity.kubeconfig), timeout=30) as client:
         yield client
 
 

@@ -171,7 +171,7 @@ async def test_pages(cluster: Cluster, fleet: Fleet, monkeypatch: pytest.MonkeyP
     """A list of many pages of whole Nodes holds each once; one Node can be asked for alone."""
     made = [await fleet.add(f"node-{number}", agent=number == 0) for number in range(5)]
     monkeypatch.setattr("sidecar.kube.listing.NODE_PAGE", 2)
-    async with connect_fleet(kubeconfig=str(cluster.server.admin_kubeconfig)) as client:
+    async with connect_fleet(kubeconfig=str(cluster.server.admin_kubeconfig), timeout=30) as client:
         pages = [page async for page in client.nodes(selector=fleet.selector)]
         assert [len(page) for page in pages] == [2, 2, 1]
         assert sorted(node.name for page in pages for node in page) == sorted(made)
