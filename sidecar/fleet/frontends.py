@@ -129,8 +129,9 @@ class RuleInterner:
         text = node.annotations.get(self._layout.key("loadbalancer"), "")
         document = canonical_document(text, revision=row.data.revision) if text else None
         if document is None:
-            given = row.data.inbound
-            endpoints = None if given is None else self._shared(frozenset(given))
+            endpoints = None if row.data.inbound is None else frozenset(row.data.inbound)
+            if endpoints is not None:
+                endpoints = self._endpoints.setdefault(endpoints, endpoints)
             return NodeRules(row, endpoints, complete=False)
         rules = frozenset(
             (
@@ -140,10 +141,7 @@ class RuleInterner:
             for rule in document.inbound_rules
         )
         found = frozenset(each for each, _ in rules)
-        return NodeRules(row, self._shared(found), self._rules.setdefault(rules, rules))
-
-    def _shared(self, endpoints: frozenset[PublishedFrontend]) -> frozenset[PublishedFrontend]:
-        return self._endpoints.setdefault(endpoints, endpoints)
+        return NodeRules(row, self._endpoints.setdefault(found, found), self._rules.setdefault(rules, rules))
 
 
 def frontends(
