@@ -114,7 +114,7 @@ async def test_command_that_cannot_run(execute: Exec, command: str, code: int) -
 )
 async def test_condition(execute: Exec, condition: str, code: int) -> None:
     """What does not come in time is not executed, and has the codes of `wait`."""
-    program = await execute(f"--for={condition}", "--timeout=500ms", "--", "/bin/echo", "ran")
+    program = await execute(f"--for={condition}", "--timeout=3s", "--", "/bin/echo", "ran")
 
     assert await program.exit_code() == code
     assert program.output == ("" if code else "ran\n")
@@ -124,7 +124,7 @@ async def test_none(tmp_path: Path) -> None:
     """Where there is none, nothing is executed."""
     async with api_running(none_accepted()) as api:
         url = "http://{}:{}".format(*api.address)
-        arguments = ("exec", f"--upstream={url}", "--timeout=500ms", "--", "/bin/echo", "ran")
+        arguments = ("exec", f"--upstream={url}", "--timeout=3s", "--", "/bin/echo", "ran")
         async with program_running(*arguments, directory=tmp_path) as program:
             assert await program.exit_code() == 3
             assert program.output == ""

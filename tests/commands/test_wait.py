@@ -130,10 +130,10 @@ STARTING = snapshot_of(State(started=EPOCH))
 async def test_end_of_the_time(wait: Wait, snapshot: Snapshot, condition: str, code: int, words: str) -> None:
     """At the end of the time the exit code and one line say how things stand."""
     async with api_running(snapshot) as api:
-        program = await wait(f"--for={condition}", f"--upstream={api.url}", "--timeout=700ms")
+        program = await wait(f"--for={condition}", f"--upstream={api.url}", "--timeout=3s")
         assert await program.exit_code() == code
 
-    assert program.log.startswith(f"azure-lb-metadata wait: no {condition} within 700ms: ")
+    assert program.log.startswith(f"azure-lb-metadata wait: no {condition} within 3s: ")
     assert words in program.log
     assert program.log.count("\n") == 1
 
@@ -152,7 +152,7 @@ class TestNobody:
     async def test_other_nodes_agent(self, wait: Wait) -> None:
         """Another node's agent is not believed."""
         async with api_running(snapshot_after(WITH_PUBLIC_IP)) as api:
-            program = await wait(f"--upstream={api.url}", "--timeout=500ms", NODE_NAME="other")
+            program = await wait(f"--upstream={api.url}", "--timeout=3s", NODE_NAME="other")
             assert await program.exit_code() == 4
 
         assert "'other'" in program.log
@@ -160,7 +160,7 @@ class TestNobody:
     async def test_no_metadata_service(self, wait: Wait, service: Serving) -> None:
         """A metadata service that does not answer is named with its reason."""
         service.simulator.set_fault("forbidden")
-        program = await wait("--direct", "--timeout=500ms")
+        program = await wait("--direct", "--timeout=3s")
 
         assert await program.exit_code() == 4
         assert "rejected" in program.log

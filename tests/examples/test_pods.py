@@ -64,7 +64,7 @@ async def test_init_container_says_that_there_is_none(
     container = pod.container("public-address")
     shell, option, script = container.command
     assert "--timeout=5m" in script
-    container.command[:] = [shell, option, script.replace("--timeout=5m", "--timeout=500ms")]
+    container.command[:] = [shell, option, script.replace("--timeout=5m", "--timeout=3s")]
     code, _, errors = await ended(container, tmp_path)
     assert code == 3, errors
 

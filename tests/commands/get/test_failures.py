@@ -57,7 +57,7 @@ class TestPatience:
         """An agent that gets no answer itself is still the one that is asked."""
         await new_agent(snapshot_of(State(started=EPOCH)))
 
-        ended = await get("public-ip", "--timeout=300ms")
+        ended = await get("public-ip", "--timeout=3s")
 
         assert ended.code == 4
         assert "No response from the metadata service yet" in ended.err

@@ -158,7 +158,7 @@ async def test_api_server_that_stays_busy(server: FakeApiServer, get_node: Get) 
     server.add_node(NODE, published(DOCUMENT))
     server.script.append(refusal(429, headers={"Retry-After": "60"}))
 
-    ended = await get_node("--timeout=300ms")
+    ended = await get_node("--timeout=3s")
 
     assert (ended.code, ended.out, len(server.requests)) == (4, "", 1)
     assert "answered 429" in ended.err
