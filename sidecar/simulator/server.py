@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 
 from sidecar.simulator.control import control_application
-from sidecar.simulator.handling import service_application
+from sidecar.simulator.delivery import service_application
 from sidecar.simulator.simulation import Simulation
 
 _SHUTDOWN_SECONDS = 1.0
