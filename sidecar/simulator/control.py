@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from sidecar.simulator.answers import encode
+from sidecar.simulator.conditions import ScenarioError, parse_scenario, parse_yaml
 from sidecar.simulator.documents import DOCUMENTS
 from sidecar.simulator.faults import FAULTS
-from sidecar.simulator.scenario import Scenario, ScenarioError, checked, parse_yaml
 from sidecar.simulator.simulation import Call, Simulation
 
 
@@ -88,8 +88,7 @@ class _Control:
         return _json(state(self._simulation))
 
     async def put_scenario(self, request: web.Request) -> web.Response:
-        value = parse_yaml(await request.text())
-        self._simulation.load(checked(Scenario, {} if value is None else value))
+        self._simulation.load(parse_scenario(await request.text()))
         return _json(state(self._simulation))
 
     async def show_member(self, request: web.Request) -> web.Response:

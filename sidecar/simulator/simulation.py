@@ -16,10 +16,16 @@ from pydantic import JsonValue
 
 from sidecar.simulator.addressing import personalise
 from sidecar.simulator.answers import Reply, encode
-from sidecar.simulator.conditions import Behaviour, DocumentSettings, FaultSettings, Network
+from sidecar.simulator.conditions import (
+    Behaviour,
+    DocumentSettings,
+    FaultSettings,
+    Network,
+    Scenario,
+    checked,
+)
 from sidecar.simulator.documents import DOCUMENTS, Amounts
 from sidecar.simulator.faults import DELAYS, FAULTS, Action, Fault
-from sidecar.simulator.scenario import Scenario, checked
 
 REQUESTS_PER_SECOND = 5.0
 BURST = 5.0
