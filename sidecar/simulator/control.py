@@ -13,7 +13,7 @@ from sidecar.simulator.answers import encode
 from sidecar.simulator.conditions import ScenarioError, parse_scenario, parse_yaml
 from sidecar.simulator.documents import DOCUMENTS
 from sidecar.simulator.faults import FAULTS
-from sidecar.simulator.simulation import Call, Simulation
+from sidecar.simulator.simulation import Simulation
 
 
 def catalogue() -> dict[str, JsonValue]:
@@ -138,22 +138,21 @@ def state(simulation: Simulation) -> dict[str, JsonValue]:
 def counted(simulation: Simulation) -> dict[str, JsonValue]:
     """The counters as JSON; header names of the last request are in the order they came."""
     counters = simulation.counters
+    call = counters.last_request
     return {
         "requests": counters.requests,
         "byStatus": {**counters.by_status},
         "byPath": {**counters.by_path},
         "byCaller": {**counters.by_caller},
-        "lastRequest": _shown(counters.last_request) if counters.last_request else None,
-    }
-
-
-def _shown(call: Call) -> JsonValue:
-    return {
-        "method": call.method,
-        "path": call.path,
-        "caller": call.caller,
-        "parameters": [[name, value] for name, value in call.parameters],
-        "headers": [[name, value] for name, value in call.headers],
+        "lastRequest": {
+            "method": call.method,
+            "path": call.path,
+            "caller": call.caller,
+            "parameters": [[name, value] for name, value in call.parameters],
+            "headers": [[name, value] for name, value in call.headers],
+        }
+        if call
+        else None,
     }
 
 

@@ -22,6 +22,7 @@ def service_application(simulation: Simulation, *, caller: str | None = None) ->
     ``caller`` is the address that all requests count as coming from; None is each one's own.
     """
     closing = asyncio.Event()
+    """Set when the service stops; ends requests that hang."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         call = Call(
@@ -40,7 +41,26 @@ def service_application(simulation: Simulation, *, caller: str | None = None) ->
             simulation.counters.answered(str(fault.action))
         else:
             simulation.counters.answered(200 if fault and fault.action is Action.HUGE else reply.status)
-        return await _deliver(request, reply, fault=fault, closing=closing)
+        match fault:
+            case InjectedFault(action=Action.TRUNCATE):
+                return await _truncated(request, reply, fault.size)
+            case InjectedFault(action=Action.DRIP):
+                return await _dripping(request, reply, fault.delay)
+            case InjectedFault(action=Action.HUGE):
+                return await _huge(request, fault)
+            case InjectedFault(action=Action.DELAY):
+                await asyncio.sleep(fault.delay)
+            case InjectedFault(action=Action.HANG):
+                await closing.wait()
+                if request.transport is not None:
+                    request.transport.abort()
+            case InjectedFault(action=Action.RESET) if request.transport is not None:
+                # With a linger time of 0 the kernel discards what is unsent and sends RST.
+                connection = request.transport.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                request.transport.abort()
+        # After HANG and RESET the connection is gone, and this goes nowhere.
+        return web.Response(status=reply.status, body=reply.body, headers=_headers(reply))
 
     async def close(_: web.Application) -> None:
         closing.set()
@@ -49,35 +69,6 @@ def service_application(simulation: Simulation, *, caller: str | None = None) ->
     application.on_shutdown.append(close)
     application.router.add_route("*", "/{path:.*}", answer)
     return application
-
-
-async def _deliver(
-    request: web.Request, reply: Reply, *, fault: InjectedFault | None, closing: asyncio.Event
-) -> web.StreamResponse:
-    """Send a reply as the fault lets it; without a fault, as it is.
-
-    ``closing`` ends a hanging request when the service stops.
-    """
-    action = Action.ANSWER if fault is None else fault.action
-    if fault is not None and action is Action.TRUNCATE:
-        return await _truncated(request, reply, fault.size)
-    if fault is not None and action is Action.DRIP:
-        return await _dripping(request, reply, fault.delay)
-    if fault is not None and action is Action.HUGE:
-        return await _huge(request, fault)
-    if fault is not None and action is Action.DELAY:
-        await asyncio.sleep(fault.delay)
-    elif action is Action.HANG:
-        await closing.wait()
-        if request.transport is not None:
-            request.transport.abort()
-    elif action is Action.RESET and request.transport is not None:
-        # With a linger time of 0 the kernel discards what is unsent and sends RST.
-        connection = request.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        request.transport.abort()
-    # Goes nowhere where the connection is gone.
-    return web.Response(status=reply.status, body=reply.body, headers=_headers(reply))
 
 
 async def _truncated(request: web.Request, reply: Reply, size: int | None) -> web.StreamResponse:
