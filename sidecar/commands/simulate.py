@@ -1,9 +1,9 @@
-"""``simulate``: a metadata service to try things on."""
+"""``simulate``: a simulated metadata service for tests and demonstrations."""
 
 import json
 import logging
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from sidecar.simulator import (
     FAULTS,
     DocumentSettings,
     FaultSettings,
-    Scenario,
     ScenarioError,
     Simulator,
     catalogue,
@@ -73,35 +72,19 @@ def main(arguments: Sequence[str]) -> int:
 
     Raises:
         UsageError: an argument or the scenario is wrong.
-        ListenError: it cannot listen where it is told to.
+        ListenError: the address or port cannot be bound.
     """
     options = parser().parse_args(arguments)
     if options.list:
-        _print_list(as_json=options.output == "json")
+        listed = catalogue()
+        if options.output == "json":
+            print(json.dumps(listed, indent=2))
+            return ExitCode.DONE
+        for title, entries in listed.items():
+            print(f"{title}:")
+            for name, summary in entries.items() if isinstance(entries, dict) else ():
+                print(f"  {name:<24} {summary}")
         return ExitCode.DONE
-    simulator = Simulator(_scenario(options))
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
-    run(_run(simulator, options.listen, options.control_listen))
-    return ExitCode.DONE
-
-
-def _address(text: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT``; no host is all addresses."""
-    host, colon, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
-        raise ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:16980")
-    if ":" in bare and bare == host:
-        raise ArgumentTypeError(f"{text!r}: write an IPv6 address in brackets, such as [::1]:16980")
-    return bare, int(port)
-
-
-def _scenario(options: Namespace) -> Scenario:
-    """The scenario of the file, changed by the other arguments.
-
-    Raises:
-        UsageError: the file cannot be read, or is no scenario.
-    """
     try:
         scenario = load_scenario(options.scenario) if options.scenario else parse_scenario("")
     except (ScenarioError, OSError, UnicodeDecodeError) as error:
@@ -113,22 +96,10 @@ def _scenario(options: Namespace) -> Scenario:
         changes["fault"] = None if options.fault == "none" else FaultSettings(name=options.fault)
     if options.no_rate_limit:
         changes["rate_limit"] = False
-    return scenario.model_copy(update=changes)
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-
-
-def _print_list(*, as_json: bool) -> None:
-    listed = catalogue()
-    if as_json:
-        print(json.dumps(listed, indent=2))
-        return
-    for title, entries in listed.items():
-        print(f"{title}:")
-        for name, summary in entries.items() if isinstance(entries, dict) else ():
-            print(f"  {name:<24} {summary}")
+    simulator = Simulator(scenario.model_copy(update=changes))
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+    run(_run(simulator, options.listen, options.control_listen))
+    return ExitCode.DONE
 
 
 async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str, int]) -> None:
@@ -143,3 +114,18 @@ async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str
                 await stopping.requested.wait()
     except OSError as error:
         raise ListenError(f"cannot listen: {_reason(error)}") from error
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT``; no host is all addresses."""
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:16980")
+    if ":" in bare and bare == host:
+        raise ArgumentTypeError(f"{text!r}: write an IPv6 address in brackets, such as [::1]:16980")
+    return bare, int(port)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
