@@ -1,4 +1,4 @@
-"""The control listener: what the simulation does, shown and changed over HTTP.
+"""The control listener: shows and changes the simulation over HTTP.
 
 Bodies are JSON, YAML or a plain word, whatever their Content-Type, so that
 ``curl -X PUT --data unavailable http://127.0.0.1:16981/fault`` works.
@@ -83,7 +83,7 @@ class _Control:
         changes = parse_yaml(await request.text())
         if not isinstance(changes, dict):
             raise ScenarioError("state: give a mapping of conditions")
-        # Where the scenario stands is shown, not set: what GET gave can be put back.
+        # The body of GET can be put back: the progress of the scenario in it is ignored.
         self._simulation.change({name: value for name, value in changes.items() if name != "scenario"})
         return _json(state(self._simulation))
 
@@ -112,9 +112,9 @@ class _Control:
 
 
 def state(simulation: Simulation) -> dict[str, JsonValue]:
-    """The conditions as JSON, in the words of a scenario, and where the scenario stands.
+    """The conditions as JSON, with the keys of a scenario, and the progress of the scenario.
 
-    Under ``scenario``: seconds since it began, seconds to its next step, strikes the fault has left.
+    Under ``scenario``: seconds since it began, seconds to its next step, requests the fault still strikes.
     """
     conditions = simulation.conditions
     fault = conditions.fault
@@ -161,7 +161,7 @@ def _json(value: JsonValue, *, status: int = 200) -> web.Response:
 
 
 def _refusing(handler: _Handler) -> _Handler:
-    """The handler with 400 and one line for a body that is wrong."""
+    """The handler with a 400 and one line of text for a wrong body."""
 
     async def handle(request: web.Request) -> web.Response:
         try:
