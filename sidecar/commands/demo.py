@@ -1,6 +1,6 @@
-"""``demo``: the simulator and an agent on loopback, to look around.
+"""``demo``: the simulator and an agent on loopback, to try them.
 
-It annotates a Node only when told to by ``--kubeconfig``: the ambient configuration may be somebody's
+It annotates a Node only if ``--kubeconfig`` is given: the ambient configuration may be somebody's
 production cluster, whose Nodes must not get made-up addresses.
 """
 
@@ -49,13 +49,13 @@ Ctrl-C ends it.
 
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT."""
-    parser = Parser("demo", description="Run the simulator and an agent on loopback, to look around.")
+    parser = Parser("demo", description="Run the simulator and an agent on loopback, to try them.")
     parser.add_argument(
         "--document",
         choices=sorted(DOCUMENTS),
         default="all",
         metavar="NAME",
-        help="what the service says [all]",
+        help="the document of the simulated service [all]",
     )
     parser.add_argument("--kubeconfig", metavar="PATH", help="also annotate a Node of this cluster")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig file")

@@ -51,23 +51,26 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = Parser(
         "get",
-        description="Print one answer: of the agent on this host if one runs, else of the metadata service.",
+        description="Print one answer of the agent on this host if one runs, else of the metadata service.",
     )
     parser.add_argument("what", nargs="?", default="loadbalancer", metavar="WHAT", help=", ".join(WHATS))
     parser.add_argument(
         "parameters",
         nargs="*",
         metavar="NAME=VALUE",
-        help="parameters as the HTTP API has them, such as protocol=udp port=41932 of reachable",
+        help="parameters of the HTTP API, such as protocol=udp port=41932 for reachable",
     )
     parser.add_argument(
-        "-o", "--output", choices=("text", "json", "yaml", "env"), help="text where there is one, else json"
+        "-o",
+        "--output",
+        choices=("text", "json", "yaml", "env"),
+        help="default: text if there is one, else json",
     )
     add_target_arguments(parser, timeout=_TIMEOUT)
     parser.add_argument("--node", type=node_name, metavar="NAME", help="read the annotations of this Node")
     add_kubeconfig_argument(parser)
     add_context_argument(parser)
-    add_prefix_argument(parser, purpose="with --node: of the keys to read")
+    add_prefix_argument(parser, purpose="with --node: prefix of the keys to read")
     parsed = parser.parse_args(arguments)
     check_target(parsed)
     asked = parse_asked(parsed.what, parsed.parameters)

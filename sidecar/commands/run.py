@@ -32,9 +32,9 @@ def main(arguments: Sequence[str]) -> int:
         Error: with ``--once``: no answer, or it could not be published.
     """
     parser = Parser("run", description="Read the metadata service once for all pods of this node.")
-    parser.add_argument("--once", action="store_true", help="ask once, publish what came, and end")
+    parser.add_argument("--once", action="store_true", help="query once, publish the result, and exit")
     parser.add_argument(
-        "--print-settings", action="store_true", help="print each setting and where it came from, and end"
+        "--print-settings", action="store_true", help="print each setting and its origin, and exit"
     )
     loaded = load(arguments, parser=parser)
     settings = loaded.settings

@@ -24,7 +24,7 @@ from sidecar.simulator import (
 from sidecar.stopping import Shutdown, run
 
 _EPILOGUE = """\
-While it runs, the control listener changes what it says:
+While it runs, the control listener changes its replies:
   curl -X PUT --data unavailable http://127.0.0.1:16981/fault
   curl -X PUT --data public-ip http://127.0.0.1:16981/document
   curl -X DELETE http://127.0.0.1:16981/fault
@@ -34,7 +34,7 @@ While it runs, the control listener changes what it says:
 
 def parser() -> Parser:
     """The command line of ``simulate``."""
-    description = "Runs a simulator of the Azure metadata service. It never talks to Azure."
+    description = "Run a simulator of the Azure metadata service. It never contacts Azure."
     result = Parser("simulate", description=description, epilog=_EPILOGUE)
     result.add_argument(
         "--listen",
@@ -48,21 +48,23 @@ def parser() -> Parser:
         type=_address,
         default=("127.0.0.1", 16981),
         metavar="ADDRESS:PORT",
-        help="where it is controlled, without any authentication (default: 127.0.0.1:16981)",
+        help="where the control listener listens, without authentication (default: 127.0.0.1:16981)",
     )
     result.add_argument(
-        "--document", choices=DOCUMENTS, metavar="NAME", help="what it says (default: all); see --list"
+        "--document", choices=DOCUMENTS, metavar="NAME", help="the document (default: all); see --list"
     )
     result.add_argument(
-        "--fault", choices=("none", *FAULTS), metavar="NAME", help="what goes wrong (default: none)"
+        "--fault", choices=("none", *FAULTS), metavar="NAME", help="the fault (default: none); see --list"
     )
-    result.add_argument("--scenario", type=Path, metavar="FILE", help="what it says when, as YAML")
     result.add_argument(
-        "--no-rate-limit", action="store_true", help="answer more than 5 requests a second of one caller"
+        "--scenario", type=Path, metavar="FILE", help="documents and faults over time, as YAML"
     )
-    result.add_argument("--list", action="store_true", help="list documents and faults, then end")
     result.add_argument(
-        "-o", "--output", choices=("text", "json"), default="text", help="how to list (default: text)"
+        "--no-rate-limit", action="store_true", help="allow more than 5 requests a second from one caller"
+    )
+    result.add_argument("--list", action="store_true", help="list documents and faults, and exit")
+    result.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", help="format of the list (default: text)"
     )
     return result
 

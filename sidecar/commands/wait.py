@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = Parser(
         "wait",
-        description="Wait until the agent, or else the metadata service, says what is waited for.",
+        description="Wait for a condition: of this host's agent if one runs, else of the metadata service.",
     )
     add_waiting_arguments(parser)
     run_until_terminated(wait(parser.parse_args(arguments)))
@@ -81,7 +81,7 @@ def add_waiting_arguments(parser: ArgumentParser) -> None:
         default="data",
         metavar="CONDITION",
         help="data, public-ip, or egress-in=ADDRESS,NETWORK,...: "
-        "every address that the node leaves from is among these [data]",
+        "every egress address of the node is among these [data]",
     )
     add_target_arguments(parser, timeout=_TIMEOUT)
 

@@ -27,35 +27,33 @@ def catalogue() -> dict[str, JsonValue]:
     }
 
 
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
-
 _PATHS: dict[str, JsonValue] = {
     "GET /": "this list",
     "GET /state": "the conditions now",
-    "PUT /state": "changes the conditions named in the body, as in a scenario",
-    "PUT /scenario": "another scenario from its start",
-    "GET /document": "the document that everyone without one of their own is told about",
-    "PUT /document": "another one: a name or settings",
+    "PUT /state": "changes the conditions that the body names, as in a scenario",
+    "PUT /scenario": "replaces the scenario and starts it",
+    "GET /document": "the document of all callers without one of their own",
+    "PUT /document": "replaces it: a name or settings",
     "GET /addresses": "documents of callers by address or network",
-    "PUT /addresses": "other ones, for all such callers",
+    "PUT /addresses": "replaces them all",
     "GET /fault": "the fault, or null",
-    "PUT /fault": "another one: a name or settings",
-    "DELETE /fault": "no fault",
-    "GET /counters": "requests by path and caller, answers by status, the last request",
-    "DELETE /counters": "counts from nothing again",
+    "PUT /fault": "replaces it: a name or settings",
+    "DELETE /fault": "clears it",
+    "GET /counters": "requests by path and caller, replies by status, the last request",
+    "DELETE /counters": "resets them",
 }
 
 
 def control_application(simulation: Simulation) -> web.Application:
     """The application of the control listener."""
     control = _Control(simulation)
-    application = web.Application()
+    application = web.Application(middlewares=[_refuse])
     application.add_routes(
         [
             web.get("/", control.show_all),
             web.get("/state", control.show_state),
-            web.put("/state", _refusing(control.put_state)),
-            web.put("/scenario", _refusing(control.put_scenario)),
+            web.put("/state", control.put_state),
+            web.put("/scenario", control.put_scenario),
             web.get("/counters", control.show_counters),
             web.delete("/counters", control.delete_counters),
             web.delete("/fault", control.delete_fault),
@@ -63,8 +61,19 @@ def control_application(simulation: Simulation) -> web.Application:
     )
     for member in ("document", "fault", "addresses"):
         application.router.add_get(f"/{{member:{member}}}", control.show_member)
-        application.router.add_put(f"/{{member:{member}}}", _refusing(control.put_member))
+        application.router.add_put(f"/{{member:{member}}}", control.put_member)
     return application
+
+
+@web.middleware
+async def _refuse(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer a wrong body with 400 and one line of text."""
+    try:
+        return await handler(request)
+    except ScenarioError as error:
+        return _json({"error": str(error)}, status=400)
 
 
 class _Control:
@@ -158,15 +167,3 @@ def counted(simulation: Simulation) -> dict[str, JsonValue]:
 
 def _json(value: JsonValue, *, status: int = 200) -> web.Response:
     return web.Response(status=status, body=encode(value) + b"\n", content_type="application/json")
-
-
-def _refusing(handler: _Handler) -> _Handler:
-    """The handler with a 400 and one line of text for a wrong body."""
-
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except ScenarioError as error:
-            return _json({"error": str(error)}, status=400)
-
-    return handle
