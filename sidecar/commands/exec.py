@@ -31,10 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         UsageError: no command is given.
         Error: the condition did not hold in time; see ``wait``.
     """
-    parser = Parser(
-        "exec",
-        description="Wait, then run a command with AZURE_LB_* in its environment.",
-    )
+    parser = Parser("exec", description="Wait, then run a command with AZURE_LB_* in its environment.")
     parser.usage = f"{parser.prog} [OPTION ...] {_SEPARATOR} COMMAND [ARGUMENT ...]"
     add_waiting_arguments(parser)
     given = list(arguments)

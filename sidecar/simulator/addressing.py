@@ -58,21 +58,18 @@ def personalise(document: JsonValue, caller: Address) -> JsonValue:
     """
     publics: dict[str, str] = {}
     privates: dict[str, str] = {}
-    found = [
-        (entry, address, version)
+    found = dict.fromkeys(
+        _parse(entry.get("frontendIpAddress"))
         for name, entry in _entries(document)
-        for address, version in [_parse(entry.get("frontendIpAddress"))]
-        if name == "publicIpAddresses" and version
-    ]
-    for _, address, version in found:
-        count = len({other for _, other, kind in found if kind == version})
-        same = sum(1 for known in publics if _parse(known)[1] == version)
-        publics.setdefault(address, own_public_ip(caller, version, same, count))
-    for _, entry in _entries(document):
-        address, version = _parse(entry.get("privateIpAddress"))
-        if version and address != _parse(entry.get("frontendIpAddress"))[0]:
-            same = sum(1 for known in privates if _parse(known)[1] == version)
-            privates.setdefault(address, own_private_ip(caller, version, same))
+        if name == "publicIpAddresses"
+    )
+    for version in (4, 6):
+        frontends = [address for address, kind in found if kind == version]
+        for index, address in enumerate(frontends):
+            publics[address] = own_public_ip(caller, version, index, len(frontends))
+        behind = [address for address in private_addresses(document) if _parse(address)[1] == version]
+        for index, address in enumerate(behind):
+            privates[address] = own_private_ip(caller, version, index)
     own = copy.deepcopy(document)
     for name, entry in _entries(own):
         frontend, private = entry.get("frontendIpAddress"), entry.get("privateIpAddress")
