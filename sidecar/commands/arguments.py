@@ -1,4 +1,4 @@
-"""Argument parsing that every command shares."""
+"""Argument parsing, shared by all commands."""
 
 import argparse
 from collections.abc import Callable
@@ -19,8 +19,8 @@ class Parser(argparse.ArgumentParser):
 
         Args:
             command: Its name.
-            description: What the command does; with an epilog its lines stay as they are.
-            epilog: What comes after the arguments, such as rights and exit codes; its lines stay as well.
+            description: What the command does; with an epilog its line breaks are kept.
+            epilog: Text after the arguments, such as RBAC and exit codes; its line breaks are kept.
         """
         super().__init__(
             prog=f"azure-lb-metadata {command}",
@@ -33,12 +33,12 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Report what is wrong with the arguments."""
+        """Raise :class:`UsageError`, with the command's ``--help`` as advice."""
         raise UsageError(message, advice=f"see {self.prog} --help")
 
 
 def written_as(parse: Callable[[str], _Value]) -> Callable[[str], _Value]:
-    """The type of an argument that is read by a function whose ``ValueError`` says what is wrong."""
+    """An argument type from a function that raises ``ValueError`` with a text for people."""
 
     def value(text: str) -> _Value:
         try:
@@ -50,17 +50,17 @@ def written_as(parse: Callable[[str], _Value]) -> Callable[[str], _Value]:
 
 
 duration = written_as(parse_duration)
-"""Seconds of a duration argument."""
+"""Argument type: a duration, in seconds."""
 
 _REQUEST_TIMEOUT = 30.0
 """Seconds: a page of Nodes is some megabytes, and an operator may be far away."""
 
 annotation_prefix = written_as(parse_prefix)
-"""The domain of annotation keys."""
+"""Argument type: the domain of annotation keys."""
 
 
 def node_name(text: str) -> str:
-    """A name that a Node can have."""
+    """Argument type: a name that a Node can have."""
     if not is_node_name(text):
         why = f"{text!r} cannot be the name of a Node"
         meant = f", did you mean {text.lower()}" if is_node_name(text.lower()) else ""
@@ -69,7 +69,7 @@ def node_name(text: str) -> str:
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """The type of a number argument within bounds, which belong to it."""
+    """Argument type: a number from ``least`` to ``most``, both included."""
 
     def number(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
@@ -80,7 +80,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def add_kubeconfig_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--kubeconfig`` of a command that runs in a cluster or on an operator's machine."""
+    """Add ``--kubeconfig``, for a command that runs in a cluster or on an operator's machine."""
     parser.add_argument(
         "--kubeconfig", metavar="PATH", help="else the pod's account, KUBECONFIG, ~/.kube/config"
     )
@@ -99,12 +99,12 @@ def add_api_server_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_context_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--context`` of a command that looks at one cluster."""
+    """Add ``--context``, for a command that reads one cluster."""
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
 
 
 def add_prefix_argument(parser: argparse.ArgumentParser, *, purpose: str) -> None:
-    """Add ``--annotation-prefix``, the agents' own if not given; its help says what it is for."""
+    """Add ``--annotation-prefix``, by default that of the agents; its help begins with ``purpose``."""
     parser.add_argument(
         "--annotation-prefix",
         type=annotation_prefix,

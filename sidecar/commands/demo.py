@@ -1,6 +1,6 @@
-"""``demo``: the simulator and an agent on loopback, to look around.
+"""``demo``: the simulator and an agent on loopback, to try them.
 
-It annotates a Node only when told to by ``--kubeconfig``: the ambient configuration may be somebody's
+It annotates a Node only if ``--kubeconfig`` is given: the ambient configuration may be somebody's
 production cluster, whose Nodes must not get made-up addresses.
 """
 
@@ -10,12 +10,11 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 from pydantic import ValidationError
 
 from sidecar.agent import Agent, Listening
-from sidecar.api.sockets import BoundAddress, bind
+from sidecar.api.sockets import bind
 from sidecar.commands.arguments import Parser
 from sidecar.core.annotations import Layout, annotations, field_manager
 from sidecar.core.listen import ListenAddress, parse_listen
@@ -50,13 +49,13 @@ Ctrl-C ends it.
 
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT."""
-    parser = Parser("demo", description="Run the simulator and an agent on loopback, to look around.")
+    parser = Parser("demo", description="Run the simulator and an agent on loopback, to try them.")
     parser.add_argument(
         "--document",
         choices=sorted(DOCUMENTS),
         default="all",
         metavar="NAME",
-        help="what the service says [all]",
+        help="the document of the simulated service [all]",
     )
     parser.add_argument("--kubeconfig", metavar="PATH", help="also annotate a Node of this cluster")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig file")
@@ -70,85 +69,79 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _demo(parsed: Namespace) -> None:
-    simulator = Simulator(parse_scenario(f"document: {parsed.document}"))
-    async with AsyncExitStack() as stack:
-        serving = await stack.enter_async_context(serve(simulator))
-        agent = Agent(_settings(parsed, imds_endpoint=serving.url))
-        stack.enter_context(agent.stopping.on_signals())
-        # No endpoint has to be taken away before the end.
-        agent.stopping.at_once.set()
-
-        def guide(listening: Listening) -> None:
-            showing = asyncio.ensure_future(show(_url(listening.api[0])))
-            showing.add_done_callback(shown)
-            stack.push_async_callback(_end, showing)
-
-        def shown(showing: asyncio.Future[None]) -> None:
-            # Who cannot be told where to look has no use of it; `_end` raises what went wrong.
-            if not showing.cancelled() and showing.exception() is not None:
-                agent.stopping.request()
-
-        async def show(api: str) -> None:
-            snapshot = agent.latest.value
-            while snapshot.state.document is None:
-                snapshot = await agent.latest.changed(snapshot)
-            published = _published(parsed, snapshot)
-            sys.stdout.write(
-                _GUIDE.format(imds=serving.url, control=serving.control_url, api=api, published=published)
-            )
-            sys.stdout.flush()
-
-        await agent.run(on_listening=guide)
-
-
-def _url(address: BoundAddress) -> str:
-    if isinstance(address, str):
-        raise TypeError("the demo listens on TCP")
-    host, port = address
-    return f"http://{host}:{port}"
-
-
-async def _end(task: asyncio.Future[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.result()
-
-
-class _DemoSettings(Settings):
-    """The settings without the environment, which may be meant for an agent of a real node."""
-
-    from_environment = False
-
-
-def _settings(parsed: Namespace, *, imds_endpoint: str) -> Settings:
-    """Short durations, so that there is something to watch.
+    """Run simulator and agent, and print the guide once the agent has a document.
 
     Raises:
         UsageError: no Node can have the name.
     """
-    try:
-        return _DemoSettings(
-            imds_endpoint=imds_endpoint,
-            annotations=parsed.kubeconfig is not None,
-            poll_interval=2.0,
-            stale_after=15.0,
-            absent_after=15.0,
-            write_splay=2.0,
-            listen=_free("127.0.0.1:16925"),
-            admin_listen=_free("127.0.0.1:16926"),
-            kubeconfig=parsed.kubeconfig,
-            context=parsed.context,
-            node_name=parsed.node_name or "demo-node",
-            node_address=_NODE_ADDRESS,
-        )
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise UsageError(f"--{str(wrong['loc'][0]).replace('_', '-')}: {wrong['ctx']['error']}") from error
+    async with serve(Simulator(parse_scenario(f"document: {parsed.document}"))) as serving:
+        try:
+            # Short durations, so that there is something to watch.
+            settings = _DemoSettings(
+                imds_endpoint=serving.url,
+                annotations=parsed.kubeconfig is not None,
+                poll_interval=2.0,
+                stale_after=15.0,
+                absent_after=15.0,
+                write_splay=2.0,
+                listen=_free("127.0.0.1:16925"),
+                admin_listen=_free("127.0.0.1:16926"),
+                kubeconfig=parsed.kubeconfig,
+                context=parsed.context,
+                node_name=parsed.node_name or "demo-node",
+                node_address=_NODE_ADDRESS,
+            )
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            option = str(wrong["loc"][0]).replace("_", "-")
+            raise UsageError(f"--{option}: {wrong['ctx']['error']}") from error
+        agent = Agent(settings)
+        # The agent's end need not wait until endpoints are removed.
+        agent.stopping.at_once.set()
+        listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
+
+        async def guide() -> None:
+            address = (await listening).api[0]
+            if isinstance(address, str):
+                raise TypeError("the demo listens on TCP")
+            snapshot = agent.latest.value
+            while snapshot.state.document is None:
+                snapshot = await agent.latest.changed(snapshot)
+            sys.stdout.write(
+                _GUIDE.format(
+                    imds=serving.url,
+                    control=serving.control_url,
+                    api=f"http://{address[0]}:{address[1]}",
+                    published=_published(parsed, snapshot),
+                )
+            )
+            sys.stdout.flush()
+
+        def guided(task: asyncio.Task[None]) -> None:
+            # Without its guide the demo is of no use; the error is raised below.
+            if not task.cancelled() and task.exception() is not None:
+                agent.stopping.request()
+
+        guiding = asyncio.create_task(guide())
+        guiding.add_done_callback(guided)
+        with agent.stopping.on_signals():
+            try:
+                await agent.run(on_listening=listening.set_result)
+            finally:
+                guiding.cancel()
+                await asyncio.wait([guiding])
+                if not guiding.cancelled():
+                    guiding.result()
+
+
+class _DemoSettings(Settings):
+    """Settings that ignore the environment, which may be meant for an agent of a real node."""
+
+    from_environment = False
 
 
 def _free(address: str) -> ListenAddress | None:
-    """This address, or any free port of loopback if it is taken."""
+    """This address, or a free port of loopback if its port is taken."""
     wanted = parse_listen(address)
     if wanted is None:
         return None
@@ -161,7 +154,7 @@ def _free(address: str) -> ListenAddress | None:
 
 
 def _published(parsed: Namespace, snapshot: Snapshot) -> str:
-    """Where the annotations go, or the request that would write them."""
+    """The command that shows the annotated Node, or the request that would annotate one."""
     if parsed.kubeconfig is not None:
         command = [
             "kubectl",

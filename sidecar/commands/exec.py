@@ -1,14 +1,14 @@
-"""``exec``: wait, put the facts into the environment, and become another command."""
+"""``exec``: wait, put the facts into the environment, and replace this process by another command."""
 
 import os
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sidecar.commands.arguments import Parser
 from sidecar.commands.clients import AgentClient
-from sidecar.commands.wait import Waited, add_waiting_arguments, wait
+from sidecar.commands.wait import add_waiting_arguments, wait
 from sidecar.core.representation import variables
 from sidecar.errors import UsageError
 from sidecar.sources import reading
@@ -18,18 +18,18 @@ _SEPARATOR = "--"
 
 _CANNOT_RUN = 126
 _NOT_FOUND = 127
-"""What a shell reports of a command that it finds and cannot run, and of one that it does not find."""
+"""Exit codes of a shell for a command that it cannot run, and for one that it does not find."""
 
 _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores, which a program inherits."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Wait and become the command; returns only where that cannot be run.
+    """Wait, then replace this process by the command; returns only if the command cannot be run.
 
     Raises:
-        UsageError: there is no command.
-        Error: what is waited for did not come; see ``wait``.
+        UsageError: no command is given.
+        Error: the condition did not hold in time; see ``wait``.
     """
     parser = Parser("exec", description="Wait, then run a command with AZURE_LB_* in its environment.")
     parser.usage = f"{parser.prog} [OPTION ...] {_SEPARATOR} COMMAND [ARGUMENT ...]"
@@ -40,27 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     command = given[end + 1 :]
     if not command:
         raise UsageError(f"there is no command after {_SEPARATOR}", advice=parser.format_usage().strip())
-    return _become(command, run_until_terminated(_variables(parsed)))
-
-
-async def _variables(parsed: Namespace) -> dict[str, str]:
-    waited = await wait(parsed)
-    settings, snapshot = waited.settings, waited.snapshot
-    node = snapshot.state.node(settings.node_name)
-    if waited.url is None or settings.node_address is not None:
-        return variables(snapshot, node=node, node_address=settings.node_address)
-    return await _agents_variables(waited, node)
-
-
-async def _agents_variables(waited: Waited, node: str | None) -> dict[str, str]:
-    """The variables in the agent's own words, which knows the node's address where we do not."""
-    async with reading.new_session(timeout=waited.settings.imds_timeout) as session:
-        agent = AgentClient(session, str(waited.url), waited.deadline)
-        return await agent.variables_of(waited.snapshot, node=node)
-
-
-def _become(command: list[str], values: Mapping[str, str]) -> int:
-    """Replace this process."""
+    values = run_until_terminated(_variables(parsed))
     for number in _IGNORED:
         signal.signal(number, signal.SIG_DFL)
     sys.stdout.flush()
@@ -70,3 +50,15 @@ def _become(command: list[str], values: Mapping[str, str]) -> int:
     except OSError as error:
         sys.stderr.write(f"azure-lb-metadata exec: {command[0]}: {error.strerror}\n")
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_RUN
+
+
+async def _variables(parsed: Namespace) -> dict[str, str]:
+    waited = await wait(parsed)
+    settings, snapshot = waited.settings, waited.snapshot
+    node = snapshot.state.node(settings.node_name)
+    if waited.url is None or settings.node_address is not None:
+        return variables(snapshot, node=node, node_address=settings.node_address)
+    # The agent knows the node's address, by which it orders the public IPs; this command does not.
+    async with reading.new_session(timeout=settings.imds_timeout) as session:
+        agent = AgentClient(session, waited.url, waited.deadline)
+        return await agent.variables_of(snapshot, node=node)

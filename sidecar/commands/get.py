@@ -1,11 +1,10 @@
-"""``get``: print one answer and end."""
+"""``get``: print the answer to one query, and end."""
 
 import json
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from sidecar.api.parameters import Format
 from sidecar.commands.arguments import (
@@ -36,21 +35,43 @@ from sidecar.errors import Error, ExitCode, UnreachableError, UsageError
 from sidecar.sources import reading
 from sidecar.stopping import run_until_terminated
 
-_PATIENCE = 10.0
-"""Seconds."""
+_TIMEOUT = 10.0
+"""Default of ``--timeout``, in seconds."""
 
 _LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
 _LIST_VARIABLES = ("AZURE_LB_PUBLIC_IPS", "AZURE_LB_INBOUND_IPS", "AZURE_LB_OUTBOUND_IPS")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print one answer; where there is none, what is printed is empty and the exit code says so.
+    """Print one answer; an empty one is printed as well, and the exit code says so.
 
     Raises:
-        NoneError: there is no such thing to print.
-        UnreachableError: nobody answered in time.
+        EmptyError: the query has no result.
+        UnreachableError: no answer in time.
     """
-    parsed = _parser().parse_args(arguments)
+    parser = Parser(
+        "get",
+        description="Print one answer of the agent on this host if one runs, else of the metadata service.",
+    )
+    parser.add_argument("what", nargs="?", default="loadbalancer", metavar="WHAT", help=", ".join(WHATS))
+    parser.add_argument(
+        "parameters",
+        nargs="*",
+        metavar="NAME=VALUE",
+        help="parameters of the HTTP API, such as protocol=udp port=41932 for reachable",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("text", "json", "yaml", "env"),
+        help="default: text if there is one, else json",
+    )
+    add_target_arguments(parser, timeout=_TIMEOUT)
+    parser.add_argument("--node", type=node_name, metavar="NAME", help="read the annotations of this Node")
+    add_kubeconfig_argument(parser)
+    add_context_argument(parser)
+    add_prefix_argument(parser, purpose="with --node: prefix of the keys to read")
+    parsed = parser.parse_args(arguments)
     check_target(parsed)
     asked = parse_asked(parsed.what, parsed.parameters)
     if parsed.output == "text" and asked.json_only:
@@ -60,31 +81,8 @@ def main(arguments: Sequence[str]) -> int:
     return ExitCode.DONE if there_is_one else ExitCode.NONE
 
 
-def _parser() -> Parser:
-    parser = Parser(
-        "get",
-        description="Print one answer: of the agent on this host if one runs, else of the metadata service.",
-    )
-    parser.add_argument("what", nargs="?", default="loadbalancer", metavar="WHAT", help=", ".join(WHATS))
-    parser.add_argument(
-        "parameters",
-        nargs="*",
-        metavar="NAME=VALUE",
-        help="parameters as the HTTP API has them, such as protocol=udp port=41932 of reachable",
-    )
-    parser.add_argument(
-        "-o", "--output", choices=("text", "json", "yaml", "env"), help="text where there is one, else json"
-    )
-    add_target_arguments(parser, timeout=_PATIENCE)
-    parser.add_argument("--node", type=node_name, metavar="NAME", help="read the annotations of this Node")
-    add_kubeconfig_argument(parser)
-    add_context_argument(parser)
-    add_prefix_argument(parser, purpose="with --node: of the keys to read")
-    return parser
-
-
 async def _get(parsed: Namespace, asked: Query) -> tuple[str, bool]:
-    """What to print, and whether there is anything in it."""
+    """What to print, and whether it has an entry, an address or a fact."""
     async with _client(parsed) as client:
         if parsed.output == "env":
             values = await client.variables()
@@ -92,7 +90,7 @@ async def _get(parsed: Namespace, asked: Query) -> tuple[str, bool]:
         form = Format.JSON if parsed.output in {"json", "yaml"} or asked.json_only else Format.TEXT
         text = (await client.answer(asked, form)).decode(errors="replace")
     if form is Format.TEXT:
-        # Whoever answers for an agent must not write to a terminal.
+        # Another program may listen in place of an agent: no control characters to the terminal.
         if not text.isascii() or not text.replace("\n", "").isprintable():
             raise Error("the answer is not printable text")
         return text, bool(text.strip())
@@ -100,23 +98,20 @@ async def _get(parsed: Namespace, asked: Query) -> tuple[str, bool]:
         value = json.loads(text)
     except ValueError as error:
         raise Error(f"the answer is not JSON ({error})") from error
+    there_is_one = bool(value)
+    if isinstance(value, dict):
+        document = value.get("loadbalancer")
+        if isinstance(document, dict):
+            there_is_one = any(document.get(name) for name in _LISTS)
+        else:
+            there_is_one = bool(value.get("privateIps", True))
     # A bare value would be followed by "...", the end of a document.
-    return as_form(value, parsed.output).removesuffix("...\n"), _has_any(value)
-
-
-def _has_any(value: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """Whether an answer has an entry, an address or a fact."""
-    if not isinstance(value, dict):
-        return bool(value)
-    document = value.get("loadbalancer")
-    if isinstance(document, dict):
-        return any(document.get(name) for name in _LISTS)
-    return bool(value.get("privateIps", True))
+    return as_form(value, parsed.output).removesuffix("...\n"), there_is_one
 
 
 @asynccontextmanager
 async def _client(parsed: Namespace) -> AsyncIterator[FactsClient]:
-    """Find out who is to answer."""
+    """The client that answers: of a Node, an agent, or the metadata service."""
     if parsed.node is not None:
         yield await ask_node(
             parsed.node,

@@ -10,39 +10,17 @@ from types import TracebackType
 
 from sidecar.agent import Agent
 from sidecar.commands.arguments import Parser
-from sidecar.config import Loaded, load, misspelt_variables, shown
+from sidecar.config import load, misspelt_variables, shown
 from sidecar.errors import Error, ExitCode
 from sidecar.logs import configure, log
 from sidecar.runtime import LoopErrors, Runtime
 from sidecar.settings import Settings
 from sidecar.stopping import run
 
-_RESERVED = 64 + 128 + 2 * 64
-"""For the agent's own files and connections, the admin listener, and refusals on both listeners."""
-
-
-def raise_limit() -> int:
-    """Raise the soft limit of open files to the hard one, as Go does, and give what is in force then.
-
-    containerd 2 starts containers with a soft limit of 1,024 (containerd/containerd#8924).
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError):  # no more than the kernel's own bound, or a filter of system calls
-            return soft
-    return hard
-
-
-def clients_within(limit: int, wanted: int) -> int:
-    """How many of the clients that are wanted can be connected within a limit of open files; at least 1."""
-    if limit == resource.RLIM_INFINITY:
-        return wanted
-    return max(1, min(wanted, limit - _RESERVED))
-
-
 _logger = logging.getLogger(__name__)
+
+_RESERVED = 64 + 128 + 2 * 64
+"""File descriptors for the agent's own files and connections, the admin listener, and refusals on both."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,18 +29,21 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         UsageError: a setting is wrong.
         ListenError: a port is taken.
-        Error: with ``--once``: there was no answer, or it could not be published.
+        Error: with ``--once``: no answer, or it could not be published.
     """
     parser = Parser("run", description="Read the metadata service once for all pods of this node.")
-    parser.add_argument("--once", action="store_true", help="ask once, publish what came, and end")
+    parser.add_argument("--once", action="store_true", help="query once, publish the result, and exit")
     parser.add_argument(
-        "--print-settings", action="store_true", help="print each setting and where it came from, and end"
+        "--print-settings", action="store_true", help="print each setting and its origin, and exit"
     )
     loaded = load(arguments, parser=parser)
-    if loaded.arguments.print_settings:
-        _print_settings(loaded)
-        return ExitCode.DONE
     settings = loaded.settings
+    if loaded.arguments.print_settings:
+        rows = [(name.replace("_", "-"), shown(value) or "-") for name, value in settings]
+        widths = [max(len(row[column]) for row in rows) for column in range(2)]
+        for (name, value), origin in zip(rows, loaded.origins.values(), strict=True):
+            print(f"{name:{widths[0]}}  {value:{widths[1]}}  {origin}")
+        return ExitCode.DONE
     runtime = Runtime()
     configure(
         log_format=settings.log_format,
@@ -89,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _log_failure(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Make a mistake in the program, which nobody handles, one line of the log as well."""
+    """Log an unhandled exception as one line, in the format of the log."""
     _logger.critical("failed", exc_info=(kind, error, traceback))
 
 
@@ -97,26 +78,36 @@ async def _run(settings: Settings, runtime: Runtime, *, once: bool) -> None:
     asyncio.get_running_loop().set_exception_handler(LoopErrors())
     agent = Agent(settings, runtime=runtime)
     with agent.stopping.on_signals():
-        if once:
-            await _run_once(agent)
-        else:
+        if not once:
             await agent.run()
+            return
+        turn = asyncio.create_task(agent.run_once())
+        stopping = asyncio.create_task(agent.stopping.requested.wait())
+        await asyncio.wait((turn, stopping), return_when=asyncio.FIRST_COMPLETED)
+        for task in (turn, stopping):
+            task.cancel()
+        await asyncio.wait((turn, stopping))
+        if turn.cancelled():
+            raise Error("stopped before it was done")
+        turn.result()
 
 
-async def _run_once(agent: Agent) -> None:
-    turn = asyncio.create_task(agent.run_once())
-    stopping = asyncio.create_task(agent.stopping.requested.wait())
-    await asyncio.wait((turn, stopping), return_when=asyncio.FIRST_COMPLETED)
-    for task in (turn, stopping):
-        task.cancel()
-    await asyncio.wait((turn, stopping))
-    if turn.cancelled():
-        raise Error("stopped before it was done")
-    turn.result()
+def raise_limit() -> int:
+    """Raise the soft limit of open files to the hard one, as Go does, and return the limit in force.
+
+    containerd 2 starts containers with a soft limit of 1,024 (containerd/containerd#8924).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):  # above the kernel's own bound, or refused by a filter of system calls
+            return soft
+    return hard
 
 
-def _print_settings(loaded: Loaded) -> None:
-    rows = [(name.replace("_", "-"), shown(value) or "-") for name, value in loaded.settings]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    for (name, value), origin in zip(rows, loaded.origins.values(), strict=True):
-        print(f"{name:{widths[0]}}  {value:{widths[1]}}  {origin}")
+def clients_within(limit: int, wanted: int) -> int:
+    """How many of the wanted clients can be connected within a limit of open files; at least 1."""
+    if limit == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, limit - _RESERVED))

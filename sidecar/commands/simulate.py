@@ -1,9 +1,9 @@
-"""``simulate``: a metadata service to try things on."""
+"""``simulate``: a simulated metadata service for tests and demonstrations."""
 
 import json
 import logging
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from sidecar.simulator import (
     FAULTS,
     DocumentSettings,
     FaultSettings,
-    Scenario,
     ScenarioError,
     Simulator,
     catalogue,
@@ -25,7 +24,7 @@ from sidecar.simulator import (
 from sidecar.stopping import Shutdown, run
 
 _EPILOGUE = """\
-While it runs, the control listener changes what it says:
+While it runs, the control listener changes its replies:
   curl -X PUT --data unavailable http://127.0.0.1:16981/fault
   curl -X PUT --data public-ip http://127.0.0.1:16981/document
   curl -X DELETE http://127.0.0.1:16981/fault
@@ -35,7 +34,7 @@ While it runs, the control listener changes what it says:
 
 def parser() -> Parser:
     """The command line of ``simulate``."""
-    description = "Runs a simulator of the Azure metadata service. It never talks to Azure."
+    description = "Run a simulator of the Azure metadata service. It never contacts Azure."
     result = Parser("simulate", description=description, epilog=_EPILOGUE)
     result.add_argument(
         "--listen",
@@ -49,21 +48,23 @@ def parser() -> Parser:
         type=_address,
         default=("127.0.0.1", 16981),
         metavar="ADDRESS:PORT",
-        help="where it is controlled, without any authentication (default: 127.0.0.1:16981)",
+        help="where the control listener listens, without authentication (default: 127.0.0.1:16981)",
     )
     result.add_argument(
-        "--document", choices=DOCUMENTS, metavar="NAME", help="what it says (default: all); see --list"
+        "--document", choices=DOCUMENTS, metavar="NAME", help="the document (default: all); see --list"
     )
     result.add_argument(
-        "--fault", choices=("none", *FAULTS), metavar="NAME", help="what goes wrong (default: none)"
+        "--fault", choices=("none", *FAULTS), metavar="NAME", help="the fault (default: none); see --list"
     )
-    result.add_argument("--scenario", type=Path, metavar="FILE", help="what it says when, as YAML")
     result.add_argument(
-        "--no-rate-limit", action="store_true", help="answer more than 5 requests a second of one caller"
+        "--scenario", type=Path, metavar="FILE", help="documents and faults over time, as YAML"
     )
-    result.add_argument("--list", action="store_true", help="list documents and faults, then end")
     result.add_argument(
-        "-o", "--output", choices=("text", "json"), default="text", help="how to list (default: text)"
+        "--no-rate-limit", action="store_true", help="allow more than 5 requests a second from one caller"
+    )
+    result.add_argument("--list", action="store_true", help="list documents and faults, and exit")
+    result.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", help="format of the list (default: text)"
     )
     return result
 
@@ -73,35 +74,19 @@ def main(arguments: Sequence[str]) -> int:
 
     Raises:
         UsageError: an argument or the scenario is wrong.
-        ListenError: it cannot listen where it is told to.
+        ListenError: the address or port cannot be bound.
     """
     options = parser().parse_args(arguments)
     if options.list:
-        _print_list(as_json=options.output == "json")
+        listed = catalogue()
+        if options.output == "json":
+            print(json.dumps(listed, indent=2))
+            return ExitCode.DONE
+        for title, entries in listed.items():
+            print(f"{title}:")
+            for name, summary in entries.items() if isinstance(entries, dict) else ():
+                print(f"  {name:<24} {summary}")
         return ExitCode.DONE
-    simulator = Simulator(_scenario(options))
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
-    run(_run(simulator, options.listen, options.control_listen))
-    return ExitCode.DONE
-
-
-def _address(text: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT``; no host is all addresses."""
-    host, colon, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
-        raise ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:16980")
-    if ":" in bare and bare == host:
-        raise ArgumentTypeError(f"{text!r}: write an IPv6 address in brackets, such as [::1]:16980")
-    return bare, int(port)
-
-
-def _scenario(options: Namespace) -> Scenario:
-    """The scenario of the file, changed by the other arguments.
-
-    Raises:
-        UsageError: the file cannot be read, or is no scenario.
-    """
     try:
         scenario = load_scenario(options.scenario) if options.scenario else parse_scenario("")
     except (ScenarioError, OSError, UnicodeDecodeError) as error:
@@ -113,22 +98,10 @@ def _scenario(options: Namespace) -> Scenario:
         changes["fault"] = None if options.fault == "none" else FaultSettings(name=options.fault)
     if options.no_rate_limit:
         changes["rate_limit"] = False
-    return scenario.model_copy(update=changes)
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-
-
-def _print_list(*, as_json: bool) -> None:
-    listed = catalogue()
-    if as_json:
-        print(json.dumps(listed, indent=2))
-        return
-    for title, entries in listed.items():
-        print(f"{title}:")
-        for name, summary in entries.items() if isinstance(entries, dict) else ():
-            print(f"  {name:<24} {summary}")
+    simulator = Simulator(scenario.model_copy(update=changes))
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+    run(_run(simulator, options.listen, options.control_listen))
+    return ExitCode.DONE
 
 
 async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str, int]) -> None:
@@ -143,3 +116,18 @@ async def _run(simulator: Simulator, listen: tuple[str, int], control: tuple[str
                 await stopping.requested.wait()
     except OSError as error:
         raise ListenError(f"cannot listen: {_reason(error)}") from error
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT``; no host is all addresses."""
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:16980")
+    if ":" in bare and bare == host:
+        raise ArgumentTypeError(f"{text!r}: write an IPv6 address in brackets, such as [::1]:16980")
+    return bare, int(port)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -1,4 +1,4 @@
-"""The forms of an answer that has many lines: a table, CSV, JSON, YAML."""
+"""Output formats: a table, CSV, JSON, YAML."""
 
 import csv
 import io
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 _GAP = "   "
 NONE = "-"
-"""What a cell shows when there is nothing."""
+"""Cell of an empty value."""
 UNKNOWN = "?"
-"""What a cell shows when that is not known."""
+"""Cell of an unknown value."""
 
 
 def as_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Columns under their names, as wide as they need to be; an empty cell is a dash."""
+    """Aligned columns under their names; an empty cell is a dash."""
     cells = [tuple(header), *(tuple(cell or NONE for cell in line) for line in lines)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     padded = (
@@ -23,7 +23,7 @@ def as_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def as_csv(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """RFC 4180, with line feeds alone."""
+    """CSV of RFC 4180, but with LF as line end."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -32,12 +32,12 @@ def as_csv(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def as_json(value: object) -> str:
-    """Indented JSON."""
+    """JSON, indented by two spaces, with a line end."""
     return json.dumps(value, indent=2) + "\n"
 
 
 def as_form(value: object, form: str | None) -> str:
-    """A YAML document in block style if the form is ``yaml``, else as `as_json` has it."""
+    """YAML in block style if the form is ``yaml``, else JSON as of `as_json`."""
     if form != "yaml":
         return as_json(value)
     from yaml import safe_dump  # noqa: PLC0415 - only this form needs it
@@ -46,7 +46,7 @@ def as_form(value: object, form: str | None) -> str:
 
 
 def shortened(items: Sequence[object] | None, *, most: int) -> str:
-    """The first few of a list, and how many more there are; a question mark when it is not known."""
+    """The first ``most`` items and the number of the others, as ``a,b,+3``; `UNKNOWN` for None."""
     if items is None:
         return UNKNOWN
     shown = ",".join(map(str, items[:most]))
@@ -59,7 +59,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def grouped(nodes: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Pairs of a cause and a node, as a line for each cause that names its nodes."""
+    """One line for each cause, with its nodes, from pairs of cause and node."""
     groups: dict[str, list[str]] = {}
     for cause, node in nodes:
         groups.setdefault(cause, []).append(node)

@@ -9,11 +9,20 @@ misunderstandings.
         serving.simulator.set_fault("unavailable")
 """
 
-from sidecar.simulator.conditions import Behaviour, DocumentSettings, FaultSettings, InstanceSettings
+from sidecar.simulator.conditions import (
+    Behaviour,
+    DocumentSettings,
+    FaultSettings,
+    InstanceSettings,
+    Scenario,
+    ScenarioError,
+    Step,
+    load_scenario,
+    parse_scenario,
+)
 from sidecar.simulator.control import catalogue
 from sidecar.simulator.documents import DOCUMENTS
 from sidecar.simulator.faults import FAULTS
-from sidecar.simulator.scenario import Scenario, ScenarioError, Step, load_scenario, parse_scenario
 from sidecar.simulator.server import Serving, Simulator, serve
 from sidecar.simulator.simulation import Call, Counters
 

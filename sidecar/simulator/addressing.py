@@ -1,8 +1,9 @@
-"""Addresses that a simulation may show: documentation ranges, and one's own for each caller.
+"""Addresses that a simulation may show: documentation ranges, and addresses of each caller's own.
 
 RFC 5737 (192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24) and RFC 3849 (2001:db8::/32).
 """
 
+import copy
 import hashlib
 import ipaddress
 from collections.abc import Iterator
@@ -24,11 +25,6 @@ _OWN_V4 = tuple(
 # The greatest prime that fits: callers at any regular distance from each other (nodes of one subnet,
 # or of one subnet each) then collide only after 743 of them.
 _OWN_V4_USED = 743
-
-
-def bracketed(address: str) -> str:
-    """An IPv6 address as captures of this endpoint show it."""
-    return f"[{address}]"
 
 
 def own_public_ip(caller: Address, version: int, index: int, count: int) -> str:
@@ -58,64 +54,42 @@ def personalise(document: JsonValue, caller: Address) -> JsonValue:
     """The document with the caller's own instance public IPs and private addresses.
 
     Frontends of rules stay: one load balancer serves every node. A private address that repeats its
-    frontend (floating IP) stays with it. What is not an address is left alone.
+    frontend (floating IP) stays with it. Values that are no address stay as they are.
     """
     publics: dict[str, str] = {}
     privates: dict[str, str] = {}
-    found = [
-        (entry, address, version)
+    found = dict.fromkeys(
+        _parse(entry.get("frontendIpAddress"))
         for name, entry in _entries(document)
-        for address, version in [_parse(entry.get("frontendIpAddress"))]
-        if name == "publicIpAddresses" and version
-    ]
-    for _, address, version in found:
-        count = len({other for _, other, kind in found if kind == version})
-        same = sum(1 for known in publics if _parse(known)[1] == version)
-        publics.setdefault(address, own_public_ip(caller, version, same, count))
-    for _, entry in _entries(document):
-        address, version = _parse(entry.get("privateIpAddress"))
-        if version and address != _parse(entry.get("frontendIpAddress"))[0]:
-            same = sum(1 for known in privates if _parse(known)[1] == version)
-            privates.setdefault(address, own_private_ip(caller, version, same))
-    return _replaced(document, publics, privates)
-
-
-def _replaced(document: JsonValue, publics: dict[str, str], privates: dict[str, str]) -> JsonValue:
-    inner = document.get("loadbalancer") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not isinstance(inner, dict):
-        return document
-    return {
-        **document,
-        "loadbalancer": {
-            name: [_entry(entry, publics if name == "publicIpAddresses" else {}, privates) for entry in value]
-            if isinstance(value, list)
-            else value
-            for name, value in inner.items()
-        },
-    }
-
-
-def _entry(entry: JsonValue, publics: dict[str, str], privates: dict[str, str]) -> JsonValue:
-    if not isinstance(entry, dict):
-        return entry
-    frontend, private = entry.get("frontendIpAddress"), entry.get("privateIpAddress")
-    changed = dict(entry)
-    if "frontendIpAddress" in entry:
-        changed["frontendIpAddress"] = _swap(frontend, publics)
-    if "privateIpAddress" in entry and _parse(frontend)[0] != _parse(private)[0]:
-        changed["privateIpAddress"] = _swap(private, privates)
-    return changed
+        if name == "publicIpAddresses"
+    )
+    for version in (4, 6):
+        frontends = [address for address, kind in found if kind == version]
+        for index, address in enumerate(frontends):
+            publics[address] = own_public_ip(caller, version, index, len(frontends))
+        behind = [address for address in private_addresses(document) if _parse(address)[1] == version]
+        for index, address in enumerate(behind):
+            privates[address] = own_private_ip(caller, version, index)
+    own = copy.deepcopy(document)
+    for name, entry in _entries(own):
+        frontend, private = entry.get("frontendIpAddress"), entry.get("privateIpAddress")
+        if name == "publicIpAddresses" and "frontendIpAddress" in entry:
+            entry["frontendIpAddress"] = _swap(frontend, publics)
+        if "privateIpAddress" in entry and _parse(frontend)[0] != _parse(private)[0]:
+            entry["privateIpAddress"] = _swap(private, privates)
+    return own
 
 
 def _swap(value: JsonValue, swaps: dict[str, str]) -> JsonValue:
     address, version = _parse(value)
     if not version or address not in swaps:
         return value
-    return bracketed(swaps[address]) if isinstance(value, str) and value.startswith("[") else swaps[address]
+    # Captures of this endpoint show IPv6 addresses in brackets.
+    return f"[{swaps[address]}]" if isinstance(value, str) and value.startswith("[") else swaps[address]
 
 
 def _parse(value: JsonValue) -> tuple[str, int]:
-    """The address without brackets and its version; version 0 for what is none."""
+    """The address without brackets and its version; an empty text and 0 for any other value."""
     if not isinstance(value, str):
         return "", 0
     try:

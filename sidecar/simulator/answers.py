@@ -1,7 +1,7 @@
-"""What the simulated service answers, as values: status, headers and bytes.
+"""Replies of the simulated service as values: status, headers and bytes.
 
-The wording follows the documents named at each text. "Guess" marks what no public
-document or capture shows.
+The wording follows the documents named at each text. "Guess" marks a text that no public document or capture
+shows.
 """
 
 import json
@@ -20,7 +20,7 @@ IMDS_SERVER = "IMDS/150.870.65.1854"
 """The ``Server`` header of a capture from a virtual machine, 2026-02."""
 
 IIS_SERVER = "Microsoft-IIS/10.0"
-"""The ``Server`` header of captured answers that are XML."""
+"""The ``Server`` header of captured replies in XML."""
 
 # MicrosoftDocs/azure-docs:articles/load-balancer/troubleshoot-load-balancer-imds.md,
 # in the wording of 2023-05-22; the first one as captured by the Ansible collection sap.sap_operations.
@@ -57,13 +57,13 @@ XML_BODY = """\
     <Message>The HTTP verb specified was not recognized by the server.</Message>
     <Details>'<Method>' is not a supported verb.</Details>
 </Error>"""
-"""What the service's front end says to verbs that it does not know: captured for PUT, 322 bytes
-(jtblin/kube2iam issue 353); with HEAD in its place it has the 323 bytes of captured answers to HEAD."""
+"""Body of the service's front end for unknown verbs: captured for PUT, 322 bytes
+(jtblin/kube2iam issue 353); with HEAD in its place it has the 323 bytes of captured replies to HEAD."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One HTTP answer before anything happens to it on the way."""
+    """One HTTP reply, before a fault changes its way to the client."""
 
     status: int
     body: bytes
@@ -73,36 +73,36 @@ class Reply:
 
 
 def encode(value: JsonValue) -> bytes:
-    """JSON without spaces, as the service writes it."""
+    """Compact JSON in UTF-8, as the service writes it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def success(value: JsonValue) -> Reply:
-    """A 200 that carries a JSON document."""
+    """A 200 with a JSON body."""
     return Reply(status=200, body=encode(value))
 
 
 def text(value: str) -> Reply:
-    """A 200 of plain text, as ``format=text`` gives it."""
+    """A 200 with plain text, as for ``format=text``."""
     return Reply(status=200, body=value.encode(), content_type=TEXT_TYPE)
 
 
-def error(status: int, message: str, **members: JsonValue) -> Reply:
-    """An error in the shape ``{"error": "..."}``.
+def error(status: int, message: str) -> Reply:
+    """An error of the shape ``{"error": "..."}``.
 
     The shape is ``ErrorResponse`` of Azure/azure-rest-api-specs, InstanceMetadataService 2023-07-01.
     """
-    return Reply(status=status, body=encode({"error": message, **members}))
+    return Reply(status=status, body=encode({"error": message}))
 
 
 def xml_error(method: str = "HEAD") -> Reply:
-    """The 400 in XML that an AKS node got for HEAD and PUT requests."""
+    """The 400 in XML that an AKS node received for HEAD and PUT requests."""
     body = fill(XML_BODY, Method=method).encode()
     return Reply(status=400, body=body, content_type=XML_TYPE, server=IIS_SERVER)
 
 
 def fill(template: str, **names: str) -> str:
-    """The template with each ``<Name>`` replaced; names not given stay as they are."""
+    """The template with each given ``<Name>`` replaced."""
     for name, value in names.items():
         template = template.replace(f"<{name}>", value)
     return template

@@ -1,9 +1,21 @@
-"""The conditions that decide every answer, as checked settings in camelCase."""
+"""Conditions and scenarios: what the simulated service replies, to which caller and when, read from YAML.
+
+A scenario is YAML in camelCase::
+
+    document: all
+    steps:
+      - at: 30s
+        fault: unavailable
+      - at: 1m
+        fault: none
+"""
 
 import ipaddress
 import re
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -11,6 +23,9 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -90,9 +105,6 @@ do not name it.
 """
 
 
-NAMES = " ".join  # how an error lists what is allowed
-
-
 class Model(BaseModel):
     """A part of a scenario: camelCase outside, frozen, and no key that means nothing."""
 
@@ -111,44 +123,27 @@ class Model(BaseModel):
         allowed = [field.alias or name for name, field in cls.model_fields.items()]
         if not isinstance(value, dict | cls):
             # Not a TypeError: that would leave the validation instead of becoming its result.
-            raise ValueError(f"{value!r} is not a mapping with keys of: {NAMES(allowed)}")  # noqa: TRY004 -- as above
+            raise ValueError(f"{value!r} is not a mapping with keys of: {' '.join(allowed)}")  # noqa: TRY004 -- as above
         for key in value if isinstance(value, dict) else ():
             if key not in allowed and key not in cls.model_fields:
-                raise ValueError(f"there is no key {key!r} here; there are: {NAMES(allowed)}")
+                raise ValueError(f"there is no key {key!r} here; there are: {' '.join(allowed)}")
         return value
 
     def json_object(self) -> dict[str, JsonValue]:
-        """What was said, and no default, as JSON that gives an equal value when read again."""
+        """What was given, without defaults, as JSON that gives an equal value when read again."""
         dumped: dict[str, JsonValue] = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
         return dumped
 
 
-def _named(value: object) -> object:
-    """A plain word stands for the mapping with only that name."""
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _document_name(value: str) -> str:
-    if value not in DOCUMENTS:
-        raise ValueError(f"there is no document {value!r}; there are: {NAMES(DOCUMENTS)}")
-    return value
-
-
-def _fault_name(value: str) -> str:
-    if value not in FAULTS:
-        raise ValueError(f"there is no fault {value!r}; there are: none {NAMES(FAULTS)}")
-    return value
-
-
 class DocumentSettings(Model):
-    """A data set by name, or a document of one's own, and how it is bent."""
+    """A data set by name, or a body of the user's own, and changes to it."""
 
-    name: Annotated[str, AfterValidator(_document_name)] | None = None
-    """A data set; ``all`` when nothing is said."""
+    name: str | None = None
+    """A data set; None is ``all``, unless ``inline`` or ``raw`` is given."""
     inline: JsonValue = None
-    """The whole answer as JSON, outer key included; wrong shapes are welcome."""
+    """The whole body as JSON, outer key included, of any shape."""
     raw: str | None = None
-    """The body of the answer as it is, JSON or not."""
+    """The body as it is, JSON or not."""
     rules: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """Inbound rules of the data set ``many-rules``."""
     outbound_ips: Annotated[int, Field(ge=0, le=15)] | None = None
@@ -158,7 +153,14 @@ class DocumentSettings(Model):
     replace: dict[Literal["publicIpAddresses", "inboundRules", "outboundRules"], JsonValue] = {}
     """What stands in place of a list, such as null or {}."""
     rotate: bool = False
-    """Whether every answer has another order of entries."""
+    """Whether every reply has another order of entries."""
+
+    @field_validator("name")
+    @classmethod
+    def _known_name(cls, name: str | None) -> str | None:
+        if name is not None and name not in DOCUMENTS:
+            raise ValueError(f"there is no document {name!r}; there are: {' '.join(DOCUMENTS)}")
+        return name
 
     @model_validator(mode="after")
     def _one_origin(self) -> "DocumentSettings":
@@ -171,27 +173,34 @@ class DocumentSettings(Model):
 
 
 class FaultSettings(Model):
-    """A fault by name, how often it strikes, and what is changed about it."""
+    """A fault by name, how often it strikes, and changes to it."""
 
-    name: Annotated[str, AfterValidator(_fault_name)]
+    name: str
     times: Annotated[int, Field(ge=1)] | None = None
-    """Requests it strikes before it is gone; None is until changed."""
+    """Requests it strikes before it is cleared; None: until changed."""
     probability: Annotated[float, Field(gt=0, le=1)] = 1
     """The chance that it strikes a request."""
     everywhere: bool | None = None
-    """Whether it strikes every path or the load balancer endpoint alone; None is the fault's own way."""
+    """Whether it strikes every path or the load balancer endpoint alone; None: as the fault declares."""
     retry_after: Seconds | None = None
-    """What Retry-After says, rounded up to seconds."""
+    """Value of Retry-After, rounded up to seconds."""
     retry_after_date: bool | None = None
     """Whether Retry-After is an HTTP date."""
     delay: Seconds | None = None
-    """How late a ``slow`` answer is; the pause between two bytes of a ``slow-drip``."""
+    """Delay of a ``slow`` reply; the pause between two bytes of a ``slow-drip``."""
     size: Annotated[int, Field(ge=0, le=1 << 32)] | None = None
-    """Bytes of a ``huge`` body; the bytes that come of a ``truncated`` one."""
+    """Bytes of a ``huge`` body; the bytes sent of a ``truncated`` one."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     body: str | None = None
     content_type: str | None = None
     headers: dict[str, str] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _known_name(cls, name: str) -> str:
+        if name not in FAULTS:
+            raise ValueError(f"there is no fault {name!r}; there are: none {' '.join(FAULTS)}")
+        return name
 
     @model_validator(mode="after")
     def _fits_the_fault(self) -> "FaultSettings":
@@ -208,14 +217,14 @@ class FaultSettings(Model):
         }
         for member, actions in fits.items():
             if member in self.model_fields_set and action not in actions:
-                names = NAMES(name for name, fault in FAULTS.items() if fault.action in actions)
+                names = " ".join(name for name, fault in FAULTS.items() if fault.action in actions)
                 raise ValueError(f"{to_camel(member)} does not go with {self.name}; it does with: {names}")
         return self
 
 
-def _fault(value: object) -> object:
-    """``none`` in a scenario is no fault."""
-    return None if value == "none" else _named(value)
+def _named(value: object) -> object:
+    """A plain word stands for the mapping with only that name."""
+    return {"name": value} if isinstance(value, str) else value
 
 
 def _network(value: str) -> str:
@@ -226,40 +235,154 @@ def _network(value: str) -> str:
 
 
 Document = Annotated[DocumentSettings, BeforeValidator(_named)]
-OptionalFault = Annotated[FaultSettings | None, BeforeValidator(_fault)]
+OptionalFault = Annotated[
+    FaultSettings | None, BeforeValidator(lambda value: None if value == "none" else _named(value))
+]
 Network = Annotated[str, AfterValidator(_network)]
 
 
 class InstanceSettings(Model):
-    """What ``/metadata/instance`` says about the virtual machine."""
+    """Facts of the virtual machine in ``/metadata/instance``."""
 
     name: str | None = None
-    """The machine's name; None is one made from the caller's address."""
+    """The machine's name; None: one made from the caller's address."""
     scale_set: str = "aks-nodepool1-12345678-vmss"
     """vmScaleSetName; empty for a machine of its own."""
     location: str = "westeurope"
     resource_group: str = "MC_group_cluster_westeurope"
     subscription: str = "00000000-0000-0000-0000-000000000000"
     public_ip: str = ""
-    """The public IP in the network part: filled for Basic SKU addresses alone."""
+    """The public IP in the network part: the service fills it for Basic SKU addresses alone."""
     imds_restriction: bool | None = False
-    """The tag aks-managed-enable-imds-restriction; None is no such tag."""
+    """Value of the tag aks-managed-enable-imds-restriction; None: no such tag."""
     tags: dict[str, str] = {}
 
 
 class Behaviour(Model):
-    """Everything that decides an answer at one time."""
+    """Everything that decides a reply at one time."""
 
     document: Document = DocumentSettings(name="all")
     fault: OptionalFault = None
     addresses: dict[Network, Document] = {}
     """Documents of callers by address or network; the narrowest network wins."""
     addressing: Literal["same", "per-caller"] = "same"
-    """Whether every caller gets public IPs of its own."""
+    """Whether every caller gets public IPs and private addresses of its own."""
     rate_limit: bool = True
-    """Whether a caller may have only five answers a second."""
+    """Whether a caller is limited to five requests a second."""
     versions: Annotated[tuple[str, ...], Field(min_length=1)] = KNOWN_VERSIONS
     """The API versions the service knows."""
     version_error: Literal["newest-versions", "missing-parameter"] = "newest-versions"
-    """Which of the two documented texts a missing api-version brings."""
+    """Which of the two documented texts a missing api-version gets."""
     instance: InstanceSettings = InstanceSettings()
+
+
+class Step(Model):
+    """A change at a time after the start; what is not named stays as it is."""
+
+    at: Seconds
+    document: Document | None = None
+    fault: OptionalFault = None
+    addresses: dict[Network, Document] | None = None
+    rate_limit: bool | None = None
+
+    def changes(self) -> dict[str, object]:
+        """The members of the conditions that the step names."""
+        return {name: getattr(self, name) for name in self.model_fields_set - {"at"}}
+
+    @model_validator(mode="after")
+    def _only_fault_can_be_cleared(self) -> "Step":
+        for name, value in self.changes().items():
+            if value is None and name != "fault":
+                raise ValueError(f"{to_camel(name)} is empty: leave it out, or say what it changes to")
+        return self
+
+
+class Scenario(Behaviour):
+    """Conditions at the start and their changes over time."""
+
+    steps: tuple[Step, ...] = ()
+    repeat_every: Seconds | None = None
+    """Seconds after which the scenario starts again; None: never."""
+    seed: int | None = None
+    """Makes faults with a probability strike the same requests every time."""
+
+    @model_validator(mode="after")
+    def _steps_in_order(self) -> "Scenario":
+        times = [step.at for step in self.steps]
+        if times != sorted(times):
+            raise ValueError("steps must be in the order of their times")
+        if self.repeat_every is not None and self.repeat_every <= max(times, default=0):
+            raise ValueError("repeatEvery must be later than the last step")
+        return self
+
+    def conditions(self) -> Behaviour:
+        """The conditions at the start."""
+        return Behaviour.model_construct(**{name: getattr(self, name) for name in Behaviour.model_fields})
+
+
+def load_scenario(path: Path) -> Scenario:
+    """The scenario of a YAML file.
+
+    Raises:
+        ScenarioError: The file is not YAML, or not a scenario.
+        OSError: It cannot be read.
+    """
+    return parse_scenario(path.read_text(encoding="utf-8"))
+
+
+def parse_scenario(text: str) -> Scenario:
+    """The scenario of a YAML text; an empty text is the scenario of defaults.
+
+    Raises:
+        ScenarioError: The text is not YAML, or not a scenario.
+    """
+    value = parse_yaml(text)
+    return checked(Scenario, {} if value is None else value)
+
+
+class ScenarioError(ValueError):
+    """A scenario or a part of one is wrong: one line that names the place and what is allowed."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without timestamps: 2020-10-01 is a version here, hence a text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def parse_yaml(text: str) -> object:
+    """The value of a YAML text, hence also of JSON or of a plain word.
+
+    Raises:
+        ScenarioError: The text is not YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 -- the loader is the safe one
+    except yaml.MarkedYAMLError as error:
+        place = error.problem_mark
+        where = f"line {place.line + 1}, column {place.column + 1}: " if place else ""
+        raise ScenarioError(f"{where}{error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise ScenarioError(" ".join(str(error).split())) from error
+
+
+_Value = TypeVar("_Value")
+
+
+def checked(kind: type[_Value], value: object) -> _Value:
+    """The value as the given type.
+
+    Raises:
+        ScenarioError: It does not fit.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        cause = first.get("ctx", {}).get("error") or first["msg"]
+        raise ScenarioError(f"{place.lstrip('.') or 'scenario'}: {cause}") from error

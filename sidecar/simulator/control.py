@@ -1,4 +1,4 @@
-"""The control listener: what the simulation does, shown and changed over HTTP.
+"""The control listener: shows and changes the simulation over HTTP.
 
 Bodies are JSON, YAML or a plain word, whatever their Content-Type, so that
 ``curl -X PUT --data unavailable http://127.0.0.1:16981/fault`` works.
@@ -10,10 +10,10 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from sidecar.simulator.answers import encode
+from sidecar.simulator.conditions import ScenarioError, parse_scenario, parse_yaml
 from sidecar.simulator.documents import DOCUMENTS
 from sidecar.simulator.faults import FAULTS
-from sidecar.simulator.scenario import Scenario, ScenarioError, checked, parse_yaml
-from sidecar.simulator.simulation import Call, Simulation
+from sidecar.simulator.simulation import Simulation
 
 
 def catalogue() -> dict[str, JsonValue]:
@@ -27,35 +27,33 @@ def catalogue() -> dict[str, JsonValue]:
     }
 
 
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
-
 _PATHS: dict[str, JsonValue] = {
     "GET /": "this list",
     "GET /state": "the conditions now",
-    "PUT /state": "changes the conditions named in the body, as in a scenario",
-    "PUT /scenario": "another scenario from its start",
-    "GET /document": "the document that everyone without one of their own is told about",
-    "PUT /document": "another one: a name or settings",
+    "PUT /state": "changes the conditions that the body names, as in a scenario",
+    "PUT /scenario": "replaces the scenario and starts it",
+    "GET /document": "the document of all callers without one of their own",
+    "PUT /document": "replaces it: a name or settings",
     "GET /addresses": "documents of callers by address or network",
-    "PUT /addresses": "other ones, for all such callers",
+    "PUT /addresses": "replaces them all",
     "GET /fault": "the fault, or null",
-    "PUT /fault": "another one: a name or settings",
-    "DELETE /fault": "no fault",
-    "GET /counters": "requests by path and caller, answers by status, the last request",
-    "DELETE /counters": "counts from nothing again",
+    "PUT /fault": "replaces it: a name or settings",
+    "DELETE /fault": "clears it",
+    "GET /counters": "requests by path and caller, replies by status, the last request",
+    "DELETE /counters": "resets them",
 }
 
 
 def control_application(simulation: Simulation) -> web.Application:
     """The application of the control listener."""
     control = _Control(simulation)
-    application = web.Application()
+    application = web.Application(middlewares=[_refuse])
     application.add_routes(
         [
             web.get("/", control.show_all),
             web.get("/state", control.show_state),
-            web.put("/state", _refusing(control.put_state)),
-            web.put("/scenario", _refusing(control.put_scenario)),
+            web.put("/state", control.put_state),
+            web.put("/scenario", control.put_scenario),
             web.get("/counters", control.show_counters),
             web.delete("/counters", control.delete_counters),
             web.delete("/fault", control.delete_fault),
@@ -63,8 +61,19 @@ def control_application(simulation: Simulation) -> web.Application:
     )
     for member in ("document", "fault", "addresses"):
         application.router.add_get(f"/{{member:{member}}}", control.show_member)
-        application.router.add_put(f"/{{member:{member}}}", _refusing(control.put_member))
+        application.router.add_put(f"/{{member:{member}}}", control.put_member)
     return application
+
+
+@web.middleware
+async def _refuse(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer a wrong body with 400 and one line of text."""
+    try:
+        return await handler(request)
+    except ScenarioError as error:
+        return _json({"error": str(error)}, status=400)
 
 
 class _Control:
@@ -83,13 +92,12 @@ class _Control:
         changes = parse_yaml(await request.text())
         if not isinstance(changes, dict):
             raise ScenarioError("state: give a mapping of conditions")
-        # Where the scenario stands is shown, not set: what GET gave can be put back.
+        # The body of GET can be put back: the progress of the scenario in it is ignored.
         self._simulation.change({name: value for name, value in changes.items() if name != "scenario"})
         return _json(state(self._simulation))
 
     async def put_scenario(self, request: web.Request) -> web.Response:
-        value = parse_yaml(await request.text())
-        self._simulation.load(checked(Scenario, {} if value is None else value))
+        self._simulation.load(parse_scenario(await request.text()))
         return _json(state(self._simulation))
 
     async def show_member(self, request: web.Request) -> web.Response:
@@ -113,9 +121,9 @@ class _Control:
 
 
 def state(simulation: Simulation) -> dict[str, JsonValue]:
-    """The conditions as JSON, in the words of a scenario, and where the scenario stands.
+    """The conditions as JSON, with the keys of a scenario, and the progress of the scenario.
 
-    Under ``scenario``: seconds since it began, seconds to its next step, strikes the fault has left.
+    Under ``scenario``: seconds since it began, seconds to its next step, requests the fault still strikes.
     """
     conditions = simulation.conditions
     fault = conditions.fault
@@ -139,36 +147,23 @@ def state(simulation: Simulation) -> dict[str, JsonValue]:
 def counted(simulation: Simulation) -> dict[str, JsonValue]:
     """The counters as JSON; header names of the last request are in the order they came."""
     counters = simulation.counters
+    call = counters.last_request
     return {
         "requests": counters.requests,
         "byStatus": {**counters.by_status},
         "byPath": {**counters.by_path},
         "byCaller": {**counters.by_caller},
-        "lastRequest": _shown(counters.last_request) if counters.last_request else None,
-    }
-
-
-def _shown(call: Call) -> JsonValue:
-    return {
-        "method": call.method,
-        "path": call.path,
-        "caller": call.caller,
-        "parameters": [[name, value] for name, value in call.parameters],
-        "headers": [[name, value] for name, value in call.headers],
+        "lastRequest": {
+            "method": call.method,
+            "path": call.path,
+            "caller": call.caller,
+            "parameters": [[name, value] for name, value in call.parameters],
+            "headers": [[name, value] for name, value in call.headers],
+        }
+        if call
+        else None,
     }
 
 
 def _json(value: JsonValue, *, status: int = 200) -> web.Response:
     return web.Response(status=status, body=encode(value) + b"\n", content_type="application/json")
-
-
-def _refusing(handler: _Handler) -> _Handler:
-    """The handler with 400 and one line for a body that is wrong."""
-
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except ScenarioError as error:
-            return _json({"error": str(error)}, status=400)
-
-    return handle

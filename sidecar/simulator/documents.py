@@ -1,9 +1,9 @@
-"""Named data sets: what the load balancer endpoint may say.
+"""Named data sets: bodies of the load balancer endpoint.
 
 Their bodies are files in ``bodies/``, to be read, copied and changed (``simulate --scenario`` takes a body
 ``inline``). The captures keep the values they were published with. Everything made up uses documentation
 addresses (RFC 5737, RFC 3849) for the public side and private ranges for the other.
-Sources are repositories and documents; "guess" marks a form that nobody published.
+Sources are repositories and documents; "guess" marks a shape of which no public example is known.
 """
 
 import functools
@@ -39,9 +39,9 @@ BODIES = Path(__file__).with_name("bodies")
 
 @dataclass(frozen=True, kw_only=True)
 class Amounts:
-    """How much a data set holds, where it can be asked.
+    """How many entries a data set has, where that can be chosen.
 
-    Each is None for the data set's own number.
+    None is the data set's own number.
     """
 
     rules: int | None = None
@@ -50,7 +50,7 @@ class Amounts:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One named answer."""
+    """One named body."""
 
     summary: str
     source: str
@@ -59,11 +59,11 @@ class DataSet:
     counts_outbound: bool = False
     """Whether the number of its outbound IPs can be chosen."""
     counts_rules: int = 0
-    """How many inbound rules it has unless told otherwise; 0: those of its file."""
+    """How many inbound rules it has by default; 0: those of its file."""
     plain: bool = False
     """Whether the brackets around its IPv6 addresses are left out."""
     rotates: bool = False
-    """Whether every answer has another order of entries."""
+    """Whether every reply has another order of entries."""
 
     def build(self, amounts: Amounts) -> JsonValue:
         """The document; None is "no load balancer metadata"."""
@@ -77,42 +77,41 @@ class DataSet:
         if not isinstance(lists, dict):
             raise TypeError(f"{self.body}.json has no object 'loadbalancer'")
         if self.counts_rules:
-            lists["inboundRules"] = _rules(self.counts_rules if amounts.rules is None else amounts.rules)
-        if self.counts_outbound and amounts.outbound_ips is not None:
-            lists["outboundRules"] = _outbound(lists["outboundRules"], amounts.outbound_ips)
+            # With floating IP, over ten frontends.
+            frontends = FRONTENDS_V4[:10]
+            lists["inboundRules"] = [
+                {
+                    "frontendIpAddress": frontends[number % len(frontends)],
+                    "protocol": "Tcp",
+                    "frontendPort": 8000 + number // len(frontends),
+                    "backendPort": 8000 + number // len(frontends),
+                    "privateIpAddress": frontends[number % len(frontends)],
+                }
+                for number in range(self.counts_rules if amounts.rules is None else amounts.rules)
+            ]
+        count = amounts.outbound_ips
+        if self.counts_outbound and count is not None:
+            rules = lists["outboundRules"]
+            if not isinstance(rules, list):
+                raise TypeError("'outboundRules' is not a list")
+            # The rules of the machine's own address are replaced, those of its other addresses stay.
+            own = [
+                rule for rule in rules if isinstance(rule, dict) and rule["privateIpAddress"] == PRIVATE_IP
+            ]
+            made: list[JsonValue] = [
+                {"frontendIpAddress": address, "privateIpAddress": PRIVATE_IP}
+                for address in (FRONTENDS_V4[-count:] if count else ())
+            ]
+            lists["outboundRules"] = [
+                *made * own.count(own[0]),
+                *(rule for rule in rules if rule not in own),
+            ]
         return document
 
 
 @functools.cache
 def _text(body: str) -> str:
     return (BODIES / f"{body}.json").read_text()
-
-
-def _rules(count: int) -> list[JsonValue]:
-    """So many rules with floating IP, over ten frontends."""
-    frontends = FRONTENDS_V4[:10]
-    return [
-        {
-            "frontendIpAddress": frontends[number % len(frontends)],
-            "protocol": "Tcp",
-            "frontendPort": 8000 + number // len(frontends),
-            "backendPort": 8000 + number // len(frontends),
-            "privateIpAddress": frontends[number % len(frontends)],
-        }
-        for number in range(count)
-    ]
-
-
-def _outbound(rules: JsonValue, count: int) -> list[JsonValue]:
-    """Outbound rules with so many for the machine's address instead of those that it has there."""
-    if not isinstance(rules, list):
-        raise TypeError("'outboundRules' is not a list")
-    own = [rule for rule in rules if isinstance(rule, dict) and rule["privateIpAddress"] == PRIVATE_IP]
-    made: list[JsonValue] = [
-        {"frontendIpAddress": address, "privateIpAddress": PRIVATE_IP}
-        for address in (FRONTENDS_V4[-count:] if count else ())
-    ]
-    return [*made * own.count(own[0]), *(rule for rule in rules if rule not in own)]
 
 
 DOCUMENTS: Mapping[str, DataSet] = MappingProxyType(

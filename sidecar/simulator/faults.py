@@ -1,4 +1,4 @@
-"""Named faults: everything that may come instead of the right answer.
+"""Named faults: everything that may come instead of the right reply.
 
 Statuses and texts of the load balancer endpoint follow
 MicrosoftDocs/azure-docs:articles/load-balancer/troubleshoot-load-balancer-imds.md; the rest of the
@@ -24,17 +24,17 @@ class Action(StrEnum):
     """What a fault does to a request."""
 
     ANSWER = "answer"
-    """Its own answer comes instead."""
+    """Its own reply comes instead."""
     DELAY = "delay"
-    """The right answer comes late."""
+    """The right reply comes late."""
     DRIP = "drip"
-    """The right answer comes a few bytes at a time."""
+    """The right reply comes byte by byte."""
     TRUNCATE = "truncate"
-    """The right answer ends before the length it announced."""
+    """The right reply ends before its Content-Length."""
     HUGE = "huge"
     """A valid document of many bytes comes instead."""
     HANG = "hang"
-    """The connection is accepted and nothing ever comes."""
+    """The connection is accepted, and no reply ever comes."""
     RESET = "reset"
     """The connection is reset (RST)."""
 
@@ -43,7 +43,8 @@ class Action(StrEnum):
 class Fault:
     """One named fault.
 
-    ``everywhere`` tells whether it strikes every path or the load balancer endpoint alone.
+    ``everywhere``: whether it strikes every path or the load balancer endpoint alone. ``retry_after`` is in
+    seconds.
     """
 
     summary: str
@@ -189,7 +190,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
 """Every fault by the name that scenarios use."""
 
 DELAYS: Mapping[Action, float] = MappingProxyType({Action.DELAY: 2.0, Action.DRIP: 0.1})
-"""Seconds that a fault waits unless told: once, or between two bytes."""
+"""Default delays in seconds: before the reply, or between two bytes."""
 
 HUGE_SIZE = 64 * 1024 * 1024
-"""Bytes of a huge body unless told."""
+"""Default bytes of a huge body."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 
 from sidecar.simulator.control import control_application
-from sidecar.simulator.handling import service_application
+from sidecar.simulator.delivery import service_application
 from sidecar.simulator.simulation import Simulation
 
 _SHUTDOWN_SECONDS = 1.0
@@ -15,7 +15,7 @@ _KEEPALIVE_SECONDS = 75.0
 
 
 class Simulator(Simulation):
-    """The simulation with its two applications, to serve them oneself."""
+    """The simulation with its two applications, for servers of the caller's own; see ``serve``."""
 
     def application(self, *, caller: str | None = None) -> web.Application:
         """The metadata service; each call makes a new application over the same simulation.
@@ -46,7 +46,7 @@ class Serving:
         self._runners: list[web.AppRunner] = []
 
     async def listen(self, host: str = "127.0.0.1", port: int = 0, *, caller: str | None = None) -> str:
-        """One more listener of the metadata service, and its base URL.
+        """Start one more listener of the metadata service, and return its base URL.
 
         Args:
             host: The address to listen on.
@@ -54,15 +54,15 @@ class Serving:
             caller: As for ``Simulator.application``: a node of its own for each listener.
 
         Raises:
-            OSError: The address or port cannot be had.
+            OSError: The address or port cannot be bound.
         """
         return await self._start(self.simulator.application(caller=caller), host, port=port)
 
     async def listen_for_control(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """One more control listener, and its base URL.
+        """Start one more control listener, and return its base URL.
 
         Raises:
-            OSError: The address or port cannot be had.
+            OSError: The address or port cannot be bound.
         """
         return await self._start(self.simulator.control_application(), host, port=port)
 
@@ -70,7 +70,7 @@ class Serving:
         runner = web.AppRunner(
             application,
             handle_signals=False,
-            # A client that is gone must not leave its hanging request behind.
+            # A hanging request ends when its client disconnects.
             handler_cancellation=True,
             access_log=None,
             shutdown_timeout=_SHUTDOWN_SECONDS,
@@ -83,7 +83,7 @@ class Serving:
         return f"http://[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"http://{bound[0]}:{bound[1]}"
 
     async def close(self) -> None:
-        """Ends all listeners; hanging requests are cut off."""
+        """Close all listeners; hanging requests are cut off."""
         while self._runners:
             await self._runners.pop().cleanup()
 
@@ -97,7 +97,7 @@ async def serve(
     control_host: str = "127.0.0.1",
     control_port: int = 0,
 ) -> AsyncIterator[Serving]:
-    """Serves a simulator until the block ends.
+    """Serve a simulator until the block ends.
 
     Args:
         simulator: What to serve.
@@ -107,7 +107,7 @@ async def serve(
         control_port: Its port; 0 is any free one.
 
     Raises:
-        OSError: An address or port cannot be had.
+        OSError: An address or port cannot be bound.
     """
     serving = Serving(simulator)
     steps = asyncio.create_task(_follow(simulator), name="simulator steps")
@@ -124,11 +124,11 @@ async def serve(
 
 
 async def _follow(simulator: Simulator) -> None:
-    """Takes the steps of the scenario in time for the log; requests take them in any case."""
+    """Take the steps of the scenario in time for the log; requests take them in any case."""
     while True:
         simulator.begun.clear()
         remaining = simulator.seconds_to_next_step()
         with suppress(TimeoutError):
-            # Not less than a moment: the simulator's clock may stand still.
+            # At least 10 ms: a test's clock may stand still, and this would be a busy loop.
             async with asyncio.timeout(None if remaining is None else max(0.01, remaining)):
                 await simulator.begun.wait()

@@ -1,4 +1,4 @@
-"""The simulated service without its sockets: conditions, their changes over time, and judgement."""
+"""The simulated service without its sockets: its conditions, their changes over time, and its documents."""
 
 import asyncio
 import ipaddress
@@ -16,64 +16,35 @@ from pydantic import JsonValue
 
 from sidecar.simulator.addressing import personalise
 from sidecar.simulator.answers import Reply, encode
-from sidecar.simulator.conditions import Behaviour, DocumentSettings, FaultSettings, Network
+from sidecar.simulator.conditions import (
+    Behaviour,
+    DocumentSettings,
+    FaultSettings,
+    Network,
+    Scenario,
+    checked,
+)
 from sidecar.simulator.documents import DOCUMENTS, Amounts
-from sidecar.simulator.faults import DELAYS, FAULTS, Action, Fault
-from sidecar.simulator.scenario import Scenario, checked
+from sidecar.simulator.faults import DELAYS, FAULTS, Action
+
+LOADBALANCER = "/metadata/loadbalancer"
+"""The path of the endpoint that this project reads."""
 
 REQUESTS_PER_SECOND = 5.0
 BURST = 5.0
-_MANY_CALLERS = 1024
 
-
-@dataclass
-class _Bucket:
-    tokens: float
-    filled_at: float
-
-
-class RateLimit:
-    """A token bucket for each caller. Refused requests cost nothing."""
-
-    def __init__(self, *, rate: float = REQUESTS_PER_SECOND, burst: float = BURST) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._buckets: dict[str, _Bucket] = {}
-
-    def take(self, caller: str, now: float) -> bool:
-        """Whether the caller may have one more answer at ``now``, in seconds of any steady clock."""
-        bucket = self._buckets.get(caller)
-        if bucket is None:
-            self._forget_idle(now)
-            bucket = self._buckets[caller] = _Bucket(tokens=self._burst, filled_at=now)
-        bucket.tokens = self._level(bucket, now)
-        bucket.filled_at = now
-        if bucket.tokens < 1:
-            return False
-        bucket.tokens -= 1
-        return True
-
-    def _level(self, bucket: _Bucket, now: float) -> float:
-        return min(self._burst, bucket.tokens + max(0.0, now - bucket.filled_at) * self._rate)
-
-    def _forget_idle(self, now: float) -> None:
-        # A full bucket says the same as none.
-        if len(self._buckets) >= _MANY_CALLERS:
-            self._buckets = {
-                caller: bucket
-                for caller, bucket in self._buckets.items()
-                if self._level(bucket, now) < self._burst
-            }
-
-
-_MANY_KEYS = 256
 OTHER = "(other)"
-"""The key of everything beyond the first 256 different paths or callers."""
+"""The key in the counters of everything beyond the first 256 different paths or callers."""
+
+_MANY_CALLERS = 1024
+_MANY_KEYS = 256
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request as it came, before any judgement.
+    """One request as it came.
 
     ``headers`` and ``parameters`` keep their order and repetitions; ``caller`` is an address.
     """
@@ -87,106 +58,6 @@ class Call:
     def header(self, name: str) -> str | None:
         """The first header of that name, ignoring case."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
-
-
-class Counters:
-    """Requests by path and caller, answers by status.
-
-    The words ``hang`` and ``reset`` stand among the statuses for requests that got no answer.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self.reset()
-
-    def reset(self) -> None:
-        """Counts from nothing again; whoever waits keeps waiting."""
-        self.requests = 0
-        self.by_path: Counter[str] = Counter()
-        self.by_caller: Counter[str] = Counter()
-        self.by_status: Counter[str] = Counter()
-        self.last_request: Call | None = None
-
-    def asked(self, call: Call) -> None:
-        """Counts a request when it has come."""
-        self.requests += 1
-        self.last_request = call
-        _add(self.by_path, call.path)
-        _add(self.by_caller, call.caller)
-        for count, future in self._waiting:
-            if self.requests >= count and not future.done():
-                future.set_result(None)
-
-    def answered(self, status: int | str) -> None:
-        """Counts an answer when it begins, or what happened in its place."""
-        self.by_status[str(status)] += 1
-
-    async def reached(self, count: int) -> None:
-        """Returns once so many requests have come since the last reset."""
-        if self.requests >= count:
-            return
-        entry = (count, asyncio.get_running_loop().create_future())
-        self._waiting.append(entry)
-        try:
-            await entry[1]
-        finally:
-            self._waiting.remove(entry)
-
-
-def _add(counter: Counter[str], key: str) -> None:
-    counter[key if key in counter or len(counter) < _MANY_KEYS else OTHER] += 1
-
-
-def origin(settings: DocumentSettings) -> str:
-    """In a word where the document comes from: its name, ``inline`` or ``raw``."""
-    return next((kind for kind in ("raw", "inline") if kind in settings.model_fields_set), _name(settings))
-
-
-def _name(settings: DocumentSettings) -> str:
-    return settings.name or "all"
-
-
-def composed(settings: DocumentSettings) -> JsonValue:
-    """The document as JSON; None is "no load balancer metadata", or a body that is raw."""
-    if settings.raw is not None:
-        return None
-    document = _unbent(settings)
-    inner = document.get("loadbalancer") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not isinstance(inner, dict):
-        return document
-    replaced: dict[str, JsonValue] = {name: value for name, value in settings.replace.items()}  # noqa: C416 -- widens the type of the keys
-    kept = {name: value for name, value in inner.items() if name not in settings.omit}
-    return {**document, "loadbalancer": {**kept, **replaced}}
-
-
-def _unbent(settings: DocumentSettings) -> JsonValue:
-    if "inline" in settings.model_fields_set:
-        return settings.inline
-    return DOCUMENTS[_name(settings)].build(Amounts(rules=settings.rules, outbound_ips=settings.outbound_ips))
-
-
-def is_absent(settings: DocumentSettings) -> bool:
-    """Whether the service says that there is no metadata; an inline null is a document, if a wrong one."""
-    return origin(settings) not in ("raw", "inline") and composed(settings) is None
-
-
-def rotates(settings: DocumentSettings) -> bool:
-    """Whether every answer has another order of entries."""
-    return settings.rotate or (settings.name is not None and DOCUMENTS[settings.name].rotates)
-
-
-def rotated(document: JsonValue, turns: int) -> JsonValue:
-    """The document with every list turned by so many places."""
-    if isinstance(document, dict):
-        return {name: rotated(value, turns) for name, value in document.items()}
-    if isinstance(document, list) and document:
-        places = turns % len(document)
-        return document[places:] + document[:places]
-    return document
-
-
-LOADBALANCER = "/metadata/loadbalancer"
-"""The path of the endpoint that this project reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,59 +74,12 @@ class InjectedFault:
     chunked: bool = False
 
 
-def concerns(settings: FaultSettings, path: str) -> bool:
-    """Whether the fault strikes requests for this path."""
-    everywhere = FAULTS[settings.name].everywhere if settings.everywhere is None else settings.everywhere
-    return everywhere or path == LOADBALANCER or path.startswith(f"{LOADBALANCER}/")
-
-
-def injected(settings: FaultSettings, call: Call, wall: float) -> InjectedFault:
-    """What the fault does to this request; ``wall`` is seconds since 1970."""
-    fault = FAULTS[settings.name]
-    return InjectedFault(
-        action=fault.action,
-        answer=_answer(settings, fault, call=call, wall=wall),
-        delay=DELAYS.get(fault.action, 0) if settings.delay is None else settings.delay,
-        size=settings.size,
-        chunked=fault.chunked,
-    )
-
-
-def _answer(settings: FaultSettings, fault: Fault, *, call: Call, wall: float) -> Reply | None:
-    if fault.answer is None:
-        return None
-    answer = fault.answer
-    body = answer.body.replace(b"<UrlPath>", call.path.encode())
-    body = body.replace(b"<Method>", call.method.encode())
-    headers = {**answer.headers, **_retry_after(settings, fault, wall), **settings.headers}
-    return Reply(
-        status=settings.status or answer.status,
-        body=body if settings.body is None else settings.body.encode(),
-        content_type=settings.content_type or answer.content_type,
-        server=answer.server,
-        headers=MappingProxyType(headers),
-    )
-
-
-def _retry_after(settings: FaultSettings, fault: Fault, wall: float) -> dict[str, str]:
-    wait = fault.retry_after if settings.retry_after is None else settings.retry_after
-    if wait is None:
-        return {}
-    date = fault.retry_after_date if settings.retry_after_date is None else settings.retry_after_date
-    if date:
-        return {"Retry-After": formatdate(math.ceil(wall + wait), usegmt=True)}
-    return {"Retry-After": str(math.ceil(wait))}
-
-
-_logger = logging.getLogger(__name__)
-
-
 class Simulation:
-    """What the service would say now.
+    """What the service replies now.
 
     ``time`` gives seconds of any steady clock, ``wall`` seconds since 1970 (for Retry-After as a
-    date). Steps of the scenario take effect when anything is asked after their time. ``begun`` is
-    set whenever a scenario is loaded, for whoever waits for the next step.
+    date). A step of the scenario takes effect at the first use after its time. ``begun`` is set
+    whenever a scenario is loaded, for a task that waits for the next step.
     """
 
     def __init__(
@@ -272,7 +96,7 @@ class Simulation:
         self.load(scenario or Scenario())
 
     def load(self, scenario: Scenario) -> None:
-        """Begins the scenario from its start; counters stay."""
+        """Begin the scenario from its start; counters stay."""
         self.scenario = scenario
         self._random = random.Random(scenario.seed)
         self._limit = RateLimit()
@@ -284,7 +108,8 @@ class Simulation:
         self._began = now
         self._steps_taken = 0
         self._conditions = self.scenario.conditions()
-        self._strikes_left = self._conditions.fault.times if self._conditions.fault else None
+        self.strikes_left = self._conditions.fault.times if self._conditions.fault else None
+        """How many more requests the fault strikes; None: without end."""
         self._log_conditions()
 
     # --- Over time
@@ -296,17 +121,12 @@ class Simulation:
         return self._conditions
 
     @property
-    def strikes_left(self) -> int | None:
-        """How many more requests the fault strikes; None is without end."""
-        return self._strikes_left
-
-    @property
     def elapsed(self) -> float:
-        """Seconds since the scenario began, or began anew."""
+        """Seconds since the scenario began, or began again."""
         return self._time() - self._began
 
     def advance(self) -> None:
-        """Takes every step that is due."""
+        """Take every step that is due."""
         every = self.scenario.repeat_every
         if every is not None and self.elapsed >= every:
             self._begin(self._began + every * (self.elapsed // every))
@@ -316,7 +136,7 @@ class Simulation:
             self._change(steps[self._steps_taken - 1].changes())
 
     def seconds_to_next_step(self) -> float | None:
-        """How long the conditions stay if nobody changes them; None is for ever."""
+        """Seconds until the scenario changes the conditions; None: never."""
         self.advance()
         steps = self.scenario.steps
         if self._steps_taken < len(steps):
@@ -327,7 +147,7 @@ class Simulation:
     # --- Changes by hand; later steps of the scenario still come
 
     def set_document(self, document: DocumentSettings | str | Mapping[str, object]) -> None:
-        """What everyone without a document of their own is told: a name, or settings.
+        """Set the document for callers without one of their own: a name, or settings.
 
         Raises:
             ScenarioError: There is no such document.
@@ -335,7 +155,7 @@ class Simulation:
         self.change({"document": document})
 
     def set_fault(self, fault: FaultSettings | str | Mapping[str, object]) -> None:
-        """The fault from now on: a name, or settings.
+        """Set the fault from now on: a name, or settings.
 
         Raises:
             ScenarioError: There is no such fault.
@@ -343,11 +163,11 @@ class Simulation:
         self.change({"fault": fault})
 
     def clear_fault(self) -> None:
-        """No fault from now on."""
+        """Clear the fault."""
         self.change({"fault": None})
 
     def set_address(self, network: str, document: DocumentSettings | str | Mapping[str, object]) -> None:
-        """What callers from one address or network are told.
+        """Set the document for callers from one address or network.
 
         Raises:
             ScenarioError: It is no network, or there is no such document.
@@ -356,7 +176,7 @@ class Simulation:
         self.change({"addresses": {**known, network: document}})
 
     def change(self, changes: Mapping[str, object]) -> None:
-        """Changes members of the conditions, by their names in scenarios; the rest stays.
+        """Change members of the conditions, by their names in scenarios; the rest stays.
 
         Raises:
             ScenarioError: A name or a value is wrong; nothing is changed.
@@ -369,44 +189,46 @@ class Simulation:
         before = self._conditions
         self._conditions = before.model_copy(update=changes)
         if "fault" in changes:
-            self._strikes_left = self._conditions.fault.times if self._conditions.fault else None
+            self.strikes_left = self._conditions.fault.times if self._conditions.fault else None
         if self._conditions != before:
             self._log_conditions()
 
     def _log_conditions(self) -> None:
-        fault = self._conditions.fault
+        fault, document = self._conditions.fault, self._conditions.document
+        given = document.model_fields_set
         _logger.info(
             "at %.1f s: document %s, fault %s, %d callers with documents of their own, rate limit %s",
             self.elapsed,
-            origin(self._conditions.document),
+            next((kind for kind in ("raw", "inline") if kind in given), document.name or "all"),
             fault.name if fault else "none",
             len(self._conditions.addresses),
             "on" if self._conditions.rate_limit else "off",
         )
 
-    # --- Judgement of one request
+    # --- One request
 
     def allowed(self, caller: str) -> bool:
         """Whether the caller is within its five requests a second; counts this one."""
         return not self.conditions.rate_limit or self._limit.take(caller, self._time())
 
     def injected_fault(self, call: Call) -> InjectedFault | None:
-        """The fault that meets this request, if any; counts it."""
+        """The fault that strikes this request, if any; counts it."""
         settings = self.conditions.fault
-        if settings is None or not concerns(settings, call.path):
+        if settings is None:
+            return None
+        everywhere = FAULTS[settings.name].everywhere if settings.everywhere is None else settings.everywhere
+        if not everywhere and call.path != LOADBALANCER and not call.path.startswith(f"{LOADBALANCER}/"):
             return None
         if settings.probability < 1 and self._random.random() >= settings.probability:
             return None
-        if self._strikes_left is not None:
-            self._strikes_left -= 1
-            if self._strikes_left == 0:
+        if self.strikes_left is not None:
+            self.strikes_left -= 1
+            if self.strikes_left == 0:
                 self._change({"fault": None})
         return injected(settings, call, self._wall())
 
-    # --- Documents
-
     def document_settings(self, caller: str) -> DocumentSettings:
-        """The document this caller is told about: of the narrowest network that holds it."""
+        """The document settings for a caller: those of the narrowest network that holds it."""
         conditions = self.conditions
         address = ipaddress.ip_address(caller)
         networks = [
@@ -419,20 +241,159 @@ class Simulation:
         return conditions.addresses[str(max(networks, key=lambda network: network.prefixlen))]
 
     def document(self, caller: str) -> JsonValue:
-        """The document for a caller as JSON; None is "no load balancer metadata"."""
+        """The document for a caller as JSON; None is "no load balancer metadata", or a body that is raw."""
         settings = self.document_settings(caller)
-        document = composed(settings)
+        if settings.raw is not None:
+            return None
+        if "inline" in settings.model_fields_set:
+            document = settings.inline
+        else:
+            amounts = Amounts(rules=settings.rules, outbound_ips=settings.outbound_ips)
+            document = DOCUMENTS[settings.name or "all"].build(amounts)
+        inner = document.get("loadbalancer") if isinstance(document, dict) else None
+        if isinstance(document, dict) and isinstance(inner, dict):
+            lists = {name: value for name, value in inner.items() if name not in settings.omit}
+            lists.update(settings.replace.items())
+            document = {**document, "loadbalancer": lists}
         if self.conditions.addressing == "per-caller":
             document = personalise(document, ipaddress.ip_address(caller))
         return document
 
     def document_body(self, caller: str) -> bytes | None:
-        """The body of the next answer to a caller; None is "no load balancer metadata"."""
+        """The body of the next reply to a caller; None is "no load balancer metadata"."""
         settings = self.document_settings(caller)
         if settings.raw is not None:
             return settings.raw.encode()
-        if is_absent(settings):
-            return None
         document = self.document(caller)
+        # An inline null is a document, if a wrong one.
+        if document is None and "inline" not in settings.model_fields_set:
+            return None
         self._answers += 1
-        return encode(rotated(document, self._answers) if rotates(settings) else document)
+        if settings.rotate or (settings.name is not None and DOCUMENTS[settings.name].rotates):
+            document = rotated(document, self._answers)
+        return encode(document)
+
+
+def injected(settings: FaultSettings, call: Call, wall: float) -> InjectedFault:
+    """What the fault does to this request; ``wall`` is seconds since 1970."""
+    fault = FAULTS[settings.name]
+    reply = fault.answer
+    if reply is not None:
+        body = reply.body.replace(b"<UrlPath>", call.path.encode()).replace(b"<Method>", call.method.encode())
+        headers = dict(reply.headers)
+        wait = fault.retry_after if settings.retry_after is None else settings.retry_after
+        if wait is not None:
+            date = fault.retry_after_date if settings.retry_after_date is None else settings.retry_after_date
+            headers["Retry-After"] = (
+                formatdate(math.ceil(wall + wait), usegmt=True) if date else str(math.ceil(wait))
+            )
+        reply = Reply(
+            status=settings.status or reply.status,
+            body=body if settings.body is None else settings.body.encode(),
+            content_type=settings.content_type or reply.content_type,
+            server=reply.server,
+            headers=MappingProxyType({**headers, **settings.headers}),
+        )
+    return InjectedFault(
+        action=fault.action,
+        answer=reply,
+        delay=DELAYS.get(fault.action, 0) if settings.delay is None else settings.delay,
+        size=settings.size,
+        chunked=fault.chunked,
+    )
+
+
+def rotated(document: JsonValue, turns: int) -> JsonValue:
+    """The document with every list rotated by so many places."""
+    if isinstance(document, dict):
+        return {name: rotated(value, turns) for name, value in document.items()}
+    if isinstance(document, list) and document:
+        places = turns % len(document)
+        return document[places:] + document[:places]
+    return document
+
+
+class Counters:
+    """Requests by path and caller, answers by status.
+
+    The words ``hang`` and ``reset`` stand among the statuses for requests that got no answer.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Count from zero again; waiting tasks keep waiting."""
+        self.requests = 0
+        self.by_path: Counter[str] = Counter()
+        self.by_caller: Counter[str] = Counter()
+        self.by_status: Counter[str] = Counter()
+        self.last_request: Call | None = None
+
+    def asked(self, call: Call) -> None:
+        """Count a request when it has come."""
+        self.requests += 1
+        self.last_request = call
+        _add(self.by_path, call.path)
+        _add(self.by_caller, call.caller)
+        for count, future in self._waiting:
+            if self.requests >= count and not future.done():
+                future.set_result(None)
+
+    def answered(self, status: int | str) -> None:
+        """Count a reply when it begins, or what happened in its place."""
+        self.by_status[str(status)] += 1
+
+    async def reached(self, count: int) -> None:
+        """Wait until so many requests have come since the last reset."""
+        if self.requests >= count:
+            return
+        entry = (count, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        try:
+            await entry[1]
+        finally:
+            self._waiting.remove(entry)
+
+
+def _add(counter: Counter[str], key: str) -> None:
+    counter[key if key in counter or len(counter) < _MANY_KEYS else OTHER] += 1
+
+
+@dataclass
+class _Bucket:
+    tokens: float
+    filled_at: float
+    """Seconds of the clock of ``RateLimit.take``."""
+
+
+class RateLimit:
+    """A token bucket for each caller. Refused requests cost nothing."""
+
+    def __init__(self, *, rate: float = REQUESTS_PER_SECOND, burst: float = BURST) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._buckets: dict[str, _Bucket] = {}
+
+    def take(self, caller: str, now: float) -> bool:
+        """Whether the caller may have one more answer at ``now``, in seconds of any steady clock."""
+        bucket = self._buckets.get(caller)
+        if bucket is None:
+            if len(self._buckets) >= _MANY_CALLERS:
+                # A full bucket says the same as none.
+                self._buckets = {
+                    caller: bucket
+                    for caller, bucket in self._buckets.items()
+                    if self._level(bucket, now) < self._burst
+                }
+            bucket = self._buckets[caller] = _Bucket(tokens=self._burst, filled_at=now)
+        bucket.tokens = self._level(bucket, now)
+        bucket.filled_at = now
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    def _level(self, bucket: _Bucket, now: float) -> float:
+        return min(self._burst, bucket.tokens + max(0.0, now - bucket.filled_at) * self._rate)

@@ -74,7 +74,7 @@ async def test_break_it(tmp_path: Path) -> None:
 
 
 async def test_ports_taken(tmp_path: Path) -> None:
-    """When somebody has its ports, it takes free ones."""
+    """When its ports are taken, it uses free ones."""
     with ExitStack() as stack:
         for port in (API_PORT, ADMIN_PORT):
             occupy(port, stack)
@@ -85,7 +85,7 @@ async def test_ports_taken(tmp_path: Path) -> None:
 
 
 def occupy(port: int, stack: ExitStack) -> None:
-    """Listen on a port of loopback for as long as the stack lives, unless somebody else does."""
+    """Listen on a port of loopback for as long as the stack lives, unless it is taken."""
     address = parse_listen(f"127.0.0.1:{port}")
     assert address is not None
     try:
@@ -114,7 +114,7 @@ class Recorder:
     url: str = ""
     connections: int = 0
     ambient: dict[str, str] = field(default_factory=dict)
-    """Environment variables that lead there, as those of somebody's cluster would."""
+    """Environment variables that point to it, as those of a cluster would."""
 
 
 @asynccontextmanager

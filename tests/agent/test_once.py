@@ -39,7 +39,7 @@ async def test_once_without_an_answer(service: Serving, tmp_path: Path, fault: s
 
 
 async def test_once_with_nothing_there(service: Serving, tmp_path: Path) -> None:
-    """`run --once` that is told "there is none" publishes nothing, says so and ends with 3."""
+    """`run --once` that gets "no metadata" publishes nothing, reports it and ends with 3."""
     service.simulator.set_document("none")
     path = tmp_path / "document"
     arguments = flags({"annotations": False, "imds_endpoint": service.url, "file": str(path)})

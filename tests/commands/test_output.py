@@ -90,7 +90,7 @@ async def test_standard_error_that_is_lost(
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 async def test_wrong_usage_without_standard_error(redirection: str) -> None:
-    """An error that can be told to nobody still has its exit code."""
+    """An error that cannot be printed still has its exit code."""
     ended = await shell(redirection, "get", "no-such-thing")
     assert (ended.code, ended.out) == (2, "")
 
@@ -108,7 +108,7 @@ async def test_nothing_to_print(host: dict[str, str]) -> None:
 async def test_lists_without_standard_error(
     redirection: str, arguments: tuple[str, ...], cluster: Cluster, fleet: Fleet
 ) -> None:
-    """The list is whole where what is said beside it is lost."""
+    """The list is complete when the messages on standard error are lost."""
     await fleet.add("node", published(document(public=["20.1.2.3"], inbound=[("20.1.2.3", 443)])))
     where = (f"--kubeconfig={cluster.server.admin_kubeconfig}", f"--selector={fleet.selector}")
     ended = await shell(redirection, *arguments, *where)

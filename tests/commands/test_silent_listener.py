@@ -11,7 +11,7 @@ from tests.support.commands import run_here
 
 @pytest.fixture
 async def silent(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """The address of somebody silent, where agent and metadata service are expected."""
+    """The address of a silent listener, in place of agent and metadata service."""
     ended = asyncio.Event()
 
     async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

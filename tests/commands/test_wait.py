@@ -59,7 +59,7 @@ async def wait(service: Serving, free_port: int, tmp_path: Path) -> AsyncIterato
 
 
 async def held(api: API) -> None:
-    """Wait until somebody waits at the agent."""
+    """Wait until a client waits at the agent."""
     await until_holds(lambda: api.waiting)
 
 
@@ -142,7 +142,7 @@ class TestNobody:
     """4, with what was the matter."""
 
     async def test_no_agent(self, wait: Wait, service: Serving) -> None:
-        """A named agent that is not there is waited for, and nobody is asked in its place."""
+        """A named agent that is not there is waited for, and nothing else is queried in its place."""
         program = await wait("--upstream=http://127.0.0.1:9", "--timeout=500ms")
 
         assert await program.exit_code() == 4

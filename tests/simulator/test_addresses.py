@@ -1,4 +1,4 @@
-"""Who is told what: documents and addresses of each caller."""
+"""Documents and addresses of each caller."""
 
 import ipaddress
 from typing import Any
@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from sidecar.simulator import DOCUMENTS, Serving, Simulator, parse_scenario
-from tests.simulator.asking import LOADBALANCER, ask
+from tests.simulator.client import LOADBALANCER, fetch
 
 DOCUMENTATION = [
     ipaddress.ip_network(text)
@@ -27,13 +27,13 @@ def own() -> Simulator:
 
 
 async def test_document_of_an_address(serving: Serving) -> None:
-    """A caller is told the document of its address, everyone else the common one."""
+    """A caller gets the document of its address, all others the common one."""
     serving.simulator.set_address("127.0.0.2", "none")
     statuses = []
     for source in ("127.0.0.1", "127.0.0.2"):
         connector = aiohttp.TCPConnector(local_addr=(source, 0))
         async with aiohttp.ClientSession(connector=connector) as session:
-            statuses.append((await ask(session, serving.url + LOADBALANCER)).status)
+            statuses.append((await fetch(session, serving.url + LOADBALANCER)).status)
 
     assert statuses == [200, 404]
 
@@ -43,9 +43,9 @@ async def test_listener_of_a_node(serving: Serving, session: aiohttp.ClientSessi
     serving.simulator.set_address("10.224.0.7", "capture-535")
     url = await serving.listen(caller="10.224.0.7")
 
-    answered = await ask(session, url + LOADBALANCER)
+    response = await fetch(session, url + LOADBALANCER)
 
-    assert b"100.100.100.100" in answered.body
+    assert b"100.100.100.100" in response.body
     assert serving.simulator.counters.by_caller == {"10.224.0.7": 1}
 
 
@@ -55,11 +55,11 @@ def test_the_narrowest_network_wins() -> None:
         parse_scenario("addresses: {10.0.0.0/8: none, 10.1.0.0/16: empty, 10.1.2.3: public-ip}")
     )
 
-    told = [
+    names = [
         simulator.document_settings(caller).name for caller in ("10.9.9.9", "10.1.9.9", "10.1.2.3", "fd00::1")
     ]
 
-    assert told == ["none", "empty", "public-ip", "all"]
+    assert names == ["none", "empty", "public-ip", "all"]
 
 
 def test_own_addresses_are_documentation_addresses(own: Simulator) -> None:
@@ -93,8 +93,8 @@ def test_own_addresses_differ(own: Simulator, distance: int) -> None:
 
 def test_own_private_address_is_the_callers(own: Simulator) -> None:
     """The private address is the one the caller calls from; frontends stay common to all."""
-    told: list[Any] = [own.document(caller) for caller in ("10.0.0.4", "10.0.0.5")]
-    documents = [document["loadbalancer"] for document in told]
+    bodies: list[Any] = [own.document(caller) for caller in ("10.0.0.4", "10.0.0.5")]
+    documents = [body["loadbalancer"] for body in bodies]
 
     assert [document["outboundRules"][1]["privateIpAddress"] for document in documents] == [
         "10.0.0.4",

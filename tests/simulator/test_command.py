@@ -47,7 +47,7 @@ def _get(url: str) -> bytes:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serves_until_told_to_end(number: signal.Signals) -> None:
+def test_serves_until_a_signal(number: signal.Signals) -> None:
     """The command prints where it listens, serves there, and ends with 0 on a signal."""
     with _running(*FREE, "--document", "capture-535") as (process, url, control):
         body = _get(f"{url}?api-version=2020-10-01")
@@ -115,7 +115,7 @@ def test_wrong_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str], text
 
 
 def test_missing_scenario(capsys: pytest.CaptureFixture[str]) -> None:
-    """A scenario that is not there is said so."""
+    """A missing scenario file is reported."""
     assert cli.run(["simulate", "--scenario", "nowhere.yaml"]) == 2
     assert "nowhere.yaml: No such file or directory" in capsys.readouterr().err
 

@@ -6,12 +6,12 @@ import aiohttp
 import pytest
 
 from sidecar.simulator import DOCUMENTS, FAULTS, Call, Counters, Serving
-from tests.simulator.asking import LOADBALANCER, ask, put
+from tests.simulator.client import LOADBALANCER, fetch, put
 
 
 async def test_list(serving: Serving, session: aiohttp.ClientSession) -> None:
     """The root lists every path, document and fault with one line each."""
-    listed = (await ask(session, f"{serving.control_url}/")).value
+    listed = (await fetch(session, f"{serving.control_url}/")).value
 
     assert set(listed["documents"]) == set(DOCUMENTS)
     assert set(listed["faults"]) == {"none", *FAULTS}
@@ -21,12 +21,12 @@ async def test_list(serving: Serving, session: aiohttp.ClientSession) -> None:
 
 async def test_listed_paths_exist(serving: Serving, session: aiohttp.ClientSession) -> None:
     """Every call that the root lists is answered, and no other method of those paths."""
-    listed = (await ask(session, f"{serving.control_url}/")).value["paths"]
+    listed = (await fetch(session, f"{serving.control_url}/")).value["paths"]
     statuses = {}
     for path in {call.split()[1] for call in listed}:
         for method in ("GET", "PUT", "DELETE", "POST"):
-            answered = await ask(session, serving.control_url + path, method=method)
-            statuses[f"{method} {path}"] = answered.status
+            response = await fetch(session, serving.control_url + path, method=method)
+            statuses[f"{method} {path}"] = response.status
 
     assert {call for call, status in statuses.items() if status != 405} == set(listed)
 
@@ -35,9 +35,9 @@ async def test_fault_by_word(serving: Serving, session: aiohttp.ClientSession) -
     """A plain word puts a fault in force, DELETE takes it away."""
     statuses = []
     await put(session, f"{serving.control_url}/fault", "unavailable")
-    statuses.append((await ask(session, serving.url + LOADBALANCER)).status)
-    await ask(session, f"{serving.control_url}/fault", method="DELETE")
-    statuses.append((await ask(session, serving.url + LOADBALANCER)).status)
+    statuses.append((await fetch(session, serving.url + LOADBALANCER)).status)
+    await fetch(session, f"{serving.control_url}/fault", method="DELETE")
+    statuses.append((await fetch(session, serving.url + LOADBALANCER)).status)
 
     assert statuses == [503, 200]
 
@@ -47,9 +47,9 @@ async def test_no_fault_by_word(serving: Serving, session: aiohttp.ClientSession
     """The word "none" is no fault."""
     serving.simulator.set_fault("unavailable")
 
-    answered = await put(session, f"{serving.control_url}/fault", body)
+    response = await put(session, f"{serving.control_url}/fault", body)
 
-    assert (answered.status, answered.value) == (200, None)
+    assert (response.status, response.value) == (200, None)
     assert serving.simulator.conditions.fault is None
 
 
@@ -59,16 +59,16 @@ async def test_fault_as_json(serving: Serving, session: aiohttp.ClientSession) -
 
     await put(session, f"{serving.control_url}/fault", json.dumps(settings))
 
-    assert (await ask(session, f"{serving.control_url}/fault")).value == settings
-    assert (await ask(session, serving.url + LOADBALANCER)).headers["Retry-After"] == "7"
+    assert (await fetch(session, f"{serving.control_url}/fault")).value == settings
+    assert (await fetch(session, serving.url + LOADBALANCER)).headers["Retry-After"] == "7"
 
 
 async def test_document(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A document may be a word or settings."""
     await put(session, f"{serving.control_url}/document", "none")
-    absent = await ask(session, serving.url + LOADBALANCER)
+    absent = await fetch(session, serving.url + LOADBALANCER)
     await put(session, f"{serving.control_url}/document", '{"inline": {"loadbalancer": {}}}')
-    inline = await ask(session, serving.url + LOADBALANCER)
+    inline = await fetch(session, serving.url + LOADBALANCER)
 
     assert absent.status == 404
     assert inline.value == {"loadbalancer": {}}
@@ -78,16 +78,16 @@ async def test_addresses(serving: Serving, session: aiohttp.ClientSession) -> No
     """Documents of callers can be changed at run time."""
     await put(session, f"{serving.control_url}/addresses", "127.0.0.0/8: capture-535")
 
-    answered = await ask(session, serving.url + LOADBALANCER)
+    response = await fetch(session, serving.url + LOADBALANCER)
 
-    assert b"100.100.100.100" in answered.body
+    assert b"100.100.100.100" in response.body
 
 
 async def test_state_can_be_put_back(serving: Serving, session: aiohttp.ClientSession) -> None:
     """What GET /state shows can be put back as a whole."""
     serving.simulator.set_document({"name": "many-rules", "rules": 2})
     serving.simulator.set_fault({"name": "slow", "delay": 0.5})
-    before = (await ask(session, f"{serving.control_url}/state")).body
+    before = (await fetch(session, f"{serving.control_url}/state")).body
     await put(session, f"{serving.control_url}/state", "{document: none, fault: none, rateLimit: true}")
 
     after = await put(session, f"{serving.control_url}/state", before.decode())
@@ -98,12 +98,12 @@ async def test_state_can_be_put_back(serving: Serving, session: aiohttp.ClientSe
 
 async def test_scenario(serving: Serving, session: aiohttp.ClientSession) -> None:
     """Another scenario starts from its beginning."""
-    answered = await put(
+    response = await put(
         session, f"{serving.control_url}/scenario", "document: empty\nsteps: [{at: 30s, fault: gone}]"
     )
 
-    assert answered.value["document"] == {"name": "empty"}
-    assert answered.value["scenario"] == {"elapsed": 0, "nextStepIn": 30, "strikesLeft": None}
+    assert response.value["document"] == {"name": "empty"}
+    assert response.value["scenario"] == {"elapsed": 0, "nextStepIn": 30, "strikesLeft": None}
 
 
 @pytest.mark.parametrize(
@@ -124,21 +124,21 @@ async def test_wrong_bodies(
     """A wrong body is one line that says where and what is allowed; nothing changes."""
     before = serving.simulator.conditions
 
-    answered = await put(session, f"{serving.control_url}/{path}", body)
+    response = await put(session, f"{serving.control_url}/{path}", body)
 
-    assert answered.status == 400
-    assert text in answered.error
-    assert "\n" not in answered.error
+    assert response.status == 400
+    assert text in response.error
+    assert "\n" not in response.error
     assert serving.simulator.conditions == before
 
 
 async def test_counters(serving: Serving, session: aiohttp.ClientSession) -> None:
     """Requests are counted by path, caller and status; the last one is shown with all it sent."""
-    await ask(session, f"{serving.url}/metadata/versions")
-    await ask(session, serving.url + LOADBALANCER, headers={})
-    await ask(session, serving.url + LOADBALANCER, headers={"Metadata": "true", "X-Extra": "1"})
+    await fetch(session, f"{serving.url}/metadata/versions")
+    await fetch(session, serving.url + LOADBALANCER, headers={})
+    await fetch(session, serving.url + LOADBALANCER, headers={"Metadata": "true", "X-Extra": "1"})
 
-    counted = (await ask(session, f"{serving.control_url}/counters")).value
+    counted = (await fetch(session, f"{serving.control_url}/counters")).value
 
     assert counted["requests"] == 3
     assert counted["byStatus"] == {"200": 2, "400": 1}
@@ -151,11 +151,11 @@ async def test_counters(serving: Serving, session: aiohttp.ClientSession) -> Non
 
 async def test_counters_reset(serving: Serving, session: aiohttp.ClientSession) -> None:
     """Counters begin anew on request."""
-    await ask(session, serving.url + LOADBALANCER)
+    await fetch(session, serving.url + LOADBALANCER)
 
-    answered = await ask(session, f"{serving.control_url}/counters", method="DELETE")
+    response = await fetch(session, f"{serving.control_url}/counters", method="DELETE")
 
-    assert answered.value == {
+    assert response.value == {
         "requests": 0,
         "byStatus": {},
         "byPath": {},

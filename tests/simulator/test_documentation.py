@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.commands.simulate import parser
 from sidecar.simulator import Serving, Simulator, catalogue, parse_scenario
-from tests.simulator.asking import LOADBALANCER, ask
+from tests.simulator.client import LOADBALANCER, fetch
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
 SERVICE, CONTROL = "http://127.0.0.1:16980", "http://127.0.0.1:16981"
@@ -89,7 +89,7 @@ def test_calls_are_found() -> None:
 
 async def test_control_calls_are_all_there(serving: Serving, session: aiohttp.ClientSession) -> None:
     """The table of control calls has every call that the listener names."""
-    listed = (await ask(session, f"{serving.control_url}/")).value["paths"]
+    listed = (await fetch(session, f"{serving.control_url}/")).value["paths"]
 
     assert set(re.findall(r"`((?:GET|PUT|DELETE) /[a-z]*)`", _section("Control"))) == set(listed)
 
@@ -118,4 +118,4 @@ async def test_per_caller_example(serving: Serving, session: aiohttp.ClientSessi
 
     assert simulator.document("10.224.0.7") is None
     assert '"inboundRules":[]' in str(simulator.document_body("10.225.3.4"))
-    assert (await ask(session, serving.url + LOADBALANCER)).status == 200
+    assert (await fetch(session, serving.url + LOADBALANCER)).status == 200

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from sidecar.simulator import DOCUMENTS, DocumentSettings, ScenarioError, Serving
 from sidecar.simulator.documents import BODIES, Amounts
-from tests.simulator.asking import LOADBALANCER, ask
+from tests.simulator.client import LOADBALANCER, fetch
 
 LISTS = ["publicIpAddresses", "inboundRules", "outboundRules"]
 FULL = {
@@ -38,9 +38,9 @@ FULL = {
 }
 
 
-async def _told(session: aiohttp.ClientSession, serving: Serving, document: Any) -> Any:
+async def _fetched(session: aiohttp.ClientSession, serving: Serving, document: Any) -> Any:
     serving.simulator.set_document(document)
-    return (await ask(session, serving.url + LOADBALANCER)).value["loadbalancer"]
+    return (await fetch(session, serving.url + LOADBALANCER)).value["loadbalancer"]
 
 
 def test_the_table_of_this_test_is_complete() -> None:
@@ -52,27 +52,27 @@ def test_every_body_belongs_to_a_data_set() -> None:
     """Each file of a body is what a data set says, and each data set but "none" has its file."""
     files = {path.stem: json.loads(path.read_text()) for path in BODIES.iterdir()}
     assert files.keys() == {data_set.body for data_set in DOCUMENTS.values()} - {""}
-    said = [data_set.build(Amounts()) for data_set in DOCUMENTS.values()]
-    assert all(body in said for body in files.values())
+    built = [data_set.build(Amounts()) for data_set in DOCUMENTS.values()]
+    assert all(body in built for body in files.values())
 
 
 @pytest.mark.parametrize("name", FULL)
 async def test_filled_lists(serving: Serving, session: aiohttp.ClientSession, name: str) -> None:
     """A data set fills the lists it is named for; the others are there and empty."""
-    told = await _told(session, serving, name)
+    lists = await _fetched(session, serving, name)
 
-    assert [bool(told[kind]) for kind in LISTS] == FULL[name]
-    assert set(told) - set(LISTS) <= {"tunnelInterfaces"}
+    assert [bool(lists[kind]) for kind in LISTS] == FULL[name]
+    assert set(lists) - set(LISTS) <= {"tunnelInterfaces"}
 
 
 async def test_none_is_404(serving: Serving, session: aiohttp.ClientSession) -> None:
     """Without load balancer and public IP the answer is the captured 404."""
     serving.simulator.set_document("none")
 
-    answered = await ask(session, serving.url + LOADBALANCER)
+    response = await fetch(session, serving.url + LOADBALANCER)
 
-    assert answered.status == 404
-    assert answered.error == (
+    assert response.status == 404
+    assert response.error == (
         "No load balancer metadata is found. Please check if your VM is using any non-basic SKU "
         "load balancer and retry later."
     )
@@ -80,8 +80,8 @@ async def test_none_is_404(serving: Serving, session: aiohttp.ClientSession) -> 
 
 async def test_success_headers(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A success has the captured headers and a new request id each time."""
-    first = await ask(session, serving.url + LOADBALANCER)
-    second = await ask(session, serving.url + LOADBALANCER)
+    first = await fetch(session, serving.url + LOADBALANCER)
+    second = await fetch(session, serving.url + LOADBALANCER)
 
     assert first.status == 200
     assert first.headers["Content-Type"] == "application/json; charset=utf-8"
@@ -93,9 +93,9 @@ async def test_body_is_compact(serving: Serving, session: aiohttp.ClientSession)
     """The JSON has no spaces: a shipped shell parser depends on that."""
     serving.simulator.set_document("capture-public-ip")
 
-    answered = await ask(session, serving.url + LOADBALANCER)
+    response = await fetch(session, serving.url + LOADBALANCER)
 
-    assert answered.body == (
+    assert response.body == (
         b'{"loadbalancer":{"publicIpAddresses":[{"frontendIpAddress":"52.249.223.56",'
         b'"privateIpAddress":"10.0.0.4"}],"inboundRules":[],"outboundRules":[]}}'
     )
@@ -103,8 +103,8 @@ async def test_body_is_compact(serving: Serving, session: aiohttp.ClientSession)
 
 async def test_dual_stack_brackets(serving: Serving, session: aiohttp.ClientSession) -> None:
     """IPv6 stands in brackets or without, by data set."""
-    bracketed = await _told(session, serving, "dual-stack")
-    plain = await _told(session, serving, "dual-stack-plain")
+    bracketed = await _fetched(session, serving, "dual-stack")
+    plain = await _fetched(session, serving, "dual-stack-plain")
 
     assert bracketed["publicIpAddresses"][0]["frontendIpAddress"] == "[2001:db8::4]"
     assert plain["publicIpAddresses"][0]["frontendIpAddress"] == "2001:db8::4"
@@ -112,14 +112,14 @@ async def test_dual_stack_brackets(serving: Serving, session: aiohttp.ClientSess
 
 async def test_floating_ip(serving: Serving, session: aiohttp.ClientSession) -> None:
     """With floating IP every rule's private address repeats its frontend."""
-    told = await _told(session, serving, "floating-ip")
+    lists = await _fetched(session, serving, "floating-ip")
 
-    assert all(rule["privateIpAddress"] == rule["frontendIpAddress"] for rule in told["inboundRules"])
+    assert all(rule["privateIpAddress"] == rule["frontendIpAddress"] for rule in lists["inboundRules"])
 
 
 async def test_ha_ports(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A rule for all ports is "All" with the numbers 0 and 0."""
-    (rule,) = (await _told(session, serving, "ha-ports"))["inboundRules"]
+    (rule,) = (await _fetched(session, serving, "ha-ports"))["inboundRules"]
 
     assert [rule["protocol"], rule["frontendPort"], rule["backendPort"]] == ["All", 0, 0]
 
@@ -129,9 +129,9 @@ async def test_number_of_rules(
     serving: Serving, session: aiohttp.ClientSession, settings: dict[str, int], count: int
 ) -> None:
     """The data set of many rules has as many as asked for, all different."""
-    told = await _told(session, serving, {"name": "many-rules", **settings})
+    lists = await _fetched(session, serving, {"name": "many-rules", **settings})
 
-    assert len({str(rule) for rule in told["inboundRules"]}) == len(told["inboundRules"]) == count
+    assert len({str(rule) for rule in lists["inboundRules"]}) == len(lists["inboundRules"]) == count
 
 
 @pytest.mark.parametrize(("settings", "count"), [({}, 3), ({"outboundIps": 7}, 7), ({"outboundIps": 0}, 0)])
@@ -139,15 +139,15 @@ async def test_number_of_outbound_ips(
     serving: Serving, session: aiohttp.ClientSession, settings: dict[str, int], count: int
 ) -> None:
     """The data set of several outbound IPs has as many as asked for."""
-    told = await _told(session, serving, {"name": "outbound-several", **settings})
+    lists = await _fetched(session, serving, {"name": "outbound-several", **settings})
 
-    assert len({rule["frontendIpAddress"] for rule in told["outboundRules"]}) == count
+    assert len({rule["frontendIpAddress"] for rule in lists["outboundRules"]}) == count
 
 
 async def test_reordered(serving: Serving, session: aiohttp.ClientSession) -> None:
     """The order of entries differs between two answers, and only the order."""
-    first = await _told(session, serving, "reordered")
-    second = await _told(session, serving, "reordered")
+    first = await _fetched(session, serving, "reordered")
+    second = await _fetched(session, serving, "reordered")
 
     assert first != second
     assert sorted(map(str, first["inboundRules"])) == sorted(map(str, second["inboundRules"]))
@@ -155,25 +155,25 @@ async def test_reordered(serving: Serving, session: aiohttp.ClientSession) -> No
 
 async def test_duplicates(serving: Serving, session: aiohttp.ClientSession) -> None:
     """Every entry is there twice."""
-    told = await _told(session, serving, "duplicates")
+    lists = await _fetched(session, serving, "duplicates")
 
-    assert all(told[kind].count(entry) == 2 for kind in LISTS for entry in told[kind])
+    assert all(lists[kind].count(entry) == 2 for kind in LISTS for entry in lists[kind])
 
 
 @pytest.mark.parametrize("value", [None, {}, "text", 0, []])
 async def test_replaced_list(serving: Serving, session: aiohttp.ClientSession, value: Any) -> None:
     """Anything may stand in place of a list."""
-    told = await _told(session, serving, {"name": "all", "replace": {"inboundRules": value}})
+    lists = await _fetched(session, serving, {"name": "all", "replace": {"inboundRules": value}})
 
-    assert told["inboundRules"] == value
-    assert told["outboundRules"]
+    assert lists["inboundRules"] == value
+    assert lists["outboundRules"]
 
 
 async def test_omitted_list(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A list may be missing."""
-    told = await _told(session, serving, {"name": "all", "omit": ["outboundRules"]})
+    lists = await _fetched(session, serving, {"name": "all", "omit": ["outboundRules"]})
 
-    assert sorted(told) == ["inboundRules", "publicIpAddresses"]
+    assert sorted(lists) == ["inboundRules", "publicIpAddresses"]
 
 
 @pytest.mark.parametrize("value", [None, [], {"loadbalancer": {"x": [1]}}, {"other": None}, "text"])
@@ -181,17 +181,17 @@ async def test_inline(serving: Serving, session: aiohttp.ClientSession, value: A
     """A document of one's own is answered as it is, whatever its shape."""
     serving.simulator.set_document(DocumentSettings(inline=value))
 
-    answered = await ask(session, serving.url + LOADBALANCER)
+    response = await fetch(session, serving.url + LOADBALANCER)
 
-    assert answered.status == 200
-    assert answered.value == value
+    assert response.status == 200
+    assert response.value == value
 
 
 async def test_raw(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A body of one's own is answered byte for byte."""
     serving.simulator.set_document({"raw": " {not json"})
 
-    assert (await ask(session, serving.url + LOADBALANCER)).body == b" {not json"
+    assert (await fetch(session, serving.url + LOADBALANCER)).body == b" {not json"
 
 
 async def test_rotated_document_of_ones_own(serving: Serving, session: aiohttp.ClientSession) -> None:
@@ -199,10 +199,10 @@ async def test_rotated_document_of_ones_own(serving: Serving, session: aiohttp.C
     value: JsonValue = {"loadbalancer": {"publicIpAddresses": [1, 2, 3], "other": "text", "none": []}}
     serving.simulator.set_document(DocumentSettings(inline=value, rotate=True))
 
-    told = [(await ask(session, serving.url + LOADBALANCER)).value["loadbalancer"] for _ in range(3)]
+    lists = [(await fetch(session, serving.url + LOADBALANCER)).value["loadbalancer"] for _ in range(3)]
 
-    assert [entry["publicIpAddresses"] for entry in told] == [[2, 3, 1], [3, 1, 2], [1, 2, 3]]
-    assert {str((entry["other"], entry["none"])) for entry in told} == {"('text', [])"}
+    assert [entry["publicIpAddresses"] for entry in lists] == [[2, 3, 1], [3, 1, 2], [1, 2, 3]]
+    assert {str((entry["other"], entry["none"])) for entry in lists} == {"('text', [])"}
 
 
 async def test_unknown_document_changes_nothing(serving: Serving, session: aiohttp.ClientSession) -> None:
@@ -212,4 +212,4 @@ async def test_unknown_document_changes_nothing(serving: Serving, session: aioht
     with pytest.raises(ScenarioError, match=r"no document 'al'; there are: none public-ip .*capture-535"):
         serving.simulator.set_document("al")
 
-    assert b"100.100.100.100" in (await ask(session, serving.url + LOADBALANCER)).body
+    assert b"100.100.100.100" in (await fetch(session, serving.url + LOADBALANCER)).body

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from sidecar.simulator import FAULTS, ScenarioError, Serving
-from tests.simulator.asking import LOADBALANCER, ask
+from tests.simulator.client import LOADBALANCER, fetch
 
 STATUSES = {
     "no-metadata": 404,
@@ -56,12 +56,12 @@ async def test_answered_faults(serving: Serving, session: aiohttp.ClientSession,
     """A fault that answers has its status; errors are JSON objects with a text unless named otherwise."""
     serving.simulator.set_fault(name)
 
-    answered = await ask(session, serving.url + LOADBALANCER)
+    response = await fetch(session, serving.url + LOADBALANCER)
 
-    assert answered.status == STATUSES[name]
-    if name not in NOT_JSON and answered.status != 200:
-        assert answered.error
-        assert answered.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert response.status == STATUSES[name]
+    if name not in NOT_JSON and response.status != 200:
+        assert response.error
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ async def test_documented_texts(
     """Documented texts stand as documented."""
     serving.simulator.set_fault(name)
 
-    assert (await ask(session, serving.url + LOADBALANCER)).error.startswith(text)
+    assert (await fetch(session, serving.url + LOADBALANCER)).error.startswith(text)
 
 
 async def test_bodies_that_are_not_json(serving: Serving, session: aiohttp.ClientSession) -> None:
@@ -90,7 +90,7 @@ async def test_bodies_that_are_not_json(serving: Serving, session: aiohttp.Clien
     bodies = {}
     for name in NOT_JSON:
         serving.simulator.set_fault(name)
-        bodies[name] = await ask(session, serving.url + LOADBALANCER)
+        bodies[name] = await fetch(session, serving.url + LOADBALANCER)
 
     assert bodies["xml"].headers["Content-Type"].startswith("text/xml")
     assert len(bodies["xml"].body) == 323
@@ -107,7 +107,7 @@ async def test_retry_after(serving: Serving, session: aiohttp.ClientSession) -> 
     faults = ({"name": name} for name in ("throttled", "throttled-seconds", "throttled-date"))
     for fault in (*faults, {"name": "unavailable", "retryAfter": "1500ms"}):
         serving.simulator.set_fault(fault)
-        seen.append((await ask(session, serving.url + LOADBALANCER)).headers.get("Retry-After"))
+        seen.append((await fetch(session, serving.url + LOADBALANCER)).headers.get("Retry-After"))
 
     assert seen[:2] == [None, "5"]
     assert parsedate_to_datetime(str(seen[2])).timestamp() == 1_700_000_005
@@ -126,17 +126,17 @@ async def test_changed_answer(serving: Serving, session: aiohttp.ClientSession) 
         }
     )
 
-    answered = await ask(session, serving.url + LOADBALANCER)
+    response = await fetch(session, serving.url + LOADBALANCER)
 
-    assert (answered.status, answered.body) == (418, b"short")
-    assert (answered.headers["Content-Type"], answered.headers["X-Example"]) == ("text/plain", "1")
+    assert (response.status, response.body) == (418, b"short")
+    assert (response.headers["Content-Type"], response.headers["X-Example"]) == ("text/plain", "1")
 
 
 async def test_times(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A fault for the next two requests is gone at the third."""
     serving.simulator.set_fault({"name": "unavailable", "times": 2})
 
-    statuses = [(await ask(session, serving.url + LOADBALANCER)).status for _ in range(4)]
+    statuses = [(await fetch(session, serving.url + LOADBALANCER)).status for _ in range(4)]
 
     assert statuses == [503, 503, 200, 200]
     assert serving.simulator.conditions.fault is None
@@ -150,18 +150,18 @@ async def test_probability_repeats_with_a_seed(serving: Serving, session: aiohtt
             serving.simulator.scenario.model_copy(update={"seed": 7}),
         )
         serving.simulator.set_fault({"name": "unavailable", "probability": 0.5})
-        runs.append([(await ask(session, serving.url + LOADBALANCER)).status for _ in range(12)])
+        runs.append([(await fetch(session, serving.url + LOADBALANCER)).status for _ in range(12)])
 
     assert set(runs[0]) == {200, 503}
     assert runs[0] == runs[1]
 
 
 async def test_scope(serving: Serving, session: aiohttp.ClientSession) -> None:
-    """A fault of the endpoint leaves other paths alone unless told; an outage strikes them all."""
+    """A fault of the endpoint by default leaves other paths alone; an outage strikes them all."""
     statuses = []
     for fault in ({"name": "unavailable"}, {"name": "unavailable", "everywhere": True}, {"name": "gone"}):
         serving.simulator.set_fault(fault)
-        statuses.append((await ask(session, f"{serving.url}/metadata/versions")).status)
+        statuses.append((await fetch(session, f"{serving.url}/metadata/versions")).status)
 
     assert statuses == [200, 503, 410]
 
@@ -171,7 +171,7 @@ async def test_clear(serving: Serving, session: aiohttp.ClientSession) -> None:
     serving.simulator.set_fault("unavailable")
     serving.simulator.clear_fault()
 
-    assert (await ask(session, serving.url + LOADBALANCER)).status == 200
+    assert (await fetch(session, serving.url + LOADBALANCER)).status == 200
 
 
 @pytest.mark.parametrize(

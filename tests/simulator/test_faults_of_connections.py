@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from sidecar.simulator import Serving, Simulator, parse_scenario
-from tests.simulator.asking import LOADBALANCER, QUERY, ask
+from tests.simulator.client import LOADBALANCER, QUERY, fetch
 from tests.support.waiting import DEADLINE_S, until_holds
 
 
@@ -26,7 +26,7 @@ async def test_truncated(serving: Serving, session: aiohttp.ClientSession) -> No
     assert body == b'{"loadbalancer":{"pu'
     assert b"Content-Length: 588" in head
     with pytest.raises(aiohttp.ClientPayloadError):
-        await ask(session, serving.url + LOADBALANCER)
+        await fetch(session, serving.url + LOADBALANCER)
 
 
 @pytest.mark.parametrize("name", ["huge", "huge-chunked"])
@@ -34,11 +34,11 @@ async def test_huge(serving: Serving, session: aiohttp.ClientSession, name: str)
     """A body of the wanted size is valid JSON, with its length announced or not."""
     serving.simulator.set_fault({"name": name, "size": 300_000})
 
-    answered = await ask(session, serving.url + LOADBALANCER)
+    response = await fetch(session, serving.url + LOADBALANCER)
 
-    assert len(answered.body) == 300_000
-    assert answered.value["loadbalancer"]["inboundRules"] == []
-    assert ("Content-Length" in answered.headers) == (name == "huge")
+    assert len(response.body) == 300_000
+    assert response.value["loadbalancer"]["inboundRules"] == []
+    assert ("Content-Length" in response.headers) == (name == "huge")
 
 
 async def test_slow(serving: Serving, session: aiohttp.ClientSession) -> None:
@@ -47,9 +47,9 @@ async def test_slow(serving: Serving, session: aiohttp.ClientSession) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
 
-    answered = await ask(session, serving.url + LOADBALANCER)
+    response = await fetch(session, serving.url + LOADBALANCER)
 
-    assert answered.value["loadbalancer"]["outboundRules"]
+    assert response.value["loadbalancer"]["outboundRules"]
     assert loop.time() - began >= 0.05
 
 
@@ -68,11 +68,11 @@ async def test_slow_drip(serving: Serving, session: aiohttp.ClientSession) -> No
 async def test_hang(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A hanging request is accepted and gets nothing, until the client gives up."""
     serving.simulator.set_fault("hang")
-    asking = asyncio.create_task(ask(session, serving.url + LOADBALANCER))
+    request = asyncio.create_task(fetch(session, serving.url + LOADBALANCER))
     await serving.simulator.counters.reached(1)
 
-    done, _ = await asyncio.wait([asking], timeout=0.05)
-    asking.cancel()
+    done, _ = await asyncio.wait([request], timeout=0.05)
+    request.cancel()
 
     assert not done
     assert serving.simulator.counters.by_status == {"hang": 1}
@@ -83,11 +83,11 @@ async def test_hanging_requests_end_with_their_client(
 ) -> None:
     """A client that is gone leaves nothing behind that still waits."""
     serving.simulator.set_fault("hang")
-    asking = asyncio.create_task(ask(session, serving.url + LOADBALANCER))
+    request = asyncio.create_task(fetch(session, serving.url + LOADBALANCER))
     await serving.simulator.counters.reached(1)
     assert len(_connections()) == 1
 
-    asking.cancel()
+    request.cancel()
 
     await until_holds(lambda: not _connections())
 
@@ -99,14 +99,14 @@ async def test_hanging_requests_end_with_the_service(session: aiohttp.ClientSess
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    asking = asyncio.create_task(ask(session, url + LOADBALANCER))
+    request = asyncio.create_task(fetch(session, url + LOADBALANCER))
     await simulator.counters.reached(1)
 
     async with asyncio.timeout(DEADLINE_S):
         await runner.cleanup()
 
     with pytest.raises(aiohttp.ClientError):
-        await asking
+        await request
 
 
 async def test_reset(serving: Serving) -> None:

@@ -6,13 +6,13 @@ import aiohttp
 import pytest
 
 from sidecar.simulator import Serving
-from tests.simulator.asking import QUERY, ask
+from tests.simulator.client import QUERY, fetch
 
 RESTRICTION = "aks-managed-enable-imds-restriction"
 
 
 async def _instance(session: aiohttp.ClientSession, serving: Serving, path: str = "") -> Any:
-    return (await ask(session, f"{serving.url}/metadata/instance{path}?{QUERY}")).value
+    return (await fetch(session, f"{serving.url}/metadata/instance{path}?{QUERY}")).value
 
 
 async def test_standard_public_ips_are_blank(serving: Serving, session: aiohttp.ClientSession) -> None:
@@ -98,29 +98,29 @@ async def test_machine_of_its_own(serving: Serving, session: aiohttp.ClientSessi
 )
 async def test_leaf_as_text(serving: Serving, session: aiohttp.ClientSession, path: str, text: str) -> None:
     """A leaf as text is its value, everything else a list of what is below."""
-    answered = await ask(session, f"{serving.url}/metadata/instance{path}?{QUERY}&format=text")
+    response = await fetch(session, f"{serving.url}/metadata/instance{path}?{QUERY}&format=text")
 
-    assert (answered.status, answered.body.decode()) == (200, text)
-    assert answered.headers["Content-Type"].startswith("text/plain")
+    assert (response.status, response.body.decode()) == (200, text)
+    assert response.headers["Content-Type"].startswith("text/plain")
 
 
 async def test_leaf_needs_text(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A leaf asked for as JSON is a 400."""
-    answered = await ask(session, f"{serving.url}/metadata/instance/compute/location?{QUERY}")
+    response = await fetch(session, f"{serving.url}/metadata/instance/compute/location?{QUERY}")
 
-    assert answered.status == 400
+    assert response.status == 400
 
 
 @pytest.mark.parametrize("path", ["/compute/nothing", "/network/interface/7", "/network/interface/x"])
 async def test_missing_element(serving: Serving, session: aiohttp.ClientSession, path: str) -> None:
     """What is not there is a 404."""
-    answered = await ask(session, f"{serving.url}/metadata/instance{path}?{QUERY}")
+    response = await fetch(session, f"{serving.url}/metadata/instance{path}?{QUERY}")
 
-    assert answered.status == 404
+    assert response.status == 404
 
 
 async def test_older_versions(serving: Serving, session: aiohttp.ClientSession) -> None:
     """The instance category is older than the load balancer's."""
-    answered = await ask(session, f"{serving.url}/metadata/instance?api-version=2019-03-11&format=json")
+    response = await fetch(session, f"{serving.url}/metadata/instance?api-version=2019-03-11&format=json")
 
-    assert answered.status == 200
+    assert response.status == 200

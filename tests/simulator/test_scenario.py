@@ -1,4 +1,4 @@
-"""Scenarios as people write them, and what is said about wrong ones."""
+"""Scenarios as people write them, and the errors of wrong ones."""
 
 from pathlib import Path
 

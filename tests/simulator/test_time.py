@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from sidecar.simulator.simulation import RateLimit
-from tests.simulator.asking import LOADBALANCER, ask
+from tests.simulator.client import LOADBALANCER, fetch
 from tests.simulator.conftest import Clock
 from tests.support.waiting import DEADLINE_S
 
@@ -47,7 +47,7 @@ def test_steps(clock: Clock) -> None:
 
 
 def test_several_steps_at_once(clock: Clock) -> None:
-    """A simulator that nobody asked for long takes all steps that are due, in order."""
+    """After a long time without a request, all steps that are due are taken, in order."""
     simulator = Simulator(parse_scenario(STEPS), time=clock)
     clock.now += 3600
 
@@ -56,7 +56,7 @@ def test_several_steps_at_once(clock: Clock) -> None:
 
 
 def test_repetition(clock: Clock) -> None:
-    """A repeated scenario begins anew, also after many rounds that nobody saw."""
+    """A repeated scenario starts again, also after many rounds without a request."""
     simulator = Simulator(parse_scenario(STEPS + "repeatEvery: 90s"), time=clock)
     seen = []
     for now in (89, 90, 121, 90 * 50 + 61):
@@ -95,9 +95,9 @@ def test_every_change_is_one_line_of_the_log(clock: Clock, caplog: pytest.LogCap
 async def test_limit(serving: Serving, session: aiohttp.ClientSession, clock: Clock) -> None:
     """Five requests at once are answered, the sixth is 429; a fifth of a second brings one back."""
     serving.simulator.change({"rateLimit": True})
-    statuses = [(await ask(session, serving.url + LOADBALANCER)).status for _ in range(7)]
+    statuses = [(await fetch(session, serving.url + LOADBALANCER)).status for _ in range(7)]
     clock.now += 0.2001
-    later = [(await ask(session, serving.url + LOADBALANCER)).status for _ in range(2)]
+    later = [(await fetch(session, serving.url + LOADBALANCER)).status for _ in range(2)]
 
     assert statuses == [200] * 5 + [429] * 2
     assert later == [200, 429]
@@ -108,7 +108,7 @@ async def test_limit_counts_all_paths_and_faults(serving: Serving, session: aioh
     serving.simulator.change({"rateLimit": True, "fault": {"name": "unavailable", "times": 3}})
     paths = [LOADBALANCER, LOADBALANCER, LOADBALANCER, "/metadata/versions", LOADBALANCER, LOADBALANCER]
 
-    statuses = [(await ask(session, serving.url + path)).status for path in paths]
+    statuses = [(await fetch(session, serving.url + path)).status for path in paths]
 
     assert statuses == [503, 503, 503, 200, 200, 429]
 
@@ -118,14 +118,14 @@ async def test_limit_is_each_callers_own(serving: Serving, session: aiohttp.Clie
     serving.simulator.change({"rateLimit": True})
     other = await serving.listen(caller="10.224.0.9")
     for _ in range(6):
-        await ask(session, serving.url + LOADBALANCER)
+        await fetch(session, serving.url + LOADBALANCER)
 
-    assert (await ask(session, other + LOADBALANCER)).status == 200
+    assert (await fetch(session, other + LOADBALANCER)).status == 200
 
 
 async def test_no_limit(serving: Serving, session: aiohttp.ClientSession) -> None:
     """Switched off, the limit refuses nothing."""
-    statuses = {(await ask(session, serving.url + LOADBALANCER)).status for _ in range(12)}
+    statuses = {(await fetch(session, serving.url + LOADBALANCER)).status for _ in range(12)}
 
     assert statuses == {200}
 

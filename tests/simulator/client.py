@@ -12,7 +12,7 @@ LOADBALANCER = f"/metadata/loadbalancer?{QUERY}"
 
 
 @dataclass(frozen=True)
-class Answered:
+class Response:
     """Status, headers and bytes of an answer."""
 
     status: int
@@ -30,20 +30,20 @@ class Answered:
         return str(self.value["error"])
 
 
-async def ask(
+async def fetch(
     session: aiohttp.ClientSession,
     url: str,
     *,
     method: str = "GET",
     headers: dict[str, str] | None = None,
-) -> Answered:
+) -> Response:
     """One request with ``Metadata: true``, or with exactly the headers given."""
     sent = {"Metadata": "true"} if headers is None else headers
     async with session.request(method, url, headers=sent, allow_redirects=False) as response:
-        return Answered(response.status, response.headers, await response.read())
+        return Response(response.status, response.headers, await response.read())
 
 
-async def put(session: aiohttp.ClientSession, url: str, body: str) -> Answered:
+async def put(session: aiohttp.ClientSession, url: str, body: str) -> Response:
     """One PUT of a plain body to the control listener."""
     async with session.put(url, data=body) as response:
-        return Answered(response.status, response.headers, await response.read())
+        return Response(response.status, response.headers, await response.read())

@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 
 from sidecar.simulator import Serving
-from tests.simulator.asking import LOADBALANCER, QUERY, ask
+from tests.simulator.client import LOADBALANCER, QUERY, fetch
 
 NEWEST = ["2025-04-07", "2024-07-17", "2024-03-15"]
 
@@ -12,9 +12,9 @@ NEWEST = ["2025-04-07", "2024-07-17", "2024-03-15"]
 @pytest.mark.parametrize("value", ["true", "True", "TRUE"])
 async def test_metadata_header(serving: Serving, session: aiohttp.ClientSession, value: str) -> None:
     """The Metadata header counts in any case of its value."""
-    answered = await ask(session, serving.url + LOADBALANCER, headers={"Metadata": value})
+    response = await fetch(session, serving.url + LOADBALANCER, headers={"Metadata": value})
 
-    assert answered.status == 200
+    assert response.status == 200
 
 
 @pytest.mark.parametrize("headers", [{}, {"Metadata": "false"}, {"Metadata": ""}])
@@ -22,10 +22,10 @@ async def test_without_metadata_header(
     serving: Serving, session: aiohttp.ClientSession, headers: dict[str, str]
 ) -> None:
     """Without it the captured body comes, odd spaces included."""
-    answered = await ask(session, serving.url + LOADBALANCER, headers=headers)
+    response = await fetch(session, serving.url + LOADBALANCER, headers=headers)
 
-    assert answered.status == 400
-    assert answered.body == b'{ "error": "Bad request: . Required metadata header not specified" }'
+    assert response.status == 400
+    assert response.body == b'{ "error": "Bad request: . Required metadata header not specified" }'
 
 
 @pytest.mark.parametrize("path", [LOADBALANCER, "/metadata/versions", f"/metadata/instance?{QUERY}"])
@@ -33,10 +33,10 @@ async def test_forwarded(serving: Serving, session: aiohttp.ClientSession, path:
     """A request that a proxy passed on is refused."""
     headers = {"Metadata": "true", "X-Forwarded-For": "10.0.0.1"}
 
-    answered = await ask(session, serving.url + path, headers=headers)
+    response = await fetch(session, serving.url + path, headers=headers)
 
-    assert answered.status == 400
-    assert "X-Forwarded-For" in answered.error
+    assert response.status == 400
+    assert "X-Forwarded-For" in response.error
 
 
 @pytest.mark.parametrize(
@@ -45,27 +45,27 @@ async def test_forwarded(serving: Serving, session: aiohttp.ClientSession, path:
 )
 async def test_version_refused(serving: Serving, session: aiohttp.ClientSession, query: str) -> None:
     """A version that is missing, unknown or older than the endpoint brings the three newest."""
-    answered = await ask(session, f"{serving.url}/metadata/loadbalancer?{query}")
+    response = await fetch(session, f"{serving.url}/metadata/loadbalancer?{query}")
 
-    assert answered.status == 400
-    assert answered.value["newest-versions"] == NEWEST
+    assert response.status == 400
+    assert response.value["newest-versions"] == NEWEST
 
 
 @pytest.mark.parametrize("version", ["2020-10-01", "2021-05-01", "2023-07-01", "2025-04-07"])
 async def test_version_accepted(serving: Serving, session: aiohttp.ClientSession, version: str) -> None:
     """Every known version from 2020-10-01 on is accepted."""
-    answered = await ask(session, f"{serving.url}/metadata/loadbalancer?api-version={version}")
+    response = await fetch(session, f"{serving.url}/metadata/loadbalancer?api-version={version}")
 
-    assert answered.status == 200
+    assert response.status == 200
 
 
 async def test_versions_are_settable(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A service that knows other versions refuses with the newest of those."""
     serving.simulator.change({"versions": ["2021-02-01", "2030-01-01"]})
 
-    answered = await ask(session, serving.url + LOADBALANCER)
+    response = await fetch(session, serving.url + LOADBALANCER)
 
-    assert answered.value["newest-versions"] == ["2030-01-01", "2021-02-01"]
+    assert response.value["newest-versions"] == ["2030-01-01", "2021-02-01"]
 
 
 @pytest.mark.parametrize(
@@ -81,62 +81,62 @@ async def test_version_errors_of_the_endpoint(
     """The endpoint's own documented texts can be asked for."""
     serving.simulator.change({"versionError": "missing-parameter"})
 
-    answered = await ask(session, f"{serving.url}/metadata/loadbalancer?{query}")
+    response = await fetch(session, f"{serving.url}/metadata/loadbalancer?{query}")
 
-    assert answered.status == 400
-    assert text in answered.error
+    assert response.status == 400
+    assert text in response.error
 
 
 @pytest.mark.parametrize("query", [f"{QUERY}&{QUERY}", f"{QUERY}&format=json&format=json"])
 async def test_repeated_parameter(serving: Serving, session: aiohttp.ClientSession, query: str) -> None:
     """A parameter given twice is refused."""
-    answered = await ask(session, f"{serving.url}/metadata/loadbalancer?{query}")
+    response = await fetch(session, f"{serving.url}/metadata/loadbalancer?{query}")
 
-    assert answered.status == 400
-    assert answered.error.startswith("Unexpected request")
+    assert response.status == 400
+    assert response.error.startswith("Unexpected request")
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
 async def test_format(serving: Serving, session: aiohttp.ClientSession, form: str) -> None:
     """Both formats bring the same JSON."""
-    answered = await ask(session, f"{serving.url}{LOADBALANCER}&format={form}")
+    response = await fetch(session, f"{serving.url}{LOADBALANCER}&format={form}")
 
-    assert answered.headers["Content-Type"].startswith("application/json")
-    assert answered.value["loadbalancer"]["outboundRules"]
+    assert response.headers["Content-Type"].startswith("application/json")
+    assert response.value["loadbalancer"]["outboundRules"]
 
 
 async def test_other_format(serving: Serving, session: aiohttp.ClientSession) -> None:
     """Another format is refused by name and value."""
-    answered = await ask(session, f"{serving.url}{LOADBALANCER}&format=xml")
+    response = await fetch(session, f"{serving.url}{LOADBALANCER}&format=xml")
 
-    assert answered.status == 400
-    assert 'parameter value "xml" is not allowed for parameter "format"' in answered.error
+    assert response.status == 400
+    assert 'parameter value "xml" is not allowed for parameter "format"' in response.error
 
 
 async def test_sub_path(serving: Serving, session: aiohttp.ClientSession) -> None:
     """The endpoint has no fields of its own."""
-    answered = await ask(session, f"{serving.url}/metadata/loadbalancer/publicIpAddresses/0?{QUERY}")
+    response = await fetch(session, f"{serving.url}/metadata/loadbalancer/publicIpAddresses/0?{QUERY}")
 
-    assert answered.status == 404
-    assert answered.error == (
+    assert response.status == 404
+    assert response.error == (
         'API is not found: Path = "/metadata/loadbalancer/publicIpAddresses/0", Method = "GET"'
     )
 
 
 async def test_unknown_path(serving: Serving, session: aiohttp.ClientSession) -> None:
     """An unknown category is a 404 of the service."""
-    answered = await ask(session, f"{serving.url}/metadata/nothing?{QUERY}")
+    response = await fetch(session, f"{serving.url}/metadata/nothing?{QUERY}")
 
-    assert (answered.status, answered.error) == (404, "Not found")
+    assert (response.status, response.error) == (404, "Not found")
 
 
 async def test_put_elsewhere(serving: Serving, session: aiohttp.ClientSession) -> None:
     """A PUT to another cloud's path gets the front end's words, byte for byte as they were captured."""
-    answered = await ask(session, f"{serving.url}/latest/api/token", method="PUT")
+    response = await fetch(session, f"{serving.url}/latest/api/token", method="PUT")
 
-    assert (answered.status, answered.headers["Server"]) == (400, "Microsoft-IIS/10.0")
-    assert len(answered.body) == 322
-    lines = answered.body.decode().split("\n")
+    assert (response.status, response.headers["Server"]) == (400, "Microsoft-IIS/10.0")
+    assert len(response.body) == 322
+    lines = response.body.decode().split("\n")
     assert lines[0] == '<?xml version="1.0" encoding="utf-8"?>'
     assert lines[2:] == [
         "    <Code>InvalidHttpVerb</Code>",
@@ -149,31 +149,31 @@ async def test_put_elsewhere(serving: Serving, session: aiohttp.ClientSession) -
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_other_methods(serving: Serving, session: aiohttp.ClientSession, method: str) -> None:
     """Only GET is allowed."""
-    answered = await ask(session, serving.url + LOADBALANCER, method=method)
+    response = await fetch(session, serving.url + LOADBALANCER, method=method)
 
-    assert answered.status == 405
+    assert response.status == 405
     assert (
-        answered.error == f'Http method is not allowed: Path = "/metadata/loadbalancer", Method = "{method}"'
+        response.error == f'Http method is not allowed: Path = "/metadata/loadbalancer", Method = "{method}"'
     )
 
 
 @pytest.mark.parametrize("path", ["/", LOADBALANCER, f"/metadata/instance?{QUERY}"])
 async def test_head(serving: Serving, session: aiohttp.ClientSession, path: str) -> None:
     """HEAD is refused by another server, in XML of the captured length."""
-    answered = await ask(session, serving.url + path, method="HEAD", headers={})
+    response = await fetch(session, serving.url + path, method="HEAD", headers={})
 
-    assert answered.status == 400
-    assert answered.headers["Content-Type"] == "text/xml; charset=utf-8"
-    assert answered.headers["Server"] == "Microsoft-IIS/10.0"
-    assert answered.headers["Content-Length"] == "323"
+    assert response.status == 400
+    assert response.headers["Content-Type"] == "text/xml; charset=utf-8"
+    assert response.headers["Server"] == "Microsoft-IIS/10.0"
+    assert response.headers["Content-Length"] == "323"
 
 
 @pytest.mark.parametrize("headers", [{}, {"Metadata": "true"}])
 async def test_versions(serving: Serving, session: aiohttp.ClientSession, headers: dict[str, str]) -> None:
     """The list of versions needs neither header nor version and begins with the oldest."""
-    answered = await ask(session, f"{serving.url}/metadata/versions", headers=headers)
+    response = await fetch(session, f"{serving.url}/metadata/versions", headers=headers)
 
-    versions = answered.value["apiVersions"]
+    versions = response.value["apiVersions"]
     assert versions[0] == "2017-03-01"
     assert versions == sorted(versions)
     assert "2020-10-01" in versions
