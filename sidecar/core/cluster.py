@@ -1,4 +1,4 @@
-"""The agents' pods as the cluster sees them: which pod is the agent of a Node, and how it is."""
+"""Agents as the cluster describes them: their pods and DaemonSets, and where those may run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def met(self, labels: Mapping[str, str]) -> bool:
-        """Whether they do; an operator that is not known counts as met."""
+        """Whether the labels match; an unknown operator counts as a match."""
         value = labels.get(self.key)
         match self.operator:
             case "In":
@@ -74,15 +74,12 @@ class Requirement:
             case "DoesNotExist":
                 return value is None
             case "Gt" | "Lt":
-                return self._compared(value)
+                try:
+                    given, bound = int(value or ""), int(self.values[0])
+                except (ValueError, IndexError):
+                    return False
+                return given > bound if self.operator == "Gt" else given < bound
         return True
-
-    def _compared(self, value: str | None) -> bool:
-        try:
-            given, bound = int(value or ""), int(self.values[0])
-        except (ValueError, IndexError):
-            return False
-        return given > bound if self.operator == "Gt" else given < bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +132,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterNode:
-    """What of a Node counts."""
+    """What scheduling and the agents need to know of a Node."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -261,9 +258,9 @@ def rivals(node: str, pods: Iterable[AgentPod], *, of: AgentPod) -> list[AgentPo
 def user_of(
     labels: Mapping[str, str], daemon_sets: Iterable[AgentDaemonSet], *, prefix: str
 ) -> AgentDaemonSet | None:
-    """The DaemonSet whose agents write to a Node under a prefix; one that is being deleted counts for none.
+    """The DaemonSet whose agents write to a Node under a prefix, except one that is being deleted.
 
-    Taints are not looked at: what is said to be written to errs towards too many.
+    Taints are ignored: rather a Node too many counts as written to than one too few.
 
     Args:
         labels: Of the Node.

@@ -95,8 +95,8 @@ PROMISES = (
     Mutation(
         promise="Never two writes to a Node within one splay",
         file="sidecar/core/writes.py",
-        old='float("-inf") if write_state.wrote_at is None else write_state.wrote_at + self.write_splay',
-        new='float("-inf")',
+        old="not_before = max(not_before, write_state.wrote_at + self.write_splay)",
+        new="not_before = max(not_before, write_state.wrote_at)",
         tests=(
             "tests/core/test_writes.py",
             "tests/core/test_writes_heartbeat.py",
