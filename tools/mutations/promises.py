@@ -225,8 +225,8 @@ PROMISES = (
     Mutation(
         promise="Control characters are escaped in logs",
         file="sidecar/logs.py",
-        old="return text if plain else json.dumps(text)",
-        new="return text if plain else f'\"{text}\"'",
+        old="{text if plain else json.dumps(text)}",
+        new="{text}",
         tests=("tests/test_logs.py",),
     ),
     Mutation(
