@@ -23,6 +23,11 @@ _NEVER_COVERED = {"kubernetes.io/os", "type", "virtualization"}
 """Labels by which the chart leaves out nodes that have no metadata service for the agent."""
 
 
+_VARIABLE = "AZURE_LB_METADATA_{}"
+_OFF = {"0", "off", "f", "false", "n", "no"}
+"""What pydantic takes for false, in lower case."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taint:
     """What keeps pods off a Node unless they tolerate it."""
@@ -137,7 +142,7 @@ class ClusterNode:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    """All of them, whoever wrote them."""
+    """All of them, not only the agent's."""
     taints: Sequence[Taint] = ()
     ready: bool = False
     """Its condition Ready is True; when its kubelet has stopped, that becomes Unknown."""
@@ -160,11 +165,6 @@ class LoadBalancerService:
         return f"{self.namespace}/{self.name}"
 
 
-_VARIABLE = "AZURE_LB_METADATA_{}"
-_OFF = {"0", "off", "f", "false", "n", "no"}
-"""What pydantic takes for false, in lower case."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPod:
     """A pod of an agent."""
@@ -172,7 +172,7 @@ class AgentPod:
     namespace: str
     name: str
     node: str
-    """Where it runs, or is to run: the DaemonSet controller says so before the scheduler does."""
+    """Where it runs, or is to run: the DaemonSet controller sets that before the scheduler does."""
     prefix: str | None
     """Of the annotations that it writes; ``None`` if it writes none."""
     ready: bool

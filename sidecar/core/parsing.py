@@ -45,12 +45,12 @@ _SHOWN_ITEMS = 10
 
 
 class MalformedError(Error, ValueError):
-    """The bytes are not JSON, or not what was asked for."""
+    """The bytes are not JSON, or not of the expected shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class DroppedEntry:
-    """What was left out of a list: a wrong entry, or all those beyond the most that are looked at."""
+    """What was left out of a list: a wrong entry, or all entries beyond the maximum."""
 
     list_name: str
     """The list as the metadata service calls it."""
@@ -59,7 +59,7 @@ class DroppedEntry:
     shown: str
     """The beginning of the entry, safe to print."""
     count: int = 1
-    """How many entries: more than one where none of them was looked at."""
+    """How many entries: more than one only for ``too-many``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,12 +73,12 @@ class Published:
 
     @property
     def known(self) -> bool:
-        """Whether there is data, of whatever age."""
+        """Whether there are data, of any age."""
         return bool(self.revision) and self.observed_at is not None
 
 
 def read(annotations: Mapping[str, str], *, layout: Layout) -> Published | None:
-    """What the annotations under the layout's prefix say; ``None`` if there are none."""
+    """Parse the annotations under the layout's prefix; ``None`` if there are none."""
     values = {name: value for name in KEYS if (value := annotations.get(layout.key(name)))}
     if not values:
         return None

@@ -21,6 +21,9 @@ from sidecar.core.outcome import Attempt, Failure, Outcome, Reason, Status, Succ
 WITHDRAWAL_ANSWERS = 3
 """How many answers in a row must lack a list before it is withdrawn."""
 
+ATTEMPTS_LENGTH = 10
+"""How many attempts an agent remembers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Absence:
@@ -29,64 +32,6 @@ class Absence:
     since: float
     """Monotonic time of the first answer without it."""
     answers: int
-
-
-def withhold(
-    published: Document,
-    answered: Document,
-    *,
-    absences: Mapping[str, Absence],
-    now: Instant,
-    absent_after: float,
-) -> tuple[dict[str, Absence], dict[str, Any]]:
-    """Decide list by list which published entries stay although the answer lacks the list.
-
-    Args:
-        published: What is published.
-        answered: What the source said now.
-        absences: The running absences before this answer, by field of ``Document``.
-        now: When it said so.
-        absent_after: Seconds that a list must have been missing.
-
-    Returns:
-        The running absences, and the lists to keep, both by field of ``Document``.
-    """
-    running: dict[str, Absence] = {}
-    kept: dict[str, Any] = {}
-    for name in LISTS:
-        if getattr(answered, name) or not getattr(published, name):
-            continue
-        before = absences.get(name, Absence(since=now.mono, answers=0))
-        absence = Absence(since=before.since, answers=before.answers + 1)
-        if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < absent_after:
-            running[name] = absence
-            kept[name] = getattr(published, name)
-    return running, kept
-
-
-def unconfirmed(published: Document, answered: Document, *, previous: Document | None) -> dict[str, Any]:
-    """Decide list by list which published entries stay although the answer has only some of them.
-
-    A list that gains entries, or has others in their place, counts at once.
-
-    Args:
-        published: What is published.
-        answered: What the source said now.
-        previous: What it said before that, however long ago; ``None`` if that was nothing.
-
-    Returns:
-        The lists to keep, by field of ``Document``: two answers in a row must say the same of a list.
-    """
-    kept: dict[str, Any] = {}
-    for name in LISTS:
-        had, said = getattr(published, name), getattr(answered, name)
-        if said and set(said) < set(had) and (previous is None or getattr(previous, name) != said):
-            kept[name] = had
-    return kept
-
-
-ATTEMPTS_LENGTH = 10
-"""How many attempts an agent remembers."""
 
 
 class DataOrigin(StrEnum):
@@ -191,7 +136,7 @@ class State:
     def node(self, own: str | None) -> str | None:
         """The name of the node that the data are about: the one given, else what came with them.
 
-        That is what the node agent says or, before it does, what an earlier run wrote down.
+        The latter is the node agent's answer or, before there is one, what an earlier run wrote down.
         """
         if own is not None:
             return own
@@ -309,6 +254,60 @@ def _changed(state: State, document: Document, *, at: datetime) -> State:
         changed_at=at,
         changes=(*state.changes, change)[-HISTORY_LENGTH:],
     )
+
+
+def withhold(
+    published: Document,
+    answered: Document,
+    *,
+    absences: Mapping[str, Absence],
+    now: Instant,
+    absent_after: float,
+) -> tuple[dict[str, Absence], dict[str, Any]]:
+    """Decide list by list which published entries stay although the answer lacks the list.
+
+    Args:
+        published: What is published.
+        answered: What the source answered.
+        absences: The running absences before this answer, by field of ``Document``.
+        now: When it answered.
+        absent_after: Seconds that a list must have been missing.
+
+    Returns:
+        The running absences, and the lists to keep, both by field of ``Document``.
+    """
+    running: dict[str, Absence] = {}
+    kept: dict[str, Any] = {}
+    for name in LISTS:
+        if getattr(answered, name) or not getattr(published, name):
+            continue
+        before = absences.get(name, Absence(since=now.mono, answers=0))
+        absence = Absence(since=before.since, answers=before.answers + 1)
+        if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < absent_after:
+            running[name] = absence
+            kept[name] = getattr(published, name)
+    return running, kept
+
+
+def unconfirmed(published: Document, answered: Document, *, previous: Document | None) -> dict[str, Any]:
+    """Decide list by list which published entries stay although the answer has only some of them.
+
+    A list that gains entries, or has others in their place, counts at once.
+
+    Args:
+        published: What is published.
+        answered: What the source answered.
+        previous: Its answer before that, however long ago; ``None`` if there was none.
+
+    Returns:
+        The lists to keep, by field of ``Document``: a list is shortened once two answers in a row agree.
+    """
+    kept: dict[str, Any] = {}
+    for name in LISTS:
+        had, said = getattr(published, name), getattr(answered, name)
+        if said and set(said) < set(had) and (previous is None or getattr(previous, name) != said):
+            kept[name] = had
+    return kept
 
 
 def restore(state: State, found: Found, now: Instant, policy: Policy) -> State:

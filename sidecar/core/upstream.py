@@ -129,8 +129,7 @@ def _answer(response: UpstreamResponse, observed: Instant) -> UpstreamAnswer:
     if status not in (Status.STALE, Status.NO_METADATA if parsed.document.empty else Status.OK):
         raise MalformedError("the status does not fit the document")
     reason = None if status == Status.OK else value.get("reason")
-    told = value.get("changedAt")
-    changed_at = parse_rfc3339(told) if isinstance(told, str) else None
+    changed_at = parse_rfc3339(value.get("changedAt"))
     if changed_at is None:
         raise MalformedError("'changedAt' is not a time")
     node = value.get("node")

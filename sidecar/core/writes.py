@@ -1,7 +1,7 @@
 """The schedule of reads and writes of a Node: few writes, spread over time, none without need.
 
-A :class:`Schedule` says what the annotations should be and what to do next about it. It knows
-nothing of how that is done; see ``agent/publish_node.py``.
+A :class:`Schedule` decides what the annotations should be and what to do next about it;
+``agent/publish_node.py`` carries that out.
 """
 
 from collections.abc import Mapping, Set as AbstractSet
@@ -53,10 +53,10 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove these keys whoever owns them, then decide again.
+    """Remove these keys even if other field managers own them, then decide again.
 
-    An apply removes only what its field manager owns alone; what somebody else wrote or owns as well, or what
-    nobody owns since the managed fields were reset, would stay for ever.
+    An apply removes only what its field manager owns alone; keys that another one owns as well, or that have
+    no owner since the managed fields were reset, would never be removed.
     """
 
     keys: frozenset[str]
@@ -267,8 +267,8 @@ class Schedule:
     ) -> WriteState:
         """The state after these keys were removed and the API server answered with ``annotations``.
 
-        Keys that are there in spite of it are left alone until the next reading, so that nobody who writes
-        them is fought faster than that.
+        Keys that are there in spite of it are left alone until the next reading, so that another writer is
+        not fought faster than that.
         """
         back = keys & annotations.keys()
         return replace(
