@@ -21,7 +21,6 @@ _Arguments = TypeVarTuple("_Arguments")
 _MOST_THREADS = 64
 """Threads of one event loop at a time: each hung one keeps its place until the machine lets it go."""
 
-
 _LAST_SECONDS = 2.0
 """How long the end of an event loop waits for threads."""
 

@@ -29,7 +29,6 @@ _LAST_SECONDS = 2.0
 _FIELDS = "fields"
 """The attribute of a log record that holds the named fields."""
 
-
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "admin_listen": "where probes and metrics are served, as settings write it; `none`",

@@ -53,7 +53,6 @@ _RESERVED_PREFIXES = ("kubernetes.io", "k8s.io", "kubernetes.azure.com")
 _LONGEST_PREFIX = 110
 """Characters: a field manager has at most 128 bytes, ours included."""
 
-
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 """What is a DNS subdomain.

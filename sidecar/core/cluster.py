@@ -22,7 +22,6 @@ _TOLERATED_BY_DAEMONS = {
 _NEVER_COVERED = {"kubernetes.io/os", "type", "virtualization"}
 """Labels by which the chart leaves out nodes that have no metadata service for the agent."""
 
-
 _VARIABLE = "AZURE_LB_METADATA_{}"
 _OFF = {"0", "off", "f", "false", "n", "no"}
 """What pydantic takes for false, in lower case."""

@@ -11,7 +11,6 @@ _DATA = "data"
 _PUBLIC_IP = "public-ip"
 _EGRESS_IN = "egress-in="
 
-
 _NO_METADATA = "the metadata service has no load balancer metadata for this machine"
 
 

@@ -31,7 +31,6 @@ from a server that does not answer."""
 _BODY_LIMIT = 4 * 1024 * 1024
 """Bytes of a body that are read: more than a hundred times a document of 250 rules."""
 
-
 _MOST_PIECES = 10_000
 """Pieces of a body, as its sender or the network cut it: four times as many as packets fit into 4 MiB."""
 
@@ -43,7 +42,6 @@ _MOST_INTERIM = 16
 
 _SLICE = 8 * 1024
 """Bytes that are looked at in one go, so that a flood is noticed before all of it has been parsed."""
-
 
 _KINDS = {
     errno.ECONNREFUSED: FailureKind.REFUSED,
