@@ -1,8 +1,8 @@
-"""What blocks: files and the resolver of names, in threads that nobody has to wait for.
+"""Blocking calls (files, name resolution) in daemon threads, whose end neither event loop nor process awaits.
 
 Python's own pool is joined when the event loop ends and again when the process does, so one call that
-hangs (a volume that is gone) keeps the process from ending. And that no thread can be had is a
-``RuntimeError`` there, which nobody who reads files expects.
+hangs (a volume that is gone) keeps the process from ending. And where no thread can be started, it raises
+a ``RuntimeError``, which code that reads files does not expect.
 """
 
 import asyncio
@@ -21,7 +21,6 @@ _Arguments = TypeVarTuple("_Arguments")
 _MOST_THREADS = 64
 """Threads of one event loop at a time: each hung one keeps its place until the machine lets it go."""
 
-
 _LAST_SECONDS = 2.0
 """How long the end of an event loop waits for threads."""
 
@@ -31,14 +30,14 @@ class BlockedError(OSError):
 
 
 class Blocking:
-    """Calls about one thing that may hang, such as a volume: one at a time, each within a time.
+    """Calls about one resource that may hang, such as a volume: one at a time, each with a time-out.
 
-    While a call hangs no other is made, so a thing that hangs costs one thread, and what an outdated
+    While a call hangs no other is made, so a resource that hangs costs one thread, and what an outdated
     call does late is done before a newer one begins.
     """
 
     def __init__(self, timeout: float | None = 10.0) -> None:
-        """Make no call yet; ``timeout`` is in seconds, of the loop's time; ``None``: for ever."""
+        """Make no call yet; ``timeout`` is in seconds of the loop's time; ``None``: no limit."""
         self._timeout = timeout
         self._turns = asyncio.Lock()
         self._under_way: asyncio.Future[Any] | None = None
@@ -56,7 +55,7 @@ class Blocking:
                 if self._under_way is not None:
                     await asyncio.wait((self._under_way,))
                 future = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
-                # Until it is done, whoever waits: a caller that is cancelled does not end the thread.
+                # Until it is done, although its caller may be cancelled: that does not end the thread.
                 self._under_way = future
                 future.add_done_callback(self._ended)
                 return await asyncio.shield(future)
@@ -68,20 +67,20 @@ class Blocking:
     def _ended(self, future: asyncio.Future[Any]) -> None:
         self._under_way = None
         if not future.cancelled():
-            future.exception()  # Seen, also where nobody waits for it any more.
+            future.exception()  # Retrieved, also where no caller waits for it any more.
 
 
 class EventLoop(asyncio.SelectorEventLoop):
     """The event loop of our commands: neither its end nor the process's waits long for a thread.
 
     So the resolver of names, which aiohttp calls in the loop's own pool, has daemon threads as well, and
-    that none can be had is an ``OSError`` like every other reason why a name cannot be resolved.
+    a thread that cannot be started is an ``OSError`` like every other failure to resolve a name.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._threads: set[asyncio.Future[None]] = set()
-        """One for each thread, done when that has ended, whoever has ceased to wait for its result."""
+        """One for each thread, done when that has ended, even if no caller waits for its result any more."""
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*_Arguments], _Result], *args: *_Arguments
@@ -101,7 +100,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         def work() -> None:
             try:
                 result = func(*args)
-            except BaseException as error:  # noqa: BLE001 - whatever it is belongs to who waits for it
+            except BaseException as error:  # noqa: BLE001 - raised where its result is awaited
                 self._deliver(_fail, future, error)
             else:
                 self._deliver(_succeed, future, result)
@@ -116,7 +115,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = _LAST_SECONDS) -> None:  # noqa: ASYNC109
-        """Let threads end what they are about, such as a file half written, but for 2 s at most."""
+        """Let threads finish, for example a file half written, for 2 s at most."""
         if self._threads:
             await asyncio.wait(self._threads, timeout=min(timeout or _LAST_SECONDS, _LAST_SECONDS))
 
@@ -124,7 +123,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         try:
             self.call_soon_threadsafe(how, *arguments)
         except RuntimeError:
-            return  # The loop has been closed meanwhile: nobody waits any more.
+            return  # The loop has been closed meanwhile: no caller waits any more.
 
 
 def _succeed(future: asyncio.Future[_Result], result: _Result) -> None:
@@ -138,7 +137,7 @@ def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
 
 
 def read_regular(path: Path, *, limit: int, follow: bool = True) -> bytes:
-    """Read a file, at most ``limit`` bytes and one more, which tells that it is longer; blocking.
+    """Read a file, at most ``limit`` bytes and one more, which shows that it is longer; blocking.
 
     What is no regular file is not read: a pipe or a terminal may never answer, a device never end.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import sidecar
 from sidecar.errors import Error, ExitCode
+from sidecar.logs import flushed
 
 PROGRAM = "azure-lb-metadata"
 
@@ -54,13 +55,11 @@ def run(arguments: Sequence[str]) -> int:
         try:
             code = _dispatch(*given)
         finally:
-            # Also before an error is told: what was printed may not be to be had.
+            # Also before an error is reported: that standard output cannot be written is an error itself.
             sys.stdout.flush()
     except Error as error:
-        from sidecar.logs import flushed  # noqa: PLC0415 - most commands log nothing
-
         if not flushed():
-            # Nobody reads standard error: to say there what went wrong would never end.
+            # Nobody reads standard error, so writing the error there would block for ever.
             os._exit(error.exit_code)
         line = " ".join(str(error).splitlines())
         sys.stderr.write(f"{PROGRAM} {given[0]}: {line}\n")
@@ -68,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing is left to be flushed to it.
+        # The reader of our output has seen enough; nothing is left to be flushed to it.
         sys.stdout = None
         return ExitCode.DONE
     return code
@@ -76,7 +75,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _dispatch(command: str, *arguments: str) -> int:
     if command in {"--help", "-h", "help"}:
-        sys.stdout.write(_help())
+        width = max(map(len, COMMANDS))
+        lines = [f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()]
+        sys.stdout.write(_HELP.format(program=PROGRAM, commands="\n".join(lines)))
         return ExitCode.DONE
     if command == "--version":
         sys.stdout.write(f"{PROGRAM} {sidecar.__version__}\n")
@@ -89,9 +90,3 @@ def _dispatch(command: str, *arguments: str) -> int:
         return int(importlib.import_module(module).main(list(arguments)))
     except SystemExit as end:  # how argparse ends after --help
         return int(end.code or ExitCode.DONE)
-
-
-def _help() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return _HELP.format(program=PROGRAM, commands="\n".join(lines))

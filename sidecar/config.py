@@ -1,4 +1,4 @@
-"""Reading the settings of ``run`` from flags and environment variables, and naming what is wrong."""
+"""Reads the settings of ``run`` from flags and environment variables, and names what is wrong."""
 
 import os
 import re
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 from pydantic_settings import CliSettingsSource, EnvSettingsSource
 
 from sidecar.core.instant import print_duration
@@ -43,10 +41,10 @@ _METAVARS = {
     "log_format": "{json,text}",
     "log_level": "{debug,info,warning,error}",
 }
-"""What stands for the value of a flag in ``--help``, where it is not a duration."""
+"""The placeholder of a flag's value in ``--help``, where it is not a duration."""
 
 _COMMON = {"upstream": "imds", "annotations": True}
-"""What the defaults that depend on other settings are shown for."""
+"""For defaults that depend on other settings: the values of those for which ``--help`` shows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,17 @@ def load(arguments: Sequence[str], *, parser: ArgumentParser) -> Loaded:
     with _explained():
         source = source(parsed_args=parsed)
         settings = Settings(_cli_settings_source=source)
-    return Loaded(settings=settings, origins=_origins(source), arguments=parsed)
+    flags, variables = source(), EnvSettingsSource(Settings)()
+    origins = {}
+    for field in Settings.model_fields:
+        if field in flags:
+            origins[field] = flag(field)
+        elif field in variables:
+            origins[field] = variable(field)
+        else:
+            common = FALLBACK_VARIABLES.get(field, "")
+            origins[field] = common if os.environ.get(common) else "default"
+    return Loaded(settings=settings, origins=origins, arguments=parsed)
 
 
 def load_variables(**given: object) -> Settings:
@@ -96,11 +104,15 @@ def load_variables(**given: object) -> Settings:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what is wrong into one line."""
+    """Turn the first mistake into one line."""
     try:
         yield
     except ValidationError as error:
-        raise UsageError(_explain(error.errors()[0])) from error
+        mistake = error.errors()[0]
+        name, given = named(str(mistake["loc"][0])), repr(mistake["input"])
+        message = mistake["msg"].removeprefix("Value error, ")
+        text = f"{name}: {message}" if given in message else f"{name}: {given}: {message}"
+        raise UsageError(text) from error
 
 
 def _add_argument(parser: Any, *names: str, **options: Any) -> None:  # noqa: ANN401 - argparse's own types
@@ -108,13 +120,9 @@ def _add_argument(parser: Any, *names: str, **options: Any) -> None:  # noqa: AN
     field = Settings.model_fields[options["dest"]]
     if "metavar" in options:
         options["metavar"] = _METAVARS.get(options["dest"], "DURATION")
-    default = shown(_default(field))
+    default = shown(field.get_default(call_default_factory=True, validated_data=_COMMON))
     text = f"{field.description} [{default}]" if default else f"{field.description}"
     parser.add_argument(*names, **{**options, "help": text.replace("%", "%%")})
-
-
-def _default(field: FieldInfo) -> object:
-    return field.get_default(call_default_factory=True, validated_data=_COMMON)
 
 
 def shown(value: object) -> str:
@@ -130,27 +138,6 @@ def shown(value: object) -> str:
             return ",".join(map(str, value))
         case _:
             return str(value)
-
-
-def _origins(source: CliSettingsSource[Any]) -> dict[str, str]:
-    flags, variables = source(), EnvSettingsSource(Settings)()
-    origins = {}
-    for field in Settings.model_fields:
-        if field in flags:
-            origins[field] = flag(field)
-        elif field in variables:
-            origins[field] = variable(field)
-        else:
-            common = FALLBACK_VARIABLES.get(field, "")
-            origins[field] = common if os.environ.get(common) else "default"
-    return origins
-
-
-def _explain(error: ErrorDetails) -> str:
-    field = str(error["loc"][0])
-    message = error["msg"].removeprefix("Value error, ")
-    shown = repr(error["input"])
-    return f"{named(field)}: {message}" if shown in message else f"{named(field)}: {shown}: {message}"
 
 
 def misspelt_variables(environ: Mapping[str, str]) -> dict[str, str]:

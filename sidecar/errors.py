@@ -4,14 +4,14 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a command's exit status says, the same for every command."""
+    """Exit statuses, with the same meaning for every command."""
 
     DONE = 0
     FAILED = 1
     USAGE = 2
     """Bad usage or settings."""
     NONE = 3
-    """There is an answer, and it is "there is none"."""
+    """The query succeeded, and the result is empty."""
     UNREACHABLE = 4
     """Nothing could be reached in time."""
     INCOMPLETE = 5
@@ -46,13 +46,13 @@ class ListenError(Error):
 
 
 class NoDataError(Error):
-    """The source was asked, and did not say what there is."""
+    """The source was queried, and gave no usable answer."""
 
     exit_code = ExitCode.UNREACHABLE
 
 
 class EmptyError(Error):
-    """There is an answer, and it is that there is none."""
+    """The query succeeded, and the result is empty."""
 
     exit_code = ExitCode.NONE
 

@@ -47,7 +47,7 @@ class Watch(Generic[Value]):
     async def changed_or(self, seen: Value, *, at: float | None) -> None:
         """Wait until the value is another object than ``seen``, but not beyond a time of the event loop.
 
-        ``None`` waits for ever.
+        ``None`` waits without a limit.
         """
         try:
             async with asyncio.timeout_at(at):

@@ -13,130 +13,21 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal, TextIO
 
-_MOST_BYTES = 1024 * 1024
-"""Of the lines that wait to be written: some thousands."""
-
-
-class LineWriter:
-    """Writes lines in the order they come, in a daemon thread; for all threads.
-
-    The descriptor is written to without Python's buffers: their lock would be held by a thread that hangs,
-    and the end of the process wants it.
-    """
-
-    def __init__(
-        self, descriptor: int, *, on_dropped: Callable[[], object], on_recovered: Callable[[int], object]
-    ) -> None:
-        """Write nothing yet.
-
-        Args:
-            descriptor: Where the lines go; stays open.
-            on_dropped: Told of each line that is dropped.
-            on_recovered: Told how many were dropped, once lines are written again.
-        """
-        self._descriptor = descriptor
-        self._on_dropped = on_dropped
-        self._on_recovered = on_recovered
-        self._changed = threading.Condition()
-        self._waiting: deque[bytes] = deque()
-        self._bytes = 0
-        """Of the lines that wait, and of that which is being written."""
-        self._dropped = 0
-        self._running = False
-
-    def write(self, line: bytes) -> None:
-        """Have a line written, or drop it when too much waits already; returns at once."""
-        with self._changed:
-            dropped = self._bytes + len(line) > _MOST_BYTES
-            if dropped:
-                self._dropped += 1
-            else:
-                self._waiting.append(line)
-                self._bytes += len(line)
-                self._changed.notify_all()
-            self._start()
-            if not self._running:
-                self._write_without_waiting()
-        if dropped:
-            self._on_dropped()
-
-    def flush(self, seconds: float) -> bool:
-        """Wait until all lines are written, but not longer; returns whether they are."""
-        with self._changed:
-            self._start()
-            if not self._running:
-                self._write_without_waiting()
-                return not self._bytes
-            return self._changed.wait_for(lambda: not self._bytes, timeout=seconds)
-
-    def _write_without_waiting(self) -> None:
-        """Where no thread can be had, write as far as that is sure to take no time."""
-        writable = select.poll()
-        writable.register(self._descriptor, select.POLLOUT)
-        while self._waiting and writable.poll(0):
-            line = self._waiting.popleft()
-            # A pipe that is writable has room for so much.
-            try:
-                written = os.write(self._descriptor, line[: select.PIPE_BUF])
-            except OSError:
-                written = len(line)  # Nobody can ever read it.
-            self._bytes -= written
-            if line[written:]:
-                self._waiting.appendleft(line[written:])
-
-    def _start(self) -> None:
-        """Begin to write, if that has not been possible so far."""
-        if self._running:
-            return
-        self._running = True
-        try:
-            threading.Thread(target=self._work, name="log", daemon=True).start()
-        except RuntimeError:  # no new thread can be had: tried again with the next line
-            self._running = False
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                line = self._waiting.popleft()
-            written = self._write_all(line)
-            with self._changed:
-                self._bytes -= len(line)
-                if not written:
-                    self._dropped += 1
-                recovered = self._dropped if written and not self._waiting else 0
-                self._dropped -= recovered
-                self._changed.notify_all()
-            if not written:
-                self._on_dropped()
-            elif recovered:
-                self._on_recovered(recovered)
-
-    def _write_all(self, line: bytes) -> bool:
-        """Write a line, however long that takes; returns false if nobody can ever read it."""
-        while line:
-            try:
-                line = line[os.write(self._descriptor, line) :]
-            except BlockingIOError:
-                select.select([], [self._descriptor], [])  # somebody has made it non-blocking
-            except OSError:
-                return False  # the reader is gone, or the disk is full
-        return True
-
-
 _logger = logging.getLogger(__name__)
 
 LogFormat = Literal["json", "text"]
 
-# What is logged goes nowhere until somebody sets logging up: a command's output is its own.
+# Without `configure`, log lines go nowhere: a command's output is its own.
 logging.getLogger("sidecar").addHandler(logging.NullHandler())
+
+_MOST_BYTES = 1024 * 1024
+"""Of the lines that wait to be written: some thousands."""
 
 _LAST_SECONDS = 2.0
 """How long the end of the process waits for log lines to be written."""
 
 _FIELDS = "fields"
 """The attribute of a log record that holds the named fields."""
-
 
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
@@ -190,7 +81,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a log line tells."""
+    """What a log line reports."""
 
     level: Literal["debug", "info", "warning", "error", "critical"]
     """The highest it is logged at."""
@@ -336,13 +227,29 @@ def configure(
     Args:
         log_format: ``json``, ``text``, or ``None`` for text on a terminal and JSON elsewhere.
         level: Name of a level of :mod:`logging`, in any case.
-        stream: Where the lines go; ``None`` is standard error, to which nobody ever waits to write: a line
-            that it does not take is dropped, counted, and told of once it takes some again.
-        on_dropped: Told of each line that is dropped.
+        stream: Where the lines go; ``None`` is standard error, which never blocks the caller: a line
+            that it does not take is dropped, counted, and reported once it takes some again.
+        on_dropped: Called for each line that is dropped.
     """
     terminal = stream or sys.stderr
     as_text = log_format == "text" or (log_format is None and terminal is not None and terminal.isatty())
-    handler = _standard_error(on_dropped) if stream is None else logging.StreamHandler(stream)
+    handler: logging.Handler
+    if stream is not None:
+        handler = logging.StreamHandler(stream)
+    else:
+        try:
+            descriptor = sys.stderr.fileno()
+        except AttributeError:  # it is closed, and its number may be that of something else by now
+            handler = logging.NullHandler()
+        except OSError:  # nothing that the system knows of: it blocks nobody
+            handler = logging.StreamHandler(sys.stderr)
+        else:
+            writer = LineWriter(
+                descriptor,
+                on_dropped=on_dropped,
+                on_recovered=lambda count: log(_logger, logging.WARNING, "lines-dropped", count=count),
+            )
+            handler = _Unwaiting(writer)
     handler.setFormatter(_TextFormatter() if as_text else _JSONFormatter())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # Connections that clients break are noise here.
@@ -354,40 +261,6 @@ def flushed() -> bool:
     """Wait for what was logged so far to be written, but not for long; returns whether it is."""
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Unwaiting)]
     return all(handler.flushed() for handler in handlers)
-
-
-def _standard_error(on_dropped: Callable[[], object]) -> logging.Handler:
-    try:
-        descriptor = sys.stderr.fileno()
-    except AttributeError:  # it is closed, and its number may be that of something else by now
-        return logging.NullHandler()
-    except OSError:  # nothing that the system knows of: nobody can block it
-        return logging.StreamHandler(sys.stderr)
-    return _Unwaiting(LineWriter(descriptor, on_dropped=on_dropped, on_recovered=_tell_of_dropped_lines))
-
-
-class _Unwaiting(logging.Handler):
-    """Has lines written, and does not wait for it."""
-
-    def __init__(self, writer: LineWriter) -> None:
-        super().__init__()
-        self._writer = writer
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Have one record written."""
-        self._writer.write(f"{self.format(record)}\n".encode(errors="backslashreplace"))
-
-    def flushed(self) -> bool:
-        """Wait a little; returns whether all is written."""
-        return self._writer.flush(_LAST_SECONDS)
-
-    def flush(self) -> None:
-        """Wait a little for what is not written yet: the last thing that :mod:`logging` asks for."""
-        self.flushed()
-
-
-def _tell_of_dropped_lines(count: int) -> None:
-    log(_logger, logging.WARNING, "lines-dropped", count=count)
 
 
 class _JSONFormatter(logging.Formatter):
@@ -413,18 +286,140 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, _FIELDS, {})
         words = [_timestamp(record), record.levelname.lower(), record.getMessage()]
-        words += [f"{name}={_word(value)}" for name, value in fields.items()]
+        for name, value in fields.items():
+            text = str(value)
+            plain = text.isascii() and text.isprintable() and not set(text) & set(' "=') and text
+            words.append(f"{name}={text if plain else json.dumps(text)}")
         if record.exc_info:
             words.append(self.formatException(record.exc_info))
         return " ".join(words)
 
 
-def _word(value: object) -> str:
-    text = str(value)
-    plain = text.isascii() and text.isprintable() and not set(text) & set(' "=') and text
-    return text if plain else json.dumps(text)
-
-
 def _timestamp(record: logging.LogRecord) -> str:
     utc = datetime.fromtimestamp(record.created, tz=UTC)
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+class LineWriter:
+    """Writes lines in the order they come, in a daemon thread; for all threads.
+
+    The descriptor is written to without Python's buffers: their lock would be held by a thread that hangs,
+    and the end of the process wants it.
+    """
+
+    def __init__(
+        self, descriptor: int, *, on_dropped: Callable[[], object], on_recovered: Callable[[int], object]
+    ) -> None:
+        """Write nothing yet.
+
+        Args:
+            descriptor: Where the lines go; stays open.
+            on_dropped: Called for each line that is dropped.
+            on_recovered: Called with the number of dropped lines, once lines are written again.
+        """
+        self._descriptor = descriptor
+        self._on_dropped = on_dropped
+        self._on_recovered = on_recovered
+        self._changed = threading.Condition()
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        """Of the lines that wait, and of that which is being written."""
+        self._dropped = 0
+        self._running = False
+
+    def write(self, line: bytes) -> None:
+        """Have a line written, or drop it when too much waits already; returns at once."""
+        with self._changed:
+            dropped = self._bytes + len(line) > _MOST_BYTES
+            if dropped:
+                self._dropped += 1
+            else:
+                self._waiting.append(line)
+                self._bytes += len(line)
+                self._changed.notify_all()
+            self._start()
+            if not self._running:
+                self._write_without_waiting()
+        if dropped:
+            self._on_dropped()
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until all lines are written, but not longer; returns whether they are."""
+        with self._changed:
+            self._start()
+            if not self._running:
+                self._write_without_waiting()
+                return not self._bytes
+            return self._changed.wait_for(lambda: not self._bytes, timeout=seconds)
+
+    def _write_without_waiting(self) -> None:
+        """Where no thread can be had, write as far as that is sure to take no time."""
+        writable = select.poll()
+        writable.register(self._descriptor, select.POLLOUT)
+        while self._waiting and writable.poll(0):
+            line = self._waiting.popleft()
+            # A pipe that is writable has room for so much.
+            try:
+                written = os.write(self._descriptor, line[: select.PIPE_BUF])
+            except OSError:
+                written = len(line)  # Nobody can ever read it.
+            self._bytes -= written
+            if line[written:]:
+                self._waiting.appendleft(line[written:])
+
+    def _start(self) -> None:
+        """Begin to write, if that has not been possible so far."""
+        if self._running:
+            return
+        self._running = True
+        try:
+            threading.Thread(target=self._work, name="log", daemon=True).start()
+        except RuntimeError:  # no new thread can be had: tried again with the next line
+            self._running = False
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                line = self._waiting.popleft()
+            written, rest = True, line
+            while rest:
+                try:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                except BlockingIOError:
+                    select.select([], [self._descriptor], [])  # somebody has made it non-blocking
+                except OSError:
+                    # Nobody can ever read it: the reader is gone, or the disk is full.
+                    written = False
+                    break
+            with self._changed:
+                self._bytes -= len(line)
+                if not written:
+                    self._dropped += 1
+                recovered = self._dropped if written and not self._waiting else 0
+                self._dropped -= recovered
+                self._changed.notify_all()
+            if not written:
+                self._on_dropped()
+            elif recovered:
+                self._on_recovered(recovered)
+
+
+class _Unwaiting(logging.Handler):
+    """Hands lines to a writer, and does not wait for it."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have one record written."""
+        self._writer.write(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+
+    def flushed(self) -> bool:
+        """Wait a little; returns whether all is written."""
+        return self._writer.flush(_LAST_SECONDS)
+
+    def flush(self) -> None:
+        """Wait a little for what is not written yet; :mod:`logging` calls this at the end of the process."""
+        self.flushed()

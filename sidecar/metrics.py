@@ -20,7 +20,7 @@ import sidecar
 from sidecar.clock import Clock
 from sidecar.core import views
 from sidecar.core.changes import KINDS
-from sidecar.core.document import Document
+from sidecar.core.document import EMPTY, Document
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import Snapshot
 from sidecar.latest import Watch
@@ -50,25 +50,20 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        # A second sample per counter for its creation time, which nobody here asks for.
+        # A second sample per counter for its creation time, which nothing here uses.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.label_values: dict[str, Mapping[str, Sequence[str]]] = {}
         """By name without prefix and suffix: labels and their values, none where there is no fixed set."""
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._make_build()
-        self._declare_reading()
-        self._declare_publishing()
-        self._declare_serving()
-        self.dropped_log_lines = self._make(
-            Counter,
-            "log_dropped_lines",
-            "Log lines dropped since standard error did not take them.",
+        build = Info(
+            "build", "Versions of the agent and of Python.", namespace=PREFIX, registry=self.registry
         )
-
-    def _declare_reading(self) -> None:
+        build.info({"version": sidecar.__version__, "python": platform.python_version()})
+        self.label_values["build"] = {"version": (), "python": ()}
         make = self._make
+
         self.attempts = make(
             Counter,
             "attempts",
@@ -97,8 +92,6 @@ class Metrics:
             kind=KINDS,
         )
 
-    def _declare_publishing(self) -> None:
-        make = self._make
         self.publishes = make(
             Counter,
             "publishes",
@@ -146,8 +139,6 @@ class Metrics:
             code=(),
         )
 
-    def _declare_serving(self) -> None:
-        make = self._make
         self.clients = make(Gauge, "http_clients", "Connections that the HTTP API serves at the moment.")
         self.refused_clients = make(
             Counter,
@@ -160,6 +151,10 @@ class Metrics:
         )
         self.event_clients = make(
             Gauge, "http_event_clients", "Streams of events that are open at the moment."
+        )
+
+        self.dropped_log_lines = make(
+            Counter, "log_dropped_lines", "Log lines dropped since standard error did not take them."
         )
 
     def watch(self, latest: Watch[Snapshot], clock: Clock, *, addresses: bool = False) -> None:
@@ -187,14 +182,33 @@ class Metrics:
             kind=KINDS,
         )
         size = make(Gauge, "document_bytes", "Bytes of the canonical document; 0 while there is none.")
+
+        def is_status(word: Status) -> float:
+            return float(latest.value.at(clock()).status is word)
+
+        def age_now() -> float:
+            observed = latest.value.state.observed
+            return math.nan if observed is None else observed.age(clock())
+
+        def count(entries_of: Callable[[Document], Sequence[object]]) -> float:
+            return float(len(entries_of(latest.value.state.document or EMPTY)))
+
+        def last_change_of(kind: str) -> float:
+            times = (change.at.timestamp() for change in latest.value.state.changes if kind in change.kinds)
+            return max(times, default=math.nan)
+
+        def size_now() -> float:
+            document = latest.value.state.document
+            return 0.0 if document is None else float(len(document.canonical))
+
+        age.set_function(age_now)
+        size.set_function(size_now)
         for word in Status:
-            status.labels(status=word).set_function(partial(_is_status, latest, clock, word))
-        age.set_function(partial(_age, latest, clock))
+            status.labels(status=word).set_function(partial(is_status, word))
         for kind, entries_of in _ENTRIES.items():
-            entries.labels(kind=kind).set_function(partial(_count, latest, entries_of))
+            entries.labels(kind=kind).set_function(partial(count, entries_of))
         for kind in KINDS:
-            last_change.labels(kind=kind).set_function(partial(_last_change, latest, kind))
-        size.set_function(partial(_size, latest))
+            last_change.labels(kind=kind).set_function(partial(last_change_of, kind))
         if addresses:
             self.registry.register(_AddressInfo(latest))
             self.label_values["address_info"] = {"kind": tuple(_ADDRESSES), "address": ()}
@@ -211,13 +225,6 @@ class Metrics:
             for value in values:
                 metric.labels(**{label: value})
         return metric
-
-    def _make_build(self) -> None:
-        build = Info(
-            "build", "Versions of the agent and of Python.", namespace=PREFIX, registry=self.registry
-        )
-        build.info({"version": sidecar.__version__, "python": platform.python_version()})
-        self.label_values["build"] = {"version": (), "python": ()}
 
 
 class _AddressInfo(Collector):
@@ -242,27 +249,3 @@ class _AddressInfo(Collector):
     def _family() -> GaugeMetricFamily:
         text = "1 for each address of the published document, by what it is. Off unless --metrics-addresses."
         return GaugeMetricFamily(f"{PREFIX}_address_info", text, labels=["kind", "address"])
-
-
-def _is_status(latest: Watch[Snapshot], clock: Clock, status: Status) -> float:
-    return float(latest.value.at(clock()).status is status)
-
-
-def _age(latest: Watch[Snapshot], clock: Clock) -> float:
-    observed = latest.value.state.observed
-    return math.nan if observed is None else observed.age(clock())
-
-
-def _count(latest: Watch[Snapshot], entries_of: Callable[[Document], Sequence[object]]) -> float:
-    document = latest.value.state.document
-    return 0.0 if document is None else float(len(entries_of(document)))
-
-
-def _last_change(latest: Watch[Snapshot], kind: str) -> float:
-    times = (change.at.timestamp() for change in latest.value.state.changes if kind in change.kinds)
-    return max(times, default=math.nan)
-
-
-def _size(latest: Watch[Snapshot]) -> float:
-    document = latest.value.state.document
-    return 0.0 if document is None else float(len(document.canonical))

@@ -1,7 +1,7 @@
 """Standard output and error of a command, where they cannot be written or are closed.
 
-What was asked for and cannot be written is a failure with one line. What accompanies it and cannot be
-written is lost: nobody is left to be told. A closed descriptor is filled, lest a socket gets its number.
+Data that cannot be written to standard output are a failure with one line. Messages that cannot be written
+to standard error are lost. A closed descriptor is filled, or a socket could get its number.
 """
 
 import io
@@ -21,7 +21,7 @@ class OutputError(Error):
 
 
 class _File(io.FileIO):
-    """A descriptor that is told of its first failure, and then takes everything and drops it."""
+    """A descriptor that reports its first failure, and drops everything written after it."""
 
     def __init__(self, descriptor: int, failed: Callable[[OSError], None]) -> None:
         super().__init__(descriptor, "w", closefd=False)

@@ -15,8 +15,13 @@ from sidecar.clock import Clock
 from sidecar.logs import log
 from sidecar.metrics import Metrics
 
+_logger = logging.getLogger(__name__)
+
 _GRACE = 30.0
 """Seconds that a turn may come late: three times the longest single request."""
+
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""Why a connection cannot be accepted at the moment; the event loop tries again every second."""
 
 
 class Liveness:
@@ -44,12 +49,6 @@ class Liveness:
         await asyncio.sleep(max(0.0, at - self._clock().mono))
 
 
-_logger = logging.getLogger(__name__)
-
-_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-"""Why a connection cannot be accepted at the moment; the event loop tries again every second."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """Clock, randomness, metrics and liveness of one agent."""
@@ -65,7 +64,7 @@ class Runtime:
 
 
 class LoopErrors:
-    """Logs what nobody else handles: an exception handler of an event loop.
+    """Logs unhandled errors: an exception handler of an event loop.
 
     Each kind of error is logged at most once in ``interval`` seconds, with how many were not meanwhile:
     a loop without file descriptors reports hundreds a second.
@@ -80,7 +79,10 @@ class LoopErrors:
 
     def __call__(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log one error; ``context`` is as of :meth:`asyncio.loop.call_exception_handler`."""
-        error, exhausted = context.get("exception"), _exhausted(context)
+        error = context.get("exception")
+        exhausted = None
+        if "socket" in context and isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            exhausted = os.strerror(error.errno)
         kind = "accept-failed" if exhausted else type(error).__name__
         now = self._clock().mono
         if now - self._logged.get(kind, -self._interval) < self._interval:
@@ -96,11 +98,3 @@ class LoopErrors:
             "traceback": None if error is None else "".join(traceback.format_exception(error)),
         }
         log(_logger, logging.ERROR, "loop-failed", **details, suppressed=suppressed)
-
-
-def _exhausted(context: dict[str, Any]) -> str | None:
-    """What the machine has run out of, in its own words, if that is why a connection is not accepted."""
-    error = context.get("exception")
-    if "socket" not in context or not isinstance(error, OSError) or error.errno not in _EXHAUSTED:
-        return None
-    return os.strerror(error.errno)

@@ -1,7 +1,6 @@
 """The settings of ``run``: names, values, defaults, and which go together."""
 
 import os
-import re
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,6 +20,7 @@ from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
 from sidecar.core.annotations import DEFAULT_PREFIX, is_node_name, parse_prefix
 from sidecar.core.instant import parse_duration
 from sidecar.core.listen import ListenAddress, parse_listen
+from sidecar.core.reply import VERSION
 from sidecar.errors import UsageError
 
 ENVIRONMENT_PREFIX = "AZURE_LB_METADATA_"
@@ -29,7 +29,7 @@ FALLBACK_VARIABLES = {"node_name": "NODE_NAME", "node_address": "HOST_IP"}
 """Variables that pod templates commonly set from the downward API."""
 
 _LONGEST_TIMEOUT = 15.0
-"""Two attempts in a row then still end before the poller counts as stuck (``liveness.py``)."""
+"""Two attempts in a row then still end before the poller counts as stuck (``runtime.py``)."""
 
 
 def _written(read: Callable[[str], object]) -> BeforeValidator:
@@ -46,10 +46,6 @@ def _list_of(read: Callable[[str], object]) -> BeforeValidator:
     return _written(lambda text: tuple(read(part.strip()) for part in text.split(",")))
 
 
-def _duration_or_zero(text: str) -> float:
-    return 0.0 if text == "0" else parse_duration(text)
-
-
 def _origin(value: str) -> str:
     """Accept a URL of scheme, host and port only, and return it without a trailing slash."""
     parts = urlsplit(value)
@@ -62,10 +58,6 @@ def _origin(value: str) -> str:
     return value.rstrip("/")
 
 
-def _upstream(value: str) -> str:
-    return value if value == "imds" else _origin(value)
-
-
 def _node_name(value: str) -> str:
     if not is_node_name(value):
         raise ValueError(f"{value!r} is not the name of a Node")
@@ -73,13 +65,9 @@ def _node_name(value: str) -> str:
 
 
 def _version(value: str) -> str:
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) is None:
+    if VERSION.fullmatch(value) is None:
         raise ValueError(f"{value!r} is not an api-version such as 2020-10-01")
     return value
-
-
-def _default_annotations(data: dict[str, Any]) -> bool:
-    return bool(data.get("upstream") == "imds")
 
 
 def _default_poll_interval(data: dict[str, Any]) -> float:
@@ -93,14 +81,16 @@ def _first_address(text: str) -> IPAddress:
 
 
 Duration = Annotated[float, _written(parse_duration), Field(gt=0)]
-DurationOrZero = Annotated[float, _written(_duration_or_zero), Field(ge=0)]
+DurationOrZero = Annotated[
+    float, _written(lambda text: 0.0 if text == "0" else parse_duration(text)), Field(ge=0)
+]
 Listen = Annotated[ListenAddress | None, NoDecode, _written(parse_listen)]
 Prefixes = Annotated[tuple[str, ...], NoDecode, _list_of(parse_prefix)]
 Networks = Annotated[tuple[IPNetwork, ...], NoDecode, _list_of(ip_network)]
 
 
 class Settings(BaseSettings):
-    """Everything that ``run`` can be told. Durations are in seconds once read."""
+    """All settings of ``run``. Durations are in seconds once read."""
 
     model_config = SettingsConfigDict(
         arbitrary_types_allowed=True,
@@ -117,13 +107,15 @@ class Settings(BaseSettings):
     from_environment: ClassVar[bool] = True
     """Whether variables are read; else only what is given counts."""
 
-    upstream: Annotated[str, AfterValidator(_upstream)] = "imds"
+    upstream: Annotated[str, AfterValidator(lambda value: value if value == "imds" else _origin(value))] = (
+        "imds"
+    )
     """Where the document comes from: `imds`, or the URL of a node agent (implies --no-annotations)."""
     imds_endpoint: Annotated[str, AfterValidator(_origin)] = "http://169.254.169.254"
     """The metadata service: scheme, host and port only. Proxies are never used."""
     imds_api_version: Annotated[str, AfterValidator(_version)] = "2020-10-01"
-    """The api-version to ask for; another one is used if the service refuses it and names some."""
-    annotations: bool = Field(default_factory=_default_annotations)
+    """The api-version to request; another one is used if the service refuses it and names some."""
+    annotations: bool = Field(default_factory=lambda data: data.get("upstream") == "imds")
     """Publish as annotations of the Node; needs a node name and a cluster. On unless --upstream is given."""
     poll_interval: Duration = Field(default_factory=_default_poll_interval)
     """Interval between requests to the metadata service, ±10 %; 60s with --no-annotations."""

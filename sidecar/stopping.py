@@ -25,12 +25,12 @@ class Shutdown:
         self.at_once = asyncio.Event()
 
     def request(self) -> None:
-        """Ask to stop; asked again, everything ends at once."""
+        """Request shutdown; a second request ends everything at once."""
         (self.at_once if self.requested.is_set() else self.requested).set()
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT ask."""
+        """Make SIGTERM and SIGINT request shutdown, within the block."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.request)

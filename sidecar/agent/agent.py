@@ -1,13 +1,11 @@
 """The composition root: builds the parts, owns their tasks, and ends them in stages."""
 
 import asyncio
-import importlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import sidecar
 from sidecar.agent.poller import Poller
@@ -16,12 +14,11 @@ from sidecar.agent.publish_loop import Publisher, PublishLoop
 from sidecar.api.admin import AdminApplication
 from sidecar.api.application import Application, Configuration
 from sidecar.api.sockets import BoundAddress, Limits, bind, serving
-from sidecar.blocking import BlockedError
 from sidecar.core.addresses import PRIVATE_NETWORKS
 from sidecar.core.annotations import Layout
 from sidecar.core.events import EventPolicy
 from sidecar.core.listen import ListenAddress
-from sidecar.core.state import Found, Policy, Snapshot, State
+from sidecar.core.state import Policy, Snapshot, State
 from sidecar.core.upstream import longest_wait
 from sidecar.core.writes import Schedule
 from sidecar.errors import EmptyError, Error, NoDataError
@@ -29,18 +26,14 @@ from sidecar.latest import Watch
 from sidecar.logs import log, power_of_two
 from sidecar.runtime import Runtime
 from sidecar.settings import Settings
-from sidecar.sources import Source
 from sidecar.sources.imds import IMDSSource
 from sidecar.sources.upstream import UpstreamSource
 from sidecar.stopping import Shutdown
 
-if TYPE_CHECKING:
-    from sidecar.kube import NodeClient
-
 _logger = logging.getLogger(__name__)
 
 _ADMIN_CLIENTS = 128
-"""Many more than probes and scrapes need; beyond, whoever is idle longest goes."""
+"""Many more than probes and scrapes need; beyond, the connection that is idle longest is closed."""
 
 DRAIN_SECONDS = 3.0
 """How long the HTTP API goes on answering after a request to stop, while its endpoint is taken away.
@@ -83,7 +76,7 @@ class Agent:
         )
 
     async def run(self, *, on_listening: Callable[[Listening], None] | None = None) -> None:
-        """Work until asked to stop.
+        """Work until shutdown is requested.
 
         Args:
             on_listening: Given the bound addresses once connections are accepted.
@@ -121,9 +114,9 @@ class Agent:
                 at_once=self.stopping.at_once,
             )
             listening = Listening(api=bound_api, admin=await stack.enter_async_context(admin))
-            # Whatever the end is: before the listeners close, nobody is left waiting.
+            # However it ends: no client is left waiting when the listeners close.
             stack.callback(self._application.stop)
-            source = await stack.enter_async_context(self._source())
+            poller = await self._poller(stack)
             log(
                 _logger,
                 logging.INFO,
@@ -134,12 +127,12 @@ class Agent:
             )
             if on_listening is not None:
                 on_listening(listening)
-            await self._work(self._poller(source))
+            await self._work(poller)
         log(_logger, logging.INFO, "stopped")
 
     async def _work(self, poller: Poller) -> None:
-        """Run the loops until asked to stop; one that fails ends all."""
-        publishers = file_publishers(self._settings, poller.restore, runtime=self._runtime)
+        """Run the loops until shutdown is requested; one that fails ends all."""
+        publishers = self._file_publishers(poller)
         self._files = [self._loop(publisher) for publisher in publishers]
         loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]
         if self._settings.annotations:
@@ -149,7 +142,7 @@ class Agent:
                 running = [tasks.create_task(loop) for loop in loops]
                 await self.stopping.requested.wait()
                 log(_logger, logging.INFO, "stopping")
-                # Those who wait come again at once, and elsewhere, while others are served to the end.
+                # Waiting clients are answered now and reconnect elsewhere; others are served to the end.
                 self._application.stop()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(DRAIN_SECONDS):
@@ -164,7 +157,7 @@ class Agent:
             raise _first(errors) from group
 
     async def _drive_cluster_publishers(self, poller: Poller) -> None:
-        async with self._cluster_publishers(poller) as publishers, asyncio.TaskGroup() as tasks:
+        async with self._cluster_publishers(poller, once=False) as publishers, asyncio.TaskGroup() as tasks:
             for publisher in publishers:
                 tasks.create_task(self._loop(publisher).run())
 
@@ -178,8 +171,8 @@ class Agent:
             Error: there was no usable answer, or it could not be published.
         """
         async with AsyncExitStack() as stack:
-            poller = self._poller(await stack.enter_async_context(self._source()))
-            publishers = file_publishers(self._settings, poller.restore, runtime=self._runtime)
+            poller = await self._poller(stack)
+            publishers = self._file_publishers(poller)
             if self._settings.annotations:
                 # One turn has nothing to compare with: no Event.
                 node, *_ = await stack.enter_async_context(self._cluster_publishers(poller, once=True))
@@ -203,48 +196,123 @@ class Agent:
         return bind(address.at(self._settings.node_address), setting=setting)
 
     def _unready(self) -> str:
-        """Why others should not start to read the data yet; empty once there are some, also in the file."""
+        """Why the agent is not ready; empty once there are data, also in the file."""
         if self.stopping.requested.is_set():
             return "stopping"
         if self.latest.value.state.document is None:
             return "no answer of the metadata service yet"
         return "" if all(file.published for file in self._files) else "the file is not written yet"
 
-    def _source(self) -> AbstractAsyncContextManager[Source]:
+    async def _poller(self, stack: AsyncExitStack) -> Poller:
+        """A poller of the source that the settings name; the stack closes its connection."""
         settings = self._settings
-        if settings.upstream != "imds":
-            return UpstreamSource(
+        source: IMDSSource | UpstreamSource
+        if settings.upstream == "imds":
+            source = IMDSSource(
+                endpoint=settings.imds_endpoint,
+                api_version=settings.imds_api_version,
+                timeout=settings.imds_timeout,
+                clock=self._runtime.clock,
+            )
+        else:
+            source = UpstreamSource(
                 url=settings.upstream,
                 node_name=settings.node_name,
                 wait=longest_wait(settings.stale_after),
                 timeout=settings.imds_timeout,
                 clock=self._runtime.clock,
             )
-        return IMDSSource(
-            endpoint=settings.imds_endpoint,
-            api_version=settings.imds_api_version,
-            timeout=settings.imds_timeout,
-            clock=self._runtime.clock,
-        )
-
-    def _poller(self, source: Source) -> Poller:
         return Poller(
-            source,
+            await stack.enter_async_context(source),
             self.latest,
             policy=self._policy,
-            poll_interval=self._settings.poll_interval,
+            poll_interval=settings.poll_interval,
             runtime=self._runtime,
         )
 
     def _loop(self, publisher: Publisher) -> PublishLoop:
         return PublishLoop(publisher, self.latest, runtime=self._runtime)
 
-    def _cluster_publishers(
-        self, poller: Poller, *, once: bool = False
-    ) -> AbstractAsyncContextManager[list[Publisher]]:
-        return cluster_publishers(
-            self._settings, poller.restore, policy=self._policy, runtime=self._runtime, once=once
+    def _file_publishers(self, poller: Poller) -> list[Publisher]:
+        """The file publisher, if there is to be one; its first turn restores what an earlier run wrote."""
+        settings = self._settings
+        if settings.file is None:
+            return []
+        return [
+            FilePublisher(
+                path=settings.file,
+                node=settings.node_name,
+                node_address=settings.node_address,
+                stale_after=settings.stale_after,
+                clock=self._runtime.clock,
+                on_found=poller.restore,
+            )
+        ]
+
+    @asynccontextmanager
+    async def _cluster_publishers(self, poller: Poller, *, once: bool) -> AsyncIterator[list[Publisher]]:
+        """Connect to the API server; a service account or kubeconfig that cannot be read is tried again.
+
+        The first publisher annotates the Node; its first turn restores what it finds there.
+
+        Args:
+            poller: Restores what was found.
+            once: Whether to give up where service account or kubeconfig cannot be read just now.
+
+        Raises:
+            UsageError: there is no usable kubeconfig.
+            Error: ``once``, and the service account or the kubeconfig cannot be read just now.
+        """
+        # Late: an agent without annotations never loads the client of the API server.
+        from sidecar.agent.publish_events import EventPublisher  # noqa: PLC0415
+        from sidecar.agent.publish_node import NodePublisher  # noqa: PLC0415
+        from sidecar.kube import UnreadConfigError, connect  # noqa: PLC0415
+
+        settings, runtime = self._settings, self._runtime
+        kubeconfig = None if settings.kubeconfig is None else str(settings.kubeconfig)
+        schedule = Schedule(
+            layout=Layout(
+                prefix=settings.annotation_prefix,
+                previous_prefixes=settings.previous_annotation_prefixes,
+                budget=settings.annotation_budget,
+                annotate=settings.annotate,
+                node_address=settings.node_address,
+            ),
+            policy=self._policy,
+            write_splay=settings.write_splay,
+            resync_interval=settings.resync_interval,
+            heartbeat_interval=settings.heartbeat_interval,
+            staleness_jitter=runtime.random(),
         )
+        async with AsyncExitStack() as stack:
+            nodes, failures = None, 0
+            while nodes is None:
+                try:
+                    nodes = await stack.enter_async_context(
+                        connect(metrics=runtime.metrics, kubeconfig=kubeconfig, context=settings.context)
+                    )
+                except UnreadConfigError as error:
+                    if once:
+                        raise Error(error.args[0], advice=error.advice) from error
+                    failures += 1
+                    if power_of_two(failures):
+                        log(
+                            _logger,
+                            logging.WARNING,
+                            "publish-failed",
+                            publisher="node",
+                            failures=failures,
+                            error=error,
+                        )
+                    await asyncio.sleep(runtime.random() * settings.write_splay)
+            node = settings.node_name or ""
+            publishers: list[Publisher] = [
+                NodePublisher(nodes, node, schedule=schedule, on_found=poller.restore, runtime=runtime)
+            ]
+            if settings.events:
+                policy = EventPolicy(splay=settings.write_splay, fault_after=settings.events_fault_after)
+                publishers.append(EventPublisher(nodes.events(), node, event_policy=policy, runtime=runtime))
+            yield publishers
 
 
 def _printed(addresses: Sequence[BoundAddress]) -> str:
@@ -263,98 +331,3 @@ def _first(group: BaseExceptionGroup[Error]) -> Error:
     """The first error of a group, however nested."""
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
-
-
-Restoring = Callable[[Found], None]
-"""Is given what an earlier run published."""
-
-
-def file_publishers(settings: Settings, restore: Restoring, *, runtime: Runtime) -> list[Publisher]:
-    """The file publisher, if there is to be one; its first turn restores what an earlier run wrote."""
-    if settings.file is None:
-        return []
-    return [
-        FilePublisher(
-            path=settings.file,
-            node=settings.node_name,
-            node_address=settings.node_address,
-            stale_after=settings.stale_after,
-            clock=runtime.clock,
-            on_found=restore,
-        )
-    ]
-
-
-@asynccontextmanager
-async def cluster_publishers(
-    settings: Settings, restore: Restoring, *, policy: Policy, runtime: Runtime, once: bool
-) -> AsyncIterator[list[Publisher]]:
-    """Connect to the API server; only here is its client imported, beside the running loop.
-
-    The first publisher annotates the Node; its first turn restores what it finds there. ``once`` gives up
-    where a service account or kubeconfig cannot be read just now, which else is tried again.
-
-    Raises:
-        UsageError: there is no usable kubeconfig.
-        Error: ``once``, and its client, the service account or the kubeconfig cannot be read just now.
-    """
-    async with AsyncExitStack() as stack:
-        nodes = await _connected(settings, stack, runtime=runtime, once=once)
-        from sidecar.agent.publish_events import EventPublisher  # noqa: PLC0415 - imported there with the client
-        from sidecar.agent.publish_node import NodePublisher  # noqa: PLC0415 - the same
-
-        node = settings.node_name or ""
-        schedule = Schedule(
-            layout=Layout(
-                prefix=settings.annotation_prefix,
-                previous_prefixes=settings.previous_annotation_prefixes,
-                budget=settings.annotation_budget,
-                annotate=settings.annotate,
-                node_address=settings.node_address,
-            ),
-            policy=policy,
-            write_splay=settings.write_splay,
-            resync_interval=settings.resync_interval,
-            heartbeat_interval=settings.heartbeat_interval,
-            staleness_jitter=runtime.random(),
-        )
-        publishers: list[Publisher] = [
-            NodePublisher(nodes, node, schedule=schedule, on_found=restore, runtime=runtime)
-        ]
-        if settings.events:
-            policy_of_events = EventPolicy(
-                splay=settings.write_splay, fault_after=settings.events_fault_after
-            )
-            publishers.append(
-                EventPublisher(nodes.events(), node, event_policy=policy_of_events, runtime=runtime)
-            )
-        yield publishers
-
-
-async def _connected(
-    settings: Settings, stack: AsyncExitStack, *, runtime: Runtime, once: bool
-) -> "NodeClient":
-    """The client of the API server; what cannot be had or read just now is tried again, unless ``once``."""
-    kubeconfig = None if settings.kubeconfig is None else str(settings.kubeconfig)
-    failures = 0
-    while True:
-        try:
-            await asyncio.to_thread(importlib.import_module, "sidecar.agent.publish_node")
-            from sidecar.kube import UnreadConfigError, connect  # noqa: PLC0415 - a second that others save
-
-            try:
-                return await stack.enter_async_context(
-                    connect(metrics=runtime.metrics, kubeconfig=kubeconfig, context=settings.context)
-                )
-            except UnreadConfigError as unread:
-                if once:
-                    raise Error(unread.args[0], advice=unread.advice) from unread
-                error: Exception = unread
-        except BlockedError as blocked:
-            if once:
-                raise Error(f"the Kubernetes client cannot be loaded: {blocked}") from blocked
-            error = blocked
-        failures += 1
-        if power_of_two(failures):
-            log(_logger, logging.WARNING, "publish-failed", publisher="node", failures=failures, error=error)
-        await asyncio.sleep(runtime.random() * settings.write_splay)

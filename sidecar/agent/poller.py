@@ -2,12 +2,10 @@
 
 import logging
 import math
-from collections.abc import Sequence
 
 from sidecar.core import changes
 from sidecar.core.backoff import next_poll_delay
-from sidecar.core.outcome import Failure, Status, word
-from sidecar.core.parsing import DroppedEntry
+from sidecar.core.outcome import Failure, Status, label
 from sidecar.core.state import Found, Policy, Snapshot, State, observe, restore
 from sidecar.latest import Watch
 from sidecar.logs import log
@@ -43,7 +41,7 @@ class Poller:
         """How often the fault that lasts has been logged again."""
 
     async def run(self) -> None:
-        """Poll for ever."""
+        """Poll until cancelled."""
         while True:
             delay = await self.turn()
             await self._runtime.liveness.sleep_until("poller", self._clock().mono + delay)
@@ -54,7 +52,7 @@ class Poller:
         self._runtime.liveness.expect("poller", at=started.mono + self._source.longest_wait)
         outcome = await self._source.fetch()
         self._metrics.attempt_seconds.observe(started.age(self._clock()))
-        self._metrics.attempts.labels(outcome=word(outcome)).inc()
+        self._metrics.attempts.labels(outcome=label(outcome)).inc()
         before = self._latest.value.state
         state = observe(before, outcome, self._clock(), self._policy)
         self._set(state)
@@ -70,11 +68,23 @@ class Poller:
                     failures=before.failures,
                     was=before.failure.reason,
                 )
-            if outcome is not before.answer:
-                known = frozenset(() if before.answer is None else before.answer.dropped)
-                self._report_dropped([dropped for dropped in outcome.dropped if dropped not in known])
-        self._report_lasting(state)
-        # Lists that begin to be missing from the answers are still published.
+            known = frozenset(() if before.answer is None else before.answer.dropped)
+            dropped = [entry for entry in outcome.dropped if entry not in known]
+            for entry in dropped:
+                self._metrics.dropped_entries.labels(list=entry.list_name, cause=entry.cause).inc(entry.count)
+            if dropped:
+                first = dropped[0]
+                log(
+                    _logger,
+                    logging.WARNING,
+                    "entries-dropped",
+                    count=sum(entry.count for entry in dropped),
+                    list=first.list_name,
+                    cause=first.cause,
+                    entry=first.shown,
+                )
+        self._remind(state)
+        # They are still published: a list is withdrawn only after absent-after.
         if missing := state.absences.keys() - before.absences.keys():
             lists, held_for = ",".join(sorted(missing)), self._policy.absent_after
             log(_logger, logging.WARNING, "lists-missing", lists=lists, withdrawn_after_seconds=held_for)
@@ -144,7 +154,7 @@ class Poller:
                     for kind in change.kinds:
                         self._metrics.changes.labels(kind=kind).inc()
 
-    def _report_lasting(self, state: State) -> None:
+    def _remind(self, state: State) -> None:
         """Log a fault again at rising intervals: when it is 2, 4, 8 and so on times stale-after old."""
         since = state.failing_since
         age = 0.0 if since is None else since.age(self._clock())
@@ -160,21 +170,3 @@ class Poller:
                 seconds=round(age),
             )
         self._reminders = reminders
-
-    def _report_dropped(self, entries: Sequence[DroppedEntry]) -> None:
-        """Count and log wrong entries that the answer before did not have."""
-        for dropped in entries:
-            self._metrics.dropped_entries.labels(list=dropped.list_name, cause=dropped.cause).inc(
-                dropped.count
-            )
-        if entries:
-            first = entries[0]
-            log(
-                _logger,
-                logging.WARNING,
-                "entries-dropped",
-                count=sum(dropped.count for dropped in entries),
-                list=first.list_name,
-                cause=first.cause,
-                entry=first.shown,
-            )

@@ -102,7 +102,7 @@ class EventPublisher:
 def event_name(node: str, reason: str, utc: datetime) -> str:
     """The name of an Event: the same for all of one Node, reason and window of 10 minutes.
 
-    The chart's policy lets agents make no other, so that nobody can make many.
+    The chart's policy lets agents create no other, so that an agent's rights do not suffice to create many.
     """
     window = int(utc.timestamp()) // _WINDOW
     stem = node if len(node) <= _NODE_CHARACTERS else f"{node[: _NODE_CHARACTERS - 1]}x"

@@ -21,7 +21,7 @@ from sidecar.core.representation import load_balancer, print_variables, variable
 from sidecar.core.state import DataOrigin, Found, Snapshot
 
 FOUND_LIMIT = 1024 * 1024
-"""Bytes of an earlier run's file that are believed: thirty times those of 250 rules."""
+"""Bytes of an earlier run's file that are read: thirty times those of 250 rules."""
 
 _MODE = 0o644
 """Other containers of the pod read the files, under other users."""
@@ -108,7 +108,7 @@ class FilePublisher:
         return PublishResult(wrote=wrote, next_at=None)
 
     def _failure(self, what: str, error: OSError) -> PublishError:
-        # The names of temporary files help nobody.
+        # The name of a temporary file would not help.
         path = error.filename if error.filename == str(_variables_path(self.path)) else self.path
         return PublishError(
             f"cannot {what} {path} ({error.strerror or error})",
@@ -163,8 +163,7 @@ def found(path: Path, node: str | None = None) -> Found | None:
     named = value.get("node")
     if not (named is None or is_node_name(named)) or (node is not None and named != node):
         return None
-    revision, changed = value.get("revision"), value.get("changedAt")
-    changed_at = parse_rfc3339(changed) if isinstance(changed, str) else None
+    revision, changed_at = value.get("revision"), parse_rfc3339(value.get("changedAt"))
     if not isinstance(revision, str) or changed_at is None:
         return None
     text = canonical_bytes(value.get("loadbalancer")).decode("ascii")

@@ -12,25 +12,30 @@ from sidecar.logs import log, power_of_two
 from sidecar.metrics import PUBLISH_RESULTS
 from sidecar.runtime import Runtime
 
+_logger = logging.getLogger(__name__)
+
+_LONGEST_RETRY = 10.0
+"""The longest retry delay, in units of the first."""
+
 
 class PublishError(Error):
-    """A publisher could not do its work now; the frame tries again."""
+    """A publisher could not do its work now; the loop tries again."""
 
     def __init__(self, message: str, *, advice: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, advice=advice)
         self.retry_after = retry_after
-        """Seconds that the other side asked to wait."""
+        """Seconds to wait as the server requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """What one turn of a publisher came to."""
+    """The result of one turn of a publisher."""
 
     wrote: bool
     next_at: float | None
     """Monotonic time of the next turn if the state does not change before; ``None``: only then."""
     in_sync: bool = True
-    """Whether the world matches the state now, but for what is put off on purpose."""
+    """Whether the world matches the state now, apart from what is delayed on purpose."""
 
 
 class Publisher(Protocol):
@@ -55,14 +60,8 @@ class Publisher(Protocol):
         ...
 
 
-_logger = logging.getLogger(__name__)
-
-_LONGEST_RETRY = 10.0
-"""The longest retry delay, in units of the first."""
-
-
 class PublishLoop:
-    """Drives one publisher for ever."""
+    """Runs one publisher until cancelled."""
 
     def __init__(self, publisher: Publisher, latest: Watch[Snapshot], *, runtime: Runtime) -> None:
         self._publisher = publisher
@@ -85,11 +84,11 @@ class PublishLoop:
         latest.subscribe(self._note_state)
 
     async def run(self) -> None:
-        """Let the publisher turn whenever the state changes or it asked to."""
+        """Run a turn whenever the state changes, and when the publisher requested the next one."""
         name, liveness = self._publisher.name, self._runtime.liveness
         while True:
             snapshot = self._latest.value
-            # Also where no turn was due before: one that hangs would never be missed.
+            # Also where no turn was due before: one that hangs would go unnoticed.
             liveness.expect(name, at=self._clock().mono)
             try:
                 turn = await self.turn(snapshot)
@@ -99,7 +98,7 @@ class PublishLoop:
                 doublings = min(self._failures - 1, 16)
                 ceiling = self._publisher.retry_within * min(2.0**doublings, _LONGEST_RETRY)
                 delay = (error.retry_after or 0.0) + self._runtime.random() * ceiling
-                # No change of the state cuts it short: that would be no back-off.
+                # A change of the state does not cut it short, or there would be no back-off.
                 await liveness.sleep_until(name, self._clock().mono + delay)
             else:
                 liveness.expect(name, at=turn.next_at)

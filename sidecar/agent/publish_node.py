@@ -38,7 +38,7 @@ class Nodes(Protocol):
         ...
 
     async def remove(self, name: str, *, uid: str, keys: Iterable[str], field_manager: str) -> NodeMetadata:
-        """Remove these annotations, whoever owns them."""
+        """Remove these annotations, even if other field managers own them."""
         ...
 
 
@@ -62,7 +62,7 @@ class NodePublisher:
             nodes: The API server.
             node: Name of the Node.
             schedule: The rules of reading and writing.
-            on_found: Told once what an earlier run published, before anything is written.
+            on_found: Called once with what an earlier run published, before anything is written.
             runtime: Clock and randomness.
         """
         self._nodes = nodes
@@ -122,12 +122,32 @@ class NodePublisher:
             raise PublishError(str(error), retry_after=error.retry_after) from error
 
     async def _read(self) -> bool:
-        """Read the Node; returns whether an earlier run's data were found, which is reported once."""
+        """Read the Node, and report what others changed since this process last saw or wrote it.
+
+        Returns:
+            Whether an earlier run's data were found, which happens once at most.
+        """
         first = self._write_state.restored_at is None
         # A Node that was replaced must be read from the store: the cache may still have the old one.
         node = await self._nodes.get(self._node, cached=self._write_state.live is not None or first)
         self._uid = node.uid
-        self._report_changes(node)
+        # Where our own field manager applied something that was not ours, it was another agent.
+        applied, self._applied = self._applied, applied_at(node.managed_fields, manager=self._manager)
+        certain, self._certain = self._certain, True
+        changed = self._schedule.changed_by_others(self._write_state, node.annotations)
+        if changed and certain:
+            managers = owners(node.managed_fields, changed)
+            by = "agent" if applied != self._applied else "other"
+            self._metrics.foreign_changes.labels(by=by).inc()
+            log(
+                _logger,
+                logging.WARNING,
+                "annotations-changed",
+                node=self._node,
+                names=_names(changed),
+                managers=printable(",".join(sorted(managers)[:_MANAGERS])),
+                by=by,
+            )
         self._write_state = self._schedule.was_read(
             self._write_state, node.annotations, now=self._clock(), fraction=self._random()
         )
@@ -138,33 +158,10 @@ class NodePublisher:
             self._on_found(earlier)
         return earlier is not None
 
-    def _report_changes(self, node: NodeMetadata) -> None:
-        """Report annotations of ours that somebody else changed since this process last saw or wrote them.
-
-        Where our own field manager applied something that was not ours, it was another agent.
-        """
-        applied, self._applied = self._applied, applied_at(node.managed_fields, manager=self._manager)
-        certain, self._certain = self._certain, True
-        changed = self._schedule.changed_by_others(self._write_state, node.annotations)
-        if not changed or not certain:
-            return
-        managers = owners(node.managed_fields, changed)
-        by = "agent" if applied != self._applied else "other"
-        self._metrics.foreign_changes.labels(by=by).inc()
-        log(
-            _logger,
-            logging.WARNING,
-            "annotations-changed",
-            node=self._node,
-            names=_names(changed),
-            managers=printable(",".join(sorted(managers)[:_MANAGERS])),
-            by=by,
-        )
-
     async def _leave(self, prefix: str) -> None:
         """Apply nothing under an earlier field manager, which removes what it owns, and remove the rest.
 
-        A refusal (403, 422) is tried again for ever, like any other failure; until one of these
+        A refusal (403, 422) is retried without end, like any other failure; until one of these
         attempts succeeds, nothing is written under the new prefix either.
         """
         manager = field_manager(prefix)

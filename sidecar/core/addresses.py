@@ -22,7 +22,6 @@ PRIVATE_NETWORKS: tuple[IPNetwork, ...] = tuple(
 )
 """What is not reached from the internet; unlike ``is_private`` without the documentation ranges."""
 
-
 _BROADCAST = IPv4Address("255.255.255.255")
 
 _LONGEST_ADDRESS = 64

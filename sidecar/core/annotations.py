@@ -53,6 +53,13 @@ _RESERVED_PREFIXES = ("kubernetes.io", "k8s.io", "kubernetes.azure.com")
 _LONGEST_PREFIX = 110
 """Characters: a field manager has at most 128 bytes, ours included."""
 
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+"""What is a DNS subdomain.
+
+https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -198,14 +205,6 @@ def addresses(values: Mapping[str, str], names: Iterable[str], *, layout: Layout
     return {item for name in names for item in values.get(layout.key(name), "").split(",") if item}
 
 
-_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
-"""What is a DNS subdomain.
-
-https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
-"""
-
-
 def is_node_name(value: object) -> TypeGuard[str]:
-    """Whether a value that somebody else wrote can be the name of a Node, or of anything named so."""
+    """Whether an untrusted value can be the name of a Node."""
     return isinstance(value, str) and SUBDOMAIN.fullmatch(value) is not None

@@ -12,7 +12,7 @@ RETRY_AFTER_LIMIT = 300.0
 """Seconds of ``Retry-After`` that are honoured."""
 
 HELD_PAUSE = 0.2
-"""Seconds between two requests that the other side holds back until it has something to say."""
+"""Seconds between two requests that the server holds back until the answer changes."""
 
 _GONE = 410
 
@@ -20,13 +20,13 @@ _GONE = 410
 def next_poll_delay(outcome: Outcome, *, failures: int, poll_interval: float, fraction: float) -> float:
     """Seconds until the next attempt.
 
-    Failures back off exponentially with full jitter; 429 starts a step later and 410 is asked every
+    Failures back off exponentially with full jitter; 429 starts a step later and 410 is retried every
     poll interval, as the vendor's retry guidance has it (AzureAD
     microsoft-authentication-library-for-dotnet docs/imds_retry_based_on_errors.md). A node agent that
-    held the request back until it had something to say is asked again almost at once.
+    held the request back until its answer changed is requested again almost at once.
 
     Args:
-        outcome: What the last attempt came to.
+        outcome: Of the last attempt.
         failures: Failed attempts in a row, this one included.
         poll_interval: Seconds.
         fraction: A random number from 0 to 1.

@@ -29,7 +29,7 @@ class Change:
     items: tuple[str, ...]
     """Removals before additions: ``-outbound 52.1.1.1``, ``+inbound tcp/20.2.2.2:443``; else ``~rules``."""
     before: str | None = None
-    """The revision before, or ``None`` where only the annotation tells of this change."""
+    """The revision before, or ``None`` where the change is known from the annotation alone."""
     after: str | None = None
 
     @property
@@ -58,32 +58,30 @@ def print_changes(changes: Iterable[Change]) -> str:
 
     Older changes give way first; of a single change that is too long, the tail becomes ``~rules``.
     """
-    printed = [_print(change) for change in list(changes)[-_PRINTED_CHANGES:]]
+    printed: list[str] = []
+    for change in list(changes)[-_PRINTED_CHANGES:]:
+        line = rfc3339(change.at)
+        for item in change.items:
+            if len(line) + 1 + len(item) > _PRINTED_BYTES - len(OTHER) - 1:
+                line += f" {OTHER}"
+                break
+            line += f" {item}"
+        printed.append(line)
     while len(printed) > 1 and len("; ".join(printed)) > _PRINTED_BYTES:
         del printed[0]
     return "; ".join(printed)
 
 
-def _print(change: Change) -> str:
-    line = rfc3339(change.at)
-    for item in change.items:
-        if len(line) + 1 + len(item) > _PRINTED_BYTES - len(OTHER) - 1:
-            return f"{line} {OTHER}"
-        line += f" {item}"
-    return line
-
-
 def parse_changes(text: str) -> tuple[Change, ...]:
-    """Read what :func:`print_changes` printed; anything else in the text is passed over.
+    """Read what :func:`print_changes` printed; anything else in the text is ignored.
 
     Of a text that holds more than an agent remembers, the last ``HISTORY_LENGTH`` changes count.
     """
-    changes = [change for part in text.split("; ") if (change := _parse(part)) is not None]
+    changes: list[Change] = []
+    for part in text.split("; "):
+        stamp, _, rest = part.partition(" ")
+        at = parse_rfc3339(stamp)
+        items = tuple(match.group() for match in _ITEM.finditer(rest))
+        if at is not None and items and " ".join(items) == rest:
+            changes.append(Change(at=at, items=items))
     return tuple(changes[-HISTORY_LENGTH:])
-
-
-def _parse(part: str) -> Change | None:
-    stamp, _, rest = part.partition(" ")
-    at = parse_rfc3339(stamp)
-    items = tuple(match.group() for match in _ITEM.finditer(rest))
-    return Change(at=at, items=items) if at is not None and " ".join(items) == rest and items else None

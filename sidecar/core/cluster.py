@@ -1,4 +1,4 @@
-"""The agents' pods as the cluster sees them: which pod is the agent of a Node, and how it is."""
+"""Agents as the cluster describes them: their pods and DaemonSets, and where those may run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +21,10 @@ _TOLERATED_BY_DAEMONS = {
 
 _NEVER_COVERED = {"kubernetes.io/os", "type", "virtualization"}
 """Labels by which the chart leaves out nodes that have no metadata service for the agent."""
+
+_VARIABLE = "AZURE_LB_METADATA_{}"
+_OFF = {"0", "off", "f", "false", "n", "no"}
+"""What pydantic takes for false, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def met(self, labels: Mapping[str, str]) -> bool:
-        """Whether they do; an operator that is not known counts as met."""
+        """Whether the labels match; an unknown operator counts as a match."""
         value = labels.get(self.key)
         match self.operator:
             case "In":
@@ -74,15 +78,12 @@ class Requirement:
             case "DoesNotExist":
                 return value is None
             case "Gt" | "Lt":
-                return self._compared(value)
+                try:
+                    given, bound = int(value or ""), int(self.values[0])
+                except (ValueError, IndexError):
+                    return False
+                return given > bound if self.operator == "Gt" else given < bound
         return True
-
-    def _compared(self, value: str | None) -> bool:
-        try:
-            given, bound = int(value or ""), int(self.values[0])
-        except (ValueError, IndexError):
-            return False
-        return given > bound if self.operator == "Gt" else given < bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +136,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterNode:
-    """What of a Node counts."""
+    """What scheduling and the agents need to know of a Node."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    """All of them, whoever wrote them."""
+    """All of them, not only the agent's."""
     taints: Sequence[Taint] = ()
     ready: bool = False
     """Its condition Ready is True; when its kubelet has stopped, that becomes Unknown."""
@@ -163,11 +164,6 @@ class LoadBalancerService:
         return f"{self.namespace}/{self.name}"
 
 
-_VARIABLE = "AZURE_LB_METADATA_{}"
-_OFF = {"0", "off", "f", "false", "n", "no"}
-"""What pydantic takes for false, in lower case."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPod:
     """A pod of an agent."""
@@ -175,7 +171,7 @@ class AgentPod:
     namespace: str
     name: str
     node: str
-    """Where it runs, or is to run: the DaemonSet controller says so before the scheduler does."""
+    """Where it runs, or is to run: the DaemonSet controller sets that before the scheduler does."""
     prefix: str | None
     """Of the annotations that it writes; ``None`` if it writes none."""
     ready: bool
@@ -261,9 +257,9 @@ def rivals(node: str, pods: Iterable[AgentPod], *, of: AgentPod) -> list[AgentPo
 def user_of(
     labels: Mapping[str, str], daemon_sets: Iterable[AgentDaemonSet], *, prefix: str
 ) -> AgentDaemonSet | None:
-    """The DaemonSet whose agents write to a Node under a prefix; one that is being deleted counts for none.
+    """The DaemonSet whose agents write to a Node under a prefix, except one that is being deleted.
 
-    Taints are not looked at: what is said to be written to errs towards too many.
+    Taints are ignored: rather a Node too many counts as written to than one too few.
 
     Args:
         labels: Of the Node.

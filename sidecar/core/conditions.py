@@ -5,29 +5,30 @@ from enum import Enum, auto
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from sidecar.core import views
-from sidecar.core.document import Document
 from sidecar.core.state import State
 
 _DATA = "data"
 _PUBLIC_IP = "public-ip"
 _EGRESS_IN = "egress-in="
 
+_NO_METADATA = "the metadata service has no load balancer metadata for this machine"
+
 
 class ConditionResult(Enum):
-    """How things stand with a condition."""
+    """Whether a condition holds."""
 
     HELD = auto()
     NONE = auto()
-    """There is an answer, and it is that there is none of what is waited for."""
+    """The query succeeded, and what is waited for does not exist."""
     DIFFERS = auto()
-    """There is something else than what is waited for."""
+    """Something else exists than what is waited for."""
     UNKNOWN = auto()
-    """There is no answer yet."""
+    """No answer yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitCondition:
-    """What is waited for."""
+    """What `wait` waits for."""
 
     text: str
     """As it was given."""
@@ -54,31 +55,18 @@ def judge(condition: WaitCondition, state: State) -> tuple[ConditionResult, str]
     if state.document is None:
         if state.failure is not None:
             return ConditionResult.UNKNOWN, f"{state.failure.reason}, {state.failure.detail}"
-        none = state.empty_answers > 0
-        return (
-            (ConditionResult.NONE, _NO_METADATA)
-            if none
-            else (ConditionResult.UNKNOWN, "there is no answer yet")
-        )
+        if state.empty_answers:
+            return ConditionResult.NONE, _NO_METADATA
+        return ConditionResult.UNKNOWN, "there is no answer yet"
     if state.document.empty:
         return ConditionResult.NONE, _NO_METADATA
     if condition.text == _DATA:
         return ConditionResult.HELD, ""
     if condition.text == _PUBLIC_IP:
-        held = bool(state.document.public_ip_addresses)
-        return (
-            (ConditionResult.HELD, "")
-            if held
-            else (ConditionResult.NONE, "the node has no public IP address")
-        )
-    return _judge_egress(condition, state.document)
-
-
-_NO_METADATA = "the metadata service has no load balancer metadata for this machine"
-
-
-def _judge_egress(condition: WaitCondition, document: Document) -> tuple[ConditionResult, str]:
-    addresses = views.egress_ips(document)
+        if state.document.public_ip_addresses:
+            return ConditionResult.HELD, ""
+        return ConditionResult.NONE, "the node has no public IP address"
+    addresses = views.egress_ips(state.document)
     if not addresses:
         return ConditionResult.NONE, "the metadata service tells no address that the node leaves from"
     others = [address for address in addresses if not any(address in net for net in condition.networks)]

@@ -99,7 +99,7 @@ class InboundRule:
 
 @dataclass(frozen=True)
 class Document:
-    """What the metadata service says of one virtual machine, without duplicates, in canonical order.
+    """The load balancer metadata of one virtual machine, without duplicates, in canonical order.
 
     Build it with :meth:`of`; the constructor takes the lists as they are.
     """
@@ -156,7 +156,7 @@ LISTS = ("public_ip_addresses", "inbound_rules", "outbound_rules")
 """The fields of :class:`Document` that hold its lists."""
 
 EMPTY = Document()
-"""The document of a machine of which the metadata service says that it has none."""
+"""The document of a machine without load balancer metadata."""
 
 
 def canonical_bytes(value: object) -> bytes:

@@ -1,7 +1,7 @@
 """Which Kubernetes Events to send, by comparing the last reported state with the current one.
 
-An :class:`EventPolicy` compares what was last told with what is true now. What came and went in between is
-never told, so a flapping address makes no more Events than one that changed once.
+An :class:`EventPolicy` compares what was last reported with what is true now. What came and went in between
+is never reported, so a flapping address makes no more Events than one that changed once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from sidecar.core.state import State
 _APART = 600.0
 """Seconds between two Events of one reason."""
 _REPEATED = 1800.0
-"""Seconds after which a fault that lasts is told again: API servers forget Events after an hour."""
+"""Seconds after which a fault that lasts is reported again: API servers forget Events after an hour."""
 _LISTED_CHARACTERS = 300
 """How much of a list a note shows; an API server takes 1024 bytes of a note."""
 
@@ -35,7 +35,7 @@ class EventReason(StrEnum):
 _WORDS = {"public": "public IPs", "inbound": "inbound rules", "outbound": "outbound IPs"}
 """What the lists of `Reported` are called."""
 _CHANGED = {"public": EventReason.PUBLIC_IPS_CHANGED, "outbound": EventReason.OUTBOUND_IPS_CHANGED}
-"""Those of them that an Event tells of when they are others."""
+"""Those of them whose changes an Event reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +66,9 @@ class EventToSend:
     reported: Reported
     """What is known once it is sent."""
     since: float | None = None
-    """Monotonic start of the fault that it tells of."""
+    """Monotonic start of the fault that it reports."""
     count: int = 1
-    """More than 1: the Event of that ``name`` again."""
+    """More than 1: the Event called ``name`` is repeated."""
     name: str = ""
 
 
@@ -92,16 +92,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventState:
-    """What was told, and when."""
+    """What was reported, and when."""
 
     reported: Reported | None = None
-    """What the cluster is taken to know; ``None`` before there is a document."""
+    """What counts as reported; ``None`` before there is a document."""
     restored: bool = False
     """Whether ``reported`` is what an earlier run published."""
     due: Mapping[EventReason, float] = field(default_factory=dict)
     """Monotonic time from which each Event that waits may be sent."""
     behind: bool = False
-    """Whether an Event waits that is not put off on purpose, to keep it apart from the last of its reason."""
+    """Whether an Event waits for another reason than the minimum interval between two of its reason."""
     sent: Mapping[EventReason, Sent] = field(default_factory=dict)
 
 
@@ -110,15 +110,23 @@ class EventPolicy:
     """The rules. All durations are in seconds."""
 
     splay: float
-    """An Event waits a random part of it, so that not all nodes speak at once."""
+    """An Event waits a random part of it, so that not all nodes send theirs at once."""
     fault_after: float
-    """How long there must have been no answer to be told of."""
+    """How long there must have been no answer before an Event reports it."""
 
     def decide(
         self, event_state: EventState, state: State, *, now: Instant, fraction: float
     ) -> tuple[EventState, EventToSend | Pause]:
         """What to send next, and the state to go on with; ``fraction`` is random, from 0 to 1."""
-        event_state = _followed(event_state, state)
+        # What an earlier run published counts as reported, else the first document; so do new inbound rules.
+        found = None if state.found is None else state.found.document
+        if found is not None and not event_state.restored and not event_state.sent:
+            event_state = replace(event_state, reported=Reported.of(found), restored=True)
+        elif state.document is not None:
+            current = Reported.of(state.document)
+            known = event_state.reported or current
+            known = replace(known, inbound=current.inbound or known.inbound)
+            event_state = replace(event_state, reported=known)
         reports = {report.reason: report for report in self._reports(event_state, state, now)}
         due = {reason: event_state.due.get(reason, now.mono + fraction * self.splay) for reason in reports}
         not_before = {}
@@ -148,63 +156,48 @@ class EventPolicy:
         )
 
     def _reports(self, event_state: EventState, state: State, now: Instant) -> Iterable[EventToSend]:
-        if state.document is not None and event_state.reported is not None:
-            yield from _changes(event_state.reported, Reported.of(state.document))
+        """What is true now and not reported yet, whenever it may be sent."""
+        reported = event_state.reported
+        if state.document is not None and reported is not None:
+            current = Reported.of(state.document)
+            withdrawn = {
+                name: getattr(reported, name)
+                for name in _WORDS
+                if getattr(reported, name) and not getattr(current, name)
+            }
+            if withdrawn:
+                lists = "; ".join(
+                    f"{_WORDS[name]} {_listed(items, 200)}" for name, items in withdrawn.items()
+                )
+                yield EventToSend(
+                    reason=EventReason.WITHDRAWN,
+                    note=f"the metadata service no longer has {lists}",
+                    warning=True,
+                    reported=replace(reported, **dict.fromkeys(withdrawn, ())),
+                )
+            for name, reason in _CHANGED.items():
+                before, after = getattr(reported, name), getattr(current, name)
+                if after and after != before:
+                    yield EventToSend(
+                        reason=reason,
+                        note=f"{_WORDS[name]} changed from {_listed(before)} to {_listed(after)}",
+                        warning=False,
+                        reported=replace(reported, **{name: after}),
+                    )
         since = state.failing_since
         if since is not None and state.failure is not None and now.mono >= since.mono + self.fault_after:
             last = event_state.sent.get(EventReason.UNAVAILABLE)
             if last is not None and last.since != since.mono:
-                last = None  # it told of an earlier fault
+                last = None  # it reported an earlier fault
             yield EventToSend(
                 reason=EventReason.UNAVAILABLE,
                 note=f"no answer of the metadata service for {print_duration(round(since.age(now)))}: "
-                f"{state.failure.reason} ({_cut(state.failure.detail)})",
+                f"{state.failure.reason} ({state.failure.detail[:_LISTED_CHARACTERS]})",
                 warning=True,
-                reported=event_state.reported or Reported(),
+                reported=reported or Reported(),
                 since=since.mono,
                 count=1 if last is None else last.count + 1,
                 name="" if last is None else last.name,
-            )
-
-
-def _followed(event_state: EventState, state: State) -> EventState:
-    """The first document counts as told, better what an earlier run published; rules are never told of."""
-    found = None if state.found is None else state.found.document
-    if found is not None and not event_state.restored and not event_state.sent:
-        return replace(event_state, reported=Reported.of(found), restored=True)
-    if state.document is None:
-        return event_state
-    current = Reported.of(state.document)
-    if event_state.reported is None:
-        return replace(event_state, reported=current)
-    return replace(
-        event_state,
-        reported=replace(event_state.reported, inbound=current.inbound or event_state.reported.inbound),
-    )
-
-
-def _changes(reported: Reported, current: Reported) -> Iterable[EventToSend]:
-    withdrawn = {
-        name: getattr(reported, name)
-        for name in _WORDS
-        if getattr(reported, name) and not getattr(current, name)
-    }
-    if withdrawn:
-        lists = "; ".join(f"{_WORDS[name]} {_listed(items, 200)}" for name, items in withdrawn.items())
-        yield EventToSend(
-            reason=EventReason.WITHDRAWN,
-            note=f"the metadata service no longer has {lists}",
-            warning=True,
-            reported=replace(reported, **dict.fromkeys(withdrawn, ())),
-        )
-    for name, reason in _CHANGED.items():
-        before, after = getattr(reported, name), getattr(current, name)
-        if after and after != before:
-            yield EventToSend(
-                reason=reason,
-                note=f"{_WORDS[name]} changed from {_listed(before)} to {_listed(after)}",
-                warning=False,
-                reported=replace(reported, **{name: after}),
             )
 
 
@@ -215,7 +208,3 @@ def _listed(items: tuple[str, ...], limit: int = _LISTED_CHARACTERS) -> str:
         return text or "none"
     shown = text[:limit].rpartition(", ")[0]
     return f"{shown} and {len(items) - shown.count(', ') - 1} more"
-
-
-def _cut(text: str) -> str:
-    return text[:_LISTED_CHARACTERS]

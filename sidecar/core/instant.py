@@ -36,9 +36,9 @@ def rfc3339(utc: datetime) -> str:
 _RFC3339_LENGTH = len("2026-01-02T03:04:05Z")
 
 
-def parse_rfc3339(text: str) -> datetime | None:
-    """Read what :func:`rfc3339` prints, and nothing else; ``None`` for any other text."""
-    if len(text) != _RFC3339_LENGTH:
+def parse_rfc3339(text: object) -> datetime | None:
+    """Read what :func:`rfc3339` prints, and nothing else; ``None`` for any other value."""
+    if not isinstance(text, str) or len(text) != _RFC3339_LENGTH:
         return None  # before an error quotes text of any length
     try:
         parsed = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

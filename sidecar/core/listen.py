@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from sidecar.core.addresses import IPAddress, is_port, parse_address
+from sidecar.core.addresses import IPAddress, endpoint, is_port, parse_address
 
 _PATH_LENGTH = 107
 """Bytes of a Unix socket's path; ``sun_path`` has 108 with the closing zero (unix(7))."""
@@ -20,9 +20,9 @@ class ListenAddress:
     port: int
     """0: any free port."""
     path: str = ""
-    """The path of a Unix socket; ``host`` and ``port`` say nothing then."""
+    """The path of a Unix socket; ``host`` and ``port`` are unused then."""
     of_host: bool = False
-    """The node's own address, which another setting tells; ``host`` says nothing then."""
+    """The node's own address, which is another setting; ``host`` is unused then."""
 
     def at(self, node_address: IPAddress | None) -> "ListenAddress":
         """This address, with the node's own one filled in where it is meant."""
@@ -35,9 +35,7 @@ class ListenAddress:
             return f"{_OF_HOST}:{self.port}"
         if self.host is None:
             return f":{self.port}"
-        return (
-            f"[{self.host}]:{self.port}" if isinstance(self.host, IPv6Address) else f"{self.host}:{self.port}"
-        )
+        return endpoint(self.host, self.port)
 
 
 def parse_listen(text: str) -> ListenAddress | None:
@@ -46,7 +44,7 @@ def parse_listen(text: str) -> ListenAddress | None:
     ``host:16925`` is the node's own address, whichever family that is of.
 
     Raises:
-        ValueError: anything else; the text is a sentence for whoever wrote the setting.
+        ValueError: anything else; the text is a sentence for the person who wrote the setting.
     """
     if text == "none":
         return None

@@ -18,11 +18,11 @@ class Status(StrEnum):
     STALE = "stale"
     """The last good answer is older than stale-after, or was restored from an earlier run."""
     NO_METADATA = "no-metadata"
-    """The metadata service positively says that there is none."""
+    """The metadata service answers explicitly that there is none."""
 
 
 class Reason(StrEnum):
-    """Why the last attempt gave no data: the same words in annotations, answers, metrics and logs."""
+    """Why the last attempt brought no data: the same words in annotations, answers, metrics and logs."""
 
     NO_METADATA = "no-metadata"
     NOT_READY = "not-ready"
@@ -34,9 +34,9 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     """Refused, timed out, reset, no route."""
     REJECTED = "rejected"
-    """400, 401, 403, 405, redirects: our request, or who may ask, is wrong."""
+    """400, 401, 403, 405, redirects: the request is wrong, or not allowed."""
     MALFORMED = "malformed"
-    """Not JSON, wrong shape, too large, empty, cut short, or a status nobody documents."""
+    """Not JSON, wrong shape, too large, empty, cut short, or an undocumented status."""
 
 
 class FailureKind(StrEnum):
@@ -57,7 +57,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """The source said what there is, possibly that there is nothing."""
+    """The source answered, possibly that there is no metadata."""
 
     document: Document
     body: bytes | None
@@ -67,7 +67,7 @@ class Success:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamAnswer(Success):
-    """A node agent said what it publishes and what that is worth: its word is taken as it is."""
+    """A node agent answered with its document and status, which are adopted as they are."""
 
     status: Status
     """Never ``STARTING``: then an agent has no document."""
@@ -78,12 +78,12 @@ class UpstreamAnswer(Success):
     observed: Instant
     """The last good answer that the agent had."""
     held: bool = False
-    """Whether the next request can follow at once: the agent holds it until there is more to say."""
+    """Whether the next request can follow at once: the agent holds it until the answer changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The source did not say; whatever was known stays true."""
+    """The source gave no usable answer; what was known stays."""
 
     reason: Reason
     detail: str
@@ -93,7 +93,7 @@ class Failure:
     kind: FailureKind | None = None
     """How the request ended; ``None`` if there was a complete response."""
     retry_after: float | None = None
-    """Seconds that the source asked to wait, already bounded."""
+    """Seconds to wait as the source requested, already bounded."""
     held: bool = False
     """As of :class:`UpstreamAnswer`."""
 
@@ -101,10 +101,10 @@ class Failure:
 Outcome = Success | Failure
 
 NONE = Success(document=EMPTY, body=None)
-"""The metadata service positively says that it has no load balancer metadata."""
+"""The metadata service answers explicitly that it has no load balancer metadata."""
 
 
-def word(outcome: Outcome) -> str:
+def label(outcome: Outcome) -> str:
     """``ok``, or the reason why there are no data, in one word."""
     if isinstance(outcome, Failure):
         return outcome.reason
@@ -127,7 +127,7 @@ class Attempt:
 
     @classmethod
     def of(cls, outcome: Outcome, now: Instant) -> "Attempt":
-        """What an outcome came to."""
+        """The record of an outcome."""
         if isinstance(outcome, Failure):
             return cls(now.utc, outcome.reason, outcome.detail, status=outcome.status, kind=outcome.kind)
-        return cls(at=now.utc, outcome=word(outcome))
+        return cls(at=now.utc, outcome=label(outcome))

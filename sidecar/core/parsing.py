@@ -1,8 +1,8 @@
-"""Bytes from elsewhere to JSON, and of a load balancer document to a value; the bytes are never trusted.
+"""Parses bodies into JSON, and JSON into a load balancer document; neither is trusted.
 
-Every body of every status is read here and nowhere else, by :func:`parse_json` or :func:`error_object`.
-A wrong entry is dropped and reported, and never spoils the rest. What makes a whole document
-malformed is told apart from what makes a list empty, since empty means "withdrawn" in the end.
+Every body of every status is parsed here and nowhere else, by :func:`parse_json` or :func:`error_object`.
+A wrong entry is dropped and reported, and the rest is kept. A malformed document is distinguished from an
+empty list, since a list that stays empty is withdrawn.
 """
 
 import re
@@ -21,7 +21,6 @@ _Entry = TypeVar("_Entry")
 
 _LONGEST_PROTOCOL = 16
 _PROTOCOL = re.compile(r"[a-z0-9]+")
-_PORTS = ("frontendPort", "backendPort")
 _DIGITS = re.compile(r"[0-9]{1,5}")
 _MOST_VALUES = 250_000
 """Commas and opening brackets of a body that is parsed: more than a hundred times those of 250 rules.
@@ -30,7 +29,7 @@ Parsed JSON of the worst kind takes a hundred times its bytes; so limited, it ta
 an agent has.
 """
 ERROR_LIMIT = 64 * 1024
-"""Bytes of a body that are read where it is not what was asked for: no error has more to say."""
+"""Bytes that are read of a body that is not the wanted document: no error has more to say."""
 
 _MARK = b"\xef\xbb\xbf"
 """A byte order mark, which RFC 8259 lets a reader pass over."""
@@ -46,12 +45,12 @@ _SHOWN_ITEMS = 10
 
 
 class MalformedError(Error, ValueError):
-    """The bytes are not JSON, or not what was asked for."""
+    """The bytes are not JSON, or not of the expected shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class DroppedEntry:
-    """What was left out of a list: a wrong entry, or all those beyond the most that are looked at."""
+    """What was left out of a list: a wrong entry, or all entries beyond the maximum."""
 
     list_name: str
     """The list as the metadata service calls it."""
@@ -60,7 +59,7 @@ class DroppedEntry:
     shown: str
     """The beginning of the entry, safe to print."""
     count: int = 1
-    """How many entries: more than one where none of them was looked at."""
+    """How many entries: more than one only for ``too-many``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +143,13 @@ def parse_document(value: object) -> ParsedDocument:
     dropped: list[DroppedEntry] = []
     return ParsedDocument(
         document=Document.of(
-            public_ip_addresses=_entries(value, "publicIpAddresses", _public_ip_address, dropped=dropped),
+            public_ip_addresses=_entries(
+                value, "publicIpAddresses", lambda entry: PublicIPAddress(*_pair(entry)), dropped=dropped
+            ),
             inbound_rules=_entries(value, "inboundRules", _inbound_rule, dropped=dropped),
-            outbound_rules=_entries(value, "outboundRules", _outbound_rule, dropped=dropped),
+            outbound_rules=_entries(
+                value, "outboundRules", lambda entry: OutboundRule(*_pair(entry)), dropped=dropped
+            ),
         ),
         dropped=tuple(dropped),
     )
@@ -207,26 +210,30 @@ def _beginning(value: object, depth: int = 2) -> object:
     return value
 
 
-def _public_ip_address(entry: dict[str, Any]) -> PublicIPAddress:
-    return PublicIPAddress(_address(entry, "frontendIpAddress"), _address(entry, "privateIpAddress"))
-
-
-def _outbound_rule(entry: dict[str, Any]) -> OutboundRule:
-    return OutboundRule(_address(entry, "frontendIpAddress"), _address(entry, "privateIpAddress"))
-
-
 def _inbound_rule(entry: dict[str, Any]) -> InboundRule:
-    frontend, protocol = _address(entry, "frontendIpAddress"), _protocol(entry, "protocol")
-    if protocol == ALL_PROTOCOLS:
-        # Without ports it is for all of them, as with ports 0.
-        entry = {**entry, **{port: 0 for port in _PORTS if entry.get(port) in (None, "")}}
+    frontend, protocol = _address(entry, "frontendIpAddress"), entry.get("protocol")
+    # Its length first, since a text can be as long as a body; then ASCII: lower-casing turns some other
+    # letters into ASCII ones.
+    if (
+        not isinstance(protocol, str)
+        or len(protocol) > _LONGEST_PROTOCOL
+        or not protocol.isascii()
+        or not _PROTOCOL.fullmatch(protocol := protocol.lower())
+    ):
+        _wrong("protocol")
+    # HA ports: without ports it is for all of them, as with ports 0.
+    optional = protocol == ALL_PROTOCOLS
     return InboundRule(
         frontend_ip=frontend,
         protocol=protocol,
-        frontend_port=_port(entry, "frontendPort"),
-        backend_port=_port(entry, "backendPort"),
+        frontend_port=_port(entry, "frontendPort", optional=optional),
+        backend_port=_port(entry, "backendPort", optional=optional),
         private_ip=_address(entry, "privateIpAddress"),
     )
+
+
+def _pair(entry: dict[str, Any]) -> tuple[IPAddress, IPAddress]:
+    return _address(entry, "frontendIpAddress"), _address(entry, "privateIpAddress")
 
 
 def _wrong(member: str) -> NoReturn:
@@ -241,23 +248,11 @@ def _address(entry: dict[str, Any], member: str) -> IPAddress:
     return address if is_assignable(address) else _wrong(member)
 
 
-def _protocol(entry: dict[str, Any], member: str) -> str:
+def _port(entry: dict[str, Any], member: str, *, optional: bool) -> int:
+    """Read a port: a whole number 0 to 65535, or its digits as text; 0 for an ``optional`` one left out."""
     value = entry.get(member)
-    # Its length first, since a text can be as long as a body; then ASCII: lower-casing turns some other
-    # letters into ASCII ones.
-    if (
-        isinstance(value, str)
-        and len(value) <= _LONGEST_PROTOCOL
-        and value.isascii()
-        and _PROTOCOL.fullmatch(value.lower())
-    ):
-        return value.lower()
-    _wrong(member)
-
-
-def _port(entry: dict[str, Any], member: str) -> int:
-    """Read a port: a whole number 0 to 65535, or its digits as text."""
-    value = entry.get(member)
+    if optional and value in (None, ""):
+        return 0
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
     if isinstance(value, float) and value.is_integer():

@@ -1,7 +1,7 @@
 """A Node's annotations read back.
 
-Anybody who may patch Nodes may have written them: a value that no agent would write is not shown but
-reported as unreadable, and what the budget left out is told apart from what is empty.
+Everybody who may patch Nodes can write them: a value that no agent would write is not shown but
+reported as unreadable, and a list that the budget left out is distinguished from an empty one.
 """
 
 import re
@@ -51,7 +51,7 @@ class Published:
     """What an agent last wrote to its Node, as far as it can be read."""
 
     status: Status | None = None
-    """``None``: there is none, or it is no word of ours."""
+    """``None``: absent, or not one of our words."""
     reason: Reason | None = None
     revision: str = ""
     """Empty when there never was an answer."""
@@ -59,7 +59,7 @@ class Published:
     observed_at: datetime | None = None
     public_ip: IPAddress | None = None
     public_ips: tuple[IPAddress, ...] | None = ()
-    """``None``, as for the lists below: it was left out, or cannot be read."""
+    """``None``, as for the lists below: omitted or unreadable."""
     inbound_ips: tuple[IPAddress, ...] | None = ()
     outbound_ips: tuple[IPAddress, ...] | None = ()
     egress_ips: tuple[IPAddress, ...] | None = ()
@@ -73,20 +73,24 @@ class Published:
 
     @property
     def known(self) -> bool:
-        """Whether there is data, of whatever age."""
+        """Whether there are data, of any age."""
         return bool(self.revision) and self.observed_at is not None
 
 
 def read(annotations: Mapping[str, str], *, layout: Layout) -> Published | None:
-    """What the annotations under the layout's prefix say; ``None`` if there are none."""
+    """Parse the annotations under the layout's prefix; ``None`` if there are none."""
     values = {name: value for name in KEYS if (value := annotations.get(layout.key(name)))}
     if not values:
         return None
-    omitted = _omitted(values.get("omitted", ""))
+    matches = (_OMITTED.fullmatch(part) for part in values.get("omitted", "").split(","))
+    omitted = [match[1] for match in matches if match is not None and match[1] in KEYS]
     parsed = {name: parse(values[name]) for name, parse in _PARSERS.items() if name in values}
-    absent = {name: None if name in omitted else () for name in _LISTS}
-    lists = {name: parsed.get(name, absent[name]) for name in _LISTS}
+    lists = {name: parsed.get(name, None if name in omitted else ()) for name in _LISTS}
     basis = parsed.get("egress-basis")
+    if "egress-ips" in omitted:
+        # It repeats a list that the budget leaves out later.
+        repeated = {EgressBasis.INSTANCE_IP: "public-ips", EgressBasis.OUTBOUND_RULE: "outbound-ips"}
+        lists["egress-ips"] = lists[repeated[basis]] if basis in repeated else None
     return Published(
         status=parsed.get("status"),
         reason=parsed.get("reason"),
@@ -97,21 +101,13 @@ def read(annotations: Mapping[str, str], *, layout: Layout) -> Published | None:
         public_ips=lists["public-ips"],
         inbound_ips=lists["inbound-ips"],
         outbound_ips=lists["outbound-ips"],
-        egress_ips=_egress(lists, basis) if "egress-ips" in omitted else lists["egress-ips"],
+        egress_ips=lists["egress-ips"],
         egress_basis=basis,
         inbound=lists["inbound"],
         changes=_changes(values.get("last-changes", "")),
         omitted=tuple(omitted),
         unreadable=tuple(name for name, value in parsed.items() if value is None),
     )
-
-
-def _egress(
-    lists: Mapping[str, tuple[IPAddress, ...] | None], basis: EgressBasis | None
-) -> tuple[IPAddress, ...] | None:
-    """What the list left out repeats: the budget leaves that out later."""
-    repeated = {EgressBasis.INSTANCE_IP: "public-ips", EgressBasis.OUTBOUND_RULE: "outbound-ips"}
-    return lists[repeated[basis]] if basis in repeated else None
 
 
 @lru_cache(_SHARED)
@@ -141,17 +137,8 @@ def parse_endpoint(text: str) -> PublishedFrontend:
 _changes = lru_cache(_SHARED)(parse_changes)
 
 
-def _revision(text: str) -> str | None:
-    return text if REVISION.fullmatch(text) else None
-
-
-def _omitted(text: str) -> list[str]:
-    matches = (_OMITTED.fullmatch(part) for part in text.split(","))
-    return [match[1] for match in matches if match is not None and match[1] in KEYS]
-
-
 def _list(parse: Callable[[str], _Item]) -> Callable[[str], tuple[_Item, ...] | None]:
-    """What reads items joined by commas, and keeps what it read."""
+    """A parser of items joined by commas, with a cache."""
 
     @lru_cache(_SHARED)
     def read_list(text: str) -> tuple[_Item, ...] | None:
@@ -173,7 +160,7 @@ def _word(words: type[_Word]) -> Callable[[str], _Word | None]:
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "status": _word(Status),
     "reason": _word(Reason),
-    "revision": _revision,
+    "revision": lambda text: text if REVISION.fullmatch(text) else None,
     "changed-at": parse_rfc3339,
     "observed-at": parse_rfc3339,
     "public-ip": _addresses,
@@ -184,4 +171,4 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "egress-basis": _word(EgressBasis),
     "inbound": _list(parse_endpoint),
 }
-"""What reads a value, and gives ``None`` for one that no agent would write."""
+"""The parser of each value; gives ``None`` for one that no agent would write."""

@@ -1,4 +1,4 @@
-"""What an HTTP response of the metadata service means, by its status and body.
+"""Interprets an HTTP response of the metadata service by its status and body.
 
 Sources: MicrosoftDocs/azure-docs troubleshoot-load-balancer-imds.md for the load balancer endpoint,
 MicrosoftDocs/azure-compute-docs instance-metadata-service.md for the service as a whole.
@@ -32,17 +32,18 @@ KNOWN_VERSIONS = (
 """Published api-versions since this endpoint exists, oldest first (instance-metadata-service.md)."""
 
 _NO_METADATA = "no load balancer metadata"
-"""Part of the one text that tells "there is none" from the other meanings of 404."""
+"""Part of the one text that distinguishes "there is none" from the other meanings of 404."""
 
 _VERSION_REFUSED = ("api-version", "invalid version")
 """Parts of the texts that refuse the api-version: the documented ones, and ``Not found. Invalid version
 requested`` of hosts in other clouds."""
 
 _PARAMETER_MISSING = "missing required parameter"
-"""The version was sent: what takes it away would take another one as well."""
+"""The version was sent: a proxy that removed it would remove another one as well."""
 
 _SHOWN_LENGTH = 200
-_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+"""What an api-version looks like;."""
 
 _REASONS: Mapping[int, Reason] = {
     400: Reason.REJECTED,
@@ -73,7 +74,7 @@ def interpret(status: int, body: bytes, *, retry_after: float | None = None) -> 
 
 
 def reason_of(status: int) -> Reason:
-    """Why an HTTP status gives no data; where the body can tell more, it comes first."""
+    """Why an HTTP status brings no data; a body that is more specific takes precedence."""
     if 300 <= status < 400:
         return Reason.REJECTED
     if 500 <= status < 600:
@@ -82,7 +83,7 @@ def reason_of(status: int) -> Reason:
 
 
 def refuses_version(status: int, body: bytes) -> bool:
-    """Whether it is the api-version that an answer finds fault with.
+    """Whether an answer refuses the api-version.
 
     Usually that is a 400 with a list of versions; Azure Stack Hub and hosts of other clouds answer 400
     without a list, or 404 in words of their own.
@@ -96,7 +97,7 @@ def refuses_version(status: int, body: bytes) -> bool:
 
 
 def lists_versions(body: bytes) -> bool:
-    """Whether a refusal says which versions there are."""
+    """Whether a refusal lists the versions that exist."""
     return isinstance(error_object(body).get("newest-versions"), list)
 
 
@@ -126,14 +127,14 @@ def listed_version(body: bytes, *, refused: Collection[str]) -> str | None:
 def _chosen(value: object, *, refused: Collection[str]) -> str | None:
     if not isinstance(value, list):
         return None
-    listed = [item for item in value if isinstance(item, str) and _VERSION.fullmatch(item)]
+    listed = [item for item in value if isinstance(item, str) and VERSION.fullmatch(item)]
     listed = [item for item in listed if item not in refused]
     known = [item for item in listed if item in KNOWN_VERSIONS]
     return max(known) if known else min(listed, default=None)
 
 
 def _error(body: bytes) -> str:
-    """What an error says of itself; empty where it is none of the service's shape.
+    """The text of an error; empty if the body does not have the service's shape.
 
     ``error_description`` is what errors of the identity category have beside a code
     (``IdentityErrorResponse`` of Azure/azure-rest-api-specs, InstanceMetadataService 2023-07-01).

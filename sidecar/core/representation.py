@@ -1,4 +1,4 @@
-"""The document as ``KEY=value`` lines and environment variables."""
+"""The document as JSON with its status, as environment variables, and as ``KEY=value`` lines."""
 
 import shlex
 from collections.abc import Mapping

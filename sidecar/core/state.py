@@ -21,6 +21,9 @@ from sidecar.core.outcome import Attempt, Failure, Outcome, Reason, Status, Succ
 WITHDRAWAL_ANSWERS = 3
 """How many answers in a row must lack a list before it is withdrawn."""
 
+ATTEMPTS_LENGTH = 10
+"""How many attempts an agent remembers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Absence:
@@ -29,64 +32,6 @@ class Absence:
     since: float
     """Monotonic time of the first answer without it."""
     answers: int
-
-
-def withhold(
-    published: Document,
-    answered: Document,
-    *,
-    absences: Mapping[str, Absence],
-    now: Instant,
-    absent_after: float,
-) -> tuple[dict[str, Absence], dict[str, Any]]:
-    """Decide list by list which published entries stay although the answer lacks the list.
-
-    Args:
-        published: What is published.
-        answered: What the source said now.
-        absences: The running absences before this answer, by field of ``Document``.
-        now: When it said so.
-        absent_after: Seconds that a list must have been missing.
-
-    Returns:
-        The running absences, and the lists to keep, both by field of ``Document``.
-    """
-    running: dict[str, Absence] = {}
-    kept: dict[str, Any] = {}
-    for name in LISTS:
-        if getattr(answered, name) or not getattr(published, name):
-            continue
-        before = absences.get(name, Absence(since=now.mono, answers=0))
-        absence = Absence(since=before.since, answers=before.answers + 1)
-        if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < absent_after:
-            running[name] = absence
-            kept[name] = getattr(published, name)
-    return running, kept
-
-
-def unconfirmed(published: Document, answered: Document, *, previous: Document | None) -> dict[str, Any]:
-    """Decide list by list which published entries stay although the answer has only some of them.
-
-    What is gained or replaced is none of this and counts at once.
-
-    Args:
-        published: What is published.
-        answered: What the source said now.
-        previous: What it said before that, however long ago; ``None`` if that was nothing.
-
-    Returns:
-        The lists to keep, by field of ``Document``: two answers in a row must say the same of a list.
-    """
-    kept: dict[str, Any] = {}
-    for name in LISTS:
-        had, said = getattr(published, name), getattr(answered, name)
-        if said and set(said) < set(had) and (previous is None or getattr(previous, name) != said):
-            kept[name] = had
-    return kept
-
-
-ATTEMPTS_LENGTH = 10
-"""How many attempts an agent remembers."""
 
 
 class DataOrigin(StrEnum):
@@ -118,7 +63,7 @@ class Found:
     observed_at: datetime | None = None
     """When that document was last known to be true; without it the document is not served."""
     node: str | None = None
-    """Whose document it is, if that was written down."""
+    """The node that the document is about, if that was written down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +124,7 @@ class State:
 
     @property
     def upstream(self) -> UpstreamAnswer | None:
-        """The last word of the node agent that the data are from; ``None`` where they are not from one."""
+        """The last answer of the node agent that the data are from; ``None`` where they are not from one."""
         said = self.answer
         return said if self.source is DataOrigin.UPSTREAM and isinstance(said, UpstreamAnswer) else None
 
@@ -191,7 +136,7 @@ class State:
     def node(self, own: str | None) -> str | None:
         """The name of the node that the data are about: the one given, else what came with them.
 
-        That is what the node agent says or, before it does, what an earlier run wrote down.
+        The latter is the node agent's answer or, before there is one, what an earlier run wrote down.
         """
         if own is not None:
             return own
@@ -210,7 +155,7 @@ class Snapshot:
     outdated_at: float = math.inf
     """Monotonic time from which the status is another one, though the state is the same."""
     policy: Policy | None = None
-    """What the status follows from; ``None``: a status that was given and stays."""
+    """The rules of the status; ``None``: the status was given and stays."""
 
     @classmethod
     def of(cls, state: State, now: Instant, policy: Policy) -> "Snapshot":
@@ -234,7 +179,7 @@ def turns_stale_at(state: State, policy: Policy) -> float | None:
         return None
     since = state.observed
     if state.upstream is not None and state.failure is None and state.answered is not None:
-        # How old its data may be is the node agent's own matter, as long as it answers.
+        # As long as it answers, the node agent itself decides how old its data may be.
         since = state.answered
     return since.mono + policy.stale_after
 
@@ -250,7 +195,21 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
     if isinstance(outcome, UpstreamAnswer):
         return _copied(state, outcome, now, policy)
     if state.document is None:
-        return _first(state, outcome, now)
+        # Nothing was published: data count at once, "none" after a few answers in a row.
+        if outcome.document.empty and state.empty_answers + 1 < WITHDRAWAL_ANSWERS:
+            return replace(state, empty_answers=state.empty_answers + 1)
+        known = state.found
+        if known is None or known.revision != outcome.document.revision:
+            known = Found(revision=outcome.document.revision, changed_at=now.utc)
+        return replace(
+            state,
+            document=outcome.document,
+            source=DataOrigin.IMDS,
+            observed=now,
+            changed_at=known.changed_at,
+            changes=known.changes,
+            empty_answers=0,
+        )
     absences, withheld = withhold(
         state.document,
         outcome.document,
@@ -265,10 +224,10 @@ def observe(state: State, outcome: Outcome, now: Instant, policy: Policy) -> Sta
 
 
 def _copied(state: State, answer: UpstreamAnswer, now: Instant, policy: Policy) -> State:
-    """A node agent's word counts at once, as it is: what is withdrawn, it has decided already.
+    """The state after a node agent's answer, which counts at once: that agent decides on withdrawal.
 
-    Only what cannot be is bounded: that a change is yet to come, and that data are good which are older
-    than they may be here.
+    Two impossible claims are corrected: a change in the future, and data that are not called stale although
+    they are older than stale-after.
     """
     changed_at, observed = min(answer.changed_at, now.utc), answer.observed
     if answer.status is not Status.STALE and observed.age(now) > policy.stale_after:
@@ -281,24 +240,6 @@ def _copied(state: State, answer: UpstreamAnswer, now: Instant, policy: Policy) 
     else:
         state = _changed(state, answer.document, at=changed_at)
     return replace(state, source=DataOrigin.UPSTREAM, observed=observed, changed_at=changed_at, absences={})
-
-
-def _first(state: State, answer: Success, now: Instant) -> State:
-    """Nothing was published: data count at once, "none" after a few answers in a row."""
-    if answer.document.empty and state.empty_answers + 1 < WITHDRAWAL_ANSWERS:
-        return replace(state, empty_answers=state.empty_answers + 1)
-    known = state.found
-    if known is None or known.revision != answer.document.revision:
-        known = Found(revision=answer.document.revision, changed_at=now.utc)
-    return replace(
-        state,
-        document=answer.document,
-        source=DataOrigin.IMDS,
-        observed=now,
-        changed_at=known.changed_at,
-        changes=known.changes,
-        empty_answers=0,
-    )
 
 
 def _changed(state: State, document: Document, *, at: datetime) -> State:
@@ -315,6 +256,60 @@ def _changed(state: State, document: Document, *, at: datetime) -> State:
     )
 
 
+def withhold(
+    published: Document,
+    answered: Document,
+    *,
+    absences: Mapping[str, Absence],
+    now: Instant,
+    absent_after: float,
+) -> tuple[dict[str, Absence], dict[str, Any]]:
+    """Decide list by list which published entries stay although the answer lacks the list.
+
+    Args:
+        published: What is published.
+        answered: What the source answered.
+        absences: The running absences before this answer, by field of ``Document``.
+        now: When it answered.
+        absent_after: Seconds that a list must have been missing.
+
+    Returns:
+        The running absences, and the lists to keep, both by field of ``Document``.
+    """
+    running: dict[str, Absence] = {}
+    kept: dict[str, Any] = {}
+    for name in LISTS:
+        if getattr(answered, name) or not getattr(published, name):
+            continue
+        before = absences.get(name, Absence(since=now.mono, answers=0))
+        absence = Absence(since=before.since, answers=before.answers + 1)
+        if absence.answers < WITHDRAWAL_ANSWERS or now.mono - absence.since < absent_after:
+            running[name] = absence
+            kept[name] = getattr(published, name)
+    return running, kept
+
+
+def unconfirmed(published: Document, answered: Document, *, previous: Document | None) -> dict[str, Any]:
+    """Decide list by list which published entries stay although the answer has only some of them.
+
+    A list that gains entries, or has others in their place, counts at once.
+
+    Args:
+        published: What is published.
+        answered: What the source answered.
+        previous: Its answer before that, however long ago; ``None`` if there was none.
+
+    Returns:
+        The lists to keep, by field of ``Document``: a list is shortened once two answers in a row agree.
+    """
+    kept: dict[str, Any] = {}
+    for name in LISTS:
+        had, said = getattr(published, name), getattr(answered, name)
+        if said and set(said) < set(had) and (previous is None or getattr(previous, name) != said):
+            kept[name] = had
+    return kept
+
+
 def restore(state: State, found: Found, now: Instant, policy: Policy) -> State:
     """The state once it is known what an earlier run published.
 
@@ -322,12 +317,22 @@ def restore(state: State, found: Found, now: Instant, policy: Policy) -> State:
     observed again on top of what was found, so that nothing found is lost unguarded. Of several
     places where something is found (a file, the Node), the one that was true last counts.
     """
-    if state.found is not None and not _tells_more(found, state.found):
+    known = state.found
+    if known is not None and (
+        found.document is None
+        or found.observed_at is None
+        or (
+            known.document is not None
+            and known.observed_at is not None
+            and found.observed_at <= known.observed_at
+        )
+    ):
+        # It adds nothing to what was found before.
         return state
-    earlier = () if state.found is None else state.found.changes
+    earlier = () if known is None else known.changes
     own = tuple(change for change in state.changes if change not in earlier)
     if found.document is None or found.observed_at is None:
-        # Only a revision was found: its history is ours if it is still the revision.
+        # Only a revision was found: its history is restored if it is still the revision.
         state = replace(state, found=found)
         if state.document is None or state.changes or state.document.revision != found.revision:
             return state
@@ -354,10 +359,3 @@ def restore(state: State, found: Found, now: Instant, policy: Policy) -> State:
         failures=state.failures,
         changes=(*found.changes, *own)[-HISTORY_LENGTH:] if own else observed.changes,
     )
-
-
-def _tells_more(found: Found, known: Found) -> bool:
-    """Whether something found adds to what was found before."""
-    if found.document is None or found.observed_at is None:
-        return False
-    return known.document is None or known.observed_at is None or found.observed_at > known.observed_at

@@ -1,6 +1,6 @@
-"""What an HTTP response of a node agent means: the document, and what the agent says it is worth.
+"""Interprets an HTTP response of a node agent: the document, its status and its age.
 
-The agent's API is ours, and still nothing of it is trusted: what does not fit together is malformed.
+The agent's API is ours, and still no answer is trusted: one whose members contradict each other is malformed.
 """
 
 import re
@@ -18,8 +18,7 @@ _LONGEST_WAIT = 300
 """Seconds; an agent holds no request longer."""
 
 _WAITS_PER_STALENESS = 5
-"""So that a node agent that is gone without a word is noticed, and asked again, long before its data
-become stale."""
+"""So that the loss of a node agent is noticed, and a request repeated, long before its data become stale."""
 
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?:[;,]|$)", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,9}")
@@ -27,7 +26,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamResponse:
-    """What of a complete response matters; headers that are not there are ``None``."""
+    """What matters of a complete response; missing headers are ``None``."""
 
     status: int
     body: bytes
@@ -44,20 +43,20 @@ class UpstreamResponse:
 
 
 def longest_wait(stale_after: float) -> int:
-    """The whole seconds that a node agent is asked to hold a request; 0 where that is of no use."""
+    """Whole seconds that a node agent is to hold a request; 0 if stale-after is too short for that."""
     return int(min(_LONGEST_WAIT, stale_after / _WAITS_PER_STALENESS))
 
 
 def was_held(applied: str | None, *, elapsed: float, news: bool) -> bool:
     """Whether a request was held back, so that the next one can follow at once.
 
-    The word of the other side is not enough: one that answers the same again at once, or so it says
-    after a wait, would be asked without end.
+    The header is not enough: a server that answers the same again at once, and claims to have held the
+    request, would be requested in an endless loop.
 
     Args:
         applied: The header ``Preference-Applied``.
         elapsed: Seconds that the answer took.
-        news: Whether it says anything new, for which a wait ends early.
+        news: Whether it has anything new, for which a wait ends early.
     """
     found = _WAIT.search(applied or "")
     if found is None or int(found[1]) == 0:
@@ -78,7 +77,21 @@ def interpret(
         now: When the response came.
     """
     if response.status not in {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}:
-        return _failure(response)
+        reason = reason_of(response.status)
+        if response.status == HTTPStatus.MISDIRECTED_REQUEST:
+            reason = Reason.REJECTED
+        elif response.status == HTTPStatus.SERVICE_UNAVAILABLE and response.agent_status == Status.STARTING:
+            # The agent is well; it has no answer itself yet.
+            reason = Reason.NOT_READY
+        told = error_object(response.body).get("detail")
+        text = printable(told) if isinstance(told, str) else shown(response.body)
+        return Failure(
+            reason,
+            detail=f"HTTP {response.status}: {text or 'empty body'}",
+            status=response.status,
+            retry_after=response.retry_after,
+            held=response.held and reason is Reason.NOT_READY,
+        )
     try:
         if response.age is None or not _SECONDS.fullmatch(response.age):
             raise MalformedError("the answer does not tell the age of its data")
@@ -100,26 +113,8 @@ def interpret(
     return Failure(Reason.REJECTED, detail=detail, status=response.status)
 
 
-def _failure(response: UpstreamResponse) -> Failure:
-    reason = reason_of(response.status)
-    if response.status == HTTPStatus.MISDIRECTED_REQUEST:
-        reason = Reason.REJECTED
-    elif response.status == HTTPStatus.SERVICE_UNAVAILABLE and response.agent_status == Status.STARTING:
-        # The agent is well; it has no answer itself yet.
-        reason = Reason.NOT_READY
-    told = error_object(response.body).get("detail")
-    text = printable(told) if isinstance(told, str) else shown(response.body)
-    return Failure(
-        reason,
-        detail=f"HTTP {response.status}: {text or 'empty body'}",
-        status=response.status,
-        retry_after=response.retry_after,
-        held=response.held and reason is Reason.NOT_READY,
-    )
-
-
 def _answer(response: UpstreamResponse, observed: Instant) -> UpstreamAnswer:
-    """The answer that a whole body gives.
+    """Parse a whole body.
 
     Raises:
         MalformedError: its members do not fit together.
@@ -134,8 +129,7 @@ def _answer(response: UpstreamResponse, observed: Instant) -> UpstreamAnswer:
     if status not in (Status.STALE, Status.NO_METADATA if parsed.document.empty else Status.OK):
         raise MalformedError("the status does not fit the document")
     reason = None if status == Status.OK else value.get("reason")
-    told = value.get("changedAt")
-    changed_at = parse_rfc3339(told) if isinstance(told, str) else None
+    changed_at = parse_rfc3339(value.get("changedAt"))
     if changed_at is None:
         raise MalformedError("'changedAt' is not a time")
     node = value.get("node")

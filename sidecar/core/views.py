@@ -51,7 +51,7 @@ def outbound_ips(document: Document) -> tuple[IPAddress, ...]:
 
 
 def egress_ips(document: Document) -> tuple[IPAddress, ...]:
-    """What the node leaves from, as far as the metadata service can tell.
+    """The addresses that the node's outbound connections leave from, as far as the metadata service knows.
 
     Azure's order is route table, NAT gateway, instance IP, outbound rule; the first two are
     invisible here (MicrosoftDocs/azure-docs load-balancer-outbound-connections.md).
@@ -116,7 +116,7 @@ def _by_private_ip(entries: Iterable[_Entry]) -> dict[IPAddress, list[_Entry]]:
 
 
 def any_private_ip(document: Document) -> tuple[InboundRule, ...]:
-    """The inbound rules with floating IP, which do not tell which private IP address they reach."""
+    """The inbound rules with floating IP, which do not show which private IP address they reach."""
     return tuple(rule for rule in document.inbound_rules if rule.floating)
 
 
@@ -146,13 +146,8 @@ def reachable(document: Document, *, protocol: str, port: int) -> tuple[Reachabl
     frontends = {
         (rule.frontend_ip, rule.frontend_port or port)
         for rule in document.inbound_rules
-        if _leads_to(rule, protocol, port)
+        if rule.protocol in (protocol, ALL_PROTOCOLS)
+        and (rule.every_port or port == (rule.frontend_port if rule.floating else rule.backend_port))
     }
     ordered = sorted(frontends, key=lambda frontend: (*address_order(frontend[0]), frontend[1]))
     return (*direct, *(Reachable(address, number, Via.INBOUND_RULE) for address, number in ordered))
-
-
-def _leads_to(rule: InboundRule, protocol: str, port: int) -> bool:
-    if rule.protocol not in (protocol, ALL_PROTOCOLS):
-        return False
-    return rule.every_port or port == (rule.frontend_port if rule.floating else rule.backend_port)

@@ -1,7 +1,7 @@
 """The schedule of reads and writes of a Node: few writes, spread over time, none without need.
 
-A :class:`Schedule` says what the annotations should be and what to do next about it. It knows
-nothing of how that is done; see ``agent/publish_node.py``.
+A :class:`Schedule` decides what the annotations should be and what to do next about it;
+``agent/publish_node.py`` carries that out.
 """
 
 from collections.abc import Mapping, Set as AbstractSet
@@ -53,10 +53,10 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove these keys whoever owns them, then decide again.
+    """Remove these keys even if other field managers own them, then decide again.
 
-    An apply removes only what its field manager owns alone; what somebody else wrote or owns as well, or what
-    nobody owns since the managed fields were reset, would stay for ever.
+    An apply removes only what its field manager owns alone; keys that another one owns as well, or that have
+    no owner since the managed fields were reset, would never be removed.
     """
 
     keys: frozenset[str]
@@ -152,6 +152,10 @@ class Schedule:
         if values is None:
             return in_sync, Wait(write_state.resync_at)
         changed = _changed(write_state, values)
+        # Changes of the status alone are damped.
+        not_before = float("-inf")
+        if self._status_only(changed) and write_state.status_wrote_at is not None:
+            not_before = write_state.status_wrote_at + 2 * self.policy.stale_after
         behind = False
         if not changed - {self.layout.key("observed-at")}:
             if not changed or not self.heartbeat_interval:
@@ -159,13 +163,15 @@ class Schedule:
             write_state, due_at = in_sync, write_state.heartbeat_at
         else:
             due_at = self._due_at(write_state, values, now=now, fraction=fraction)
-            behind = now >= self._status_not_before(write_state, changed)
+            behind = now >= not_before
             write_state = replace(write_state, due_at=due_at)
-        at = max(due_at, self._not_before(write_state, changed))
+        if write_state.wrote_at is not None:
+            not_before = max(not_before, write_state.wrote_at + self.write_splay)
+        at = max(due_at, not_before)
         if now < at:
             return write_state, Wait(min(at, write_state.resync_at), behind=behind)
         surplus = changed - values.keys()
-        # An apply goes first where it has something to say: it removes what nobody else owns.
+        # An apply goes first where it has anything to change: it removes what nobody else owns.
         if surplus and changed <= surplus | {self.layout.key("observed-at")}:
             return write_state, Remove(frozenset(surplus))
         return write_state, Write(values)
@@ -185,19 +191,8 @@ class Schedule:
             return now
         return now + fraction * self.write_splay if write_state.due_at is None else write_state.due_at
 
-    def _not_before(self, write_state: WriteState, changed: set[str]) -> float:
-        """Never two writes within one splay, and changes of the status alone are damped."""
-        not_before = (
-            float("-inf") if write_state.wrote_at is None else write_state.wrote_at + self.write_splay
-        )
-        return max(not_before, self._status_not_before(write_state, changed))
-
-    def _status_not_before(self, write_state: WriteState, changed: set[str]) -> float:
-        if self._status_only(changed) and write_state.status_wrote_at is not None:
-            return write_state.status_wrote_at + 2 * self.policy.stale_after
-        return float("-inf")
-
     def _status_only(self, changed: set[str]) -> bool:
+        """Whether nothing but status and reason changes, apart from ``observed-at``."""
         status = {self.layout.key("status"), self.layout.key("reason")}
         return bool(changed & status) and changed <= status | {self.layout.key("observed-at")}
 
@@ -272,8 +267,8 @@ class Schedule:
     ) -> WriteState:
         """The state after these keys were removed and the API server answered with ``annotations``.
 
-        Keys that are there in spite of it are left alone until the next reading, so that nobody who writes
-        them is fought faster than that.
+        Keys that are there in spite of it are left alone until the next reading, so that another writer is
+        not fought faster than that.
         """
         back = keys & annotations.keys()
         return replace(

@@ -8,15 +8,15 @@ __all__ = ["Source"]
 
 
 class Source(Protocol):
-    """Something that can be asked for the load balancer document."""
+    """A client that reads the load balancer document."""
 
     @property
     def longest_wait(self) -> float:
-        """Seconds that an attempt may rest because the other side was asked to wait for news."""
+        """Seconds that the other side may hold a request until it has news."""
         ...
 
     async def fetch(self) -> Outcome:
-        """Make one attempt; whatever goes wrong is a :class:`Failure`, never an exception."""
+        """Make one attempt; every error is a :class:`Failure`, never an exception."""
         ...
 
     async def close(self) -> None:

@@ -43,27 +43,24 @@ class IMDSSource(reading.Client):
         self._api_version = api_version
         self._refused_versions: set[str] = set()
         self._versions: bytes | None = None
-        """What the service says of its versions, once it has been asked."""
+        """The service's answer about its api-versions, once it was requested."""
         self._clock = clock
         self._last: Success | None = None
 
     async def fetch(self) -> Outcome:
-        """Ask for the document once, and once more with another api-version if that is what is wrong."""
+        """Request the document, and once more with another api-version if that was refused."""
         try:
             outcome, refusal = await self._attempt()
-            if refusal is not None and (fallback := await self._fallback(refusal)) is not None:
-                self._fall_back(fallback)
+            if refusal is not None and (version := await self._fallback(refusal)) is not None:
+                log(_logger, logging.WARNING, "api-version-refused", refused=self._api_version, using=version)
+                self._refused_versions.add(self._api_version)
+                self._api_version = version
                 outcome, _ = await self._attempt()
         except reading.ERRORS as error:
             return reading.failure(error)
         if isinstance(outcome, Success):
             self._last = outcome
         return outcome
-
-    def _fall_back(self, version: str) -> None:
-        log(_logger, logging.WARNING, "api-version-refused", refused=self._api_version, using=version)
-        self._refused_versions.add(self._api_version)
-        self._api_version = version
 
     async def _attempt(self) -> tuple[Outcome, bytes | None]:
         """One request: its outcome, and the body if that refuses the api-version."""
@@ -92,7 +89,7 @@ class IMDSSource(reading.Client):
             try:
                 response, body = await self._get(VERSIONS_PATH)
             except reading.ERRORS:
-                return None  # the refusal is what counts; with the next one it is asked again
+                return None  # the refusal counts; the next one makes another request
             if response.status != 200 or reading.compressed(response):
                 return None
             self._versions = body[:ERROR_LIMIT]

@@ -1,6 +1,6 @@
 """What the clients of the document's sources share: bounded reading, and errors by situation.
 
-Whoever answers may be anybody, so everything before, around and in an answer is bounded in number and
+No server is trusted, so everything before, around and in an answer is bounded in number and
 length, beside the time-out: interim answers, bytes on the wire, pieces of a body, and the body.
 """
 
@@ -25,12 +25,11 @@ from sidecar.core.reply import printable, shown
 USER_AGENT = f"azure-lb-metadata/{sidecar.__version__}"
 
 _CONNECTING = 0.8
-"""The part of a whole request's time-out that connecting may take, so that who is never let through is told
-from who gets no answer."""
+"""The part of a whole request's time-out that connecting may take, so that dropped packets are distinguished
+from a server that does not answer."""
 
 _BODY_LIMIT = 4 * 1024 * 1024
 """Bytes of a body that are read: more than a hundred times a document of 250 rules."""
-
 
 _MOST_PIECES = 10_000
 """Pieces of a body, as its sender or the network cut it: four times as many as packets fit into 4 MiB."""
@@ -43,7 +42,6 @@ _MOST_INTERIM = 16
 
 _SLICE = 8 * 1024
 """Bytes that are looked at in one go, so that a flood is noticed before all of it has been parsed."""
-
 
 _KINDS = {
     errno.ECONNREFUSED: FailureKind.REFUSED,
@@ -74,7 +72,7 @@ class _Protocol(ResponseHandler):
         self._received += len(data)
         if self._received > _MOST_RECEIVED:
             self._refuse(f"more than {_MOST_RECEIVED} bytes")
-        # None at all is a call to go on with what is there.
+        # Without data, aiohttp resumes parsing what is buffered.
         for start in range(0, len(data) or 1, _SLICE):
             if self.transport is None or self.transport.is_closing():
                 return
@@ -128,7 +126,7 @@ def new_session(*, timeout: float | None = None, **headers: str) -> aiohttp.Clie
 
 
 class Client:
-    """What has a session, and closes it at the end of the block."""
+    """A client that closes its session at the end of the ``async with`` block."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -150,7 +148,7 @@ class Client:
 
 
 def compressed(response: aiohttp.ClientResponse) -> bool:
-    """Whether the body is compressed although that was not wanted; an empty header says nothing."""
+    """Whether the body is compressed although that was not requested; an empty header means it is not."""
     return response.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}
 
 
@@ -166,7 +164,7 @@ async def read(response: aiohttp.ClientResponse) -> bytes:
     """
     body, pieces = bytearray(), 0
     limit = _BODY_LIMIT if response.status == 200 else ERROR_LIMIT
-    # Kept, since the response forgets it: the payload's own error does not tell a reset from an end.
+    # Kept, since the response forgets it: the payload's own error does not distinguish a reset from an end.
     connection = response.connection
     protocol = None if connection is None else connection.protocol
     try:
@@ -190,7 +188,7 @@ async def read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def failure(error: Exception) -> Failure:
-    """What an attempt came to that ended with one of ``ERRORS``."""
+    """The failure of an attempt that ended with one of ``ERRORS``."""
     match error:
         case TooLargeError():
             return Failure(Reason.MALFORMED, detail=str(error), kind=FailureKind.BROKEN)
@@ -205,7 +203,7 @@ def failure(error: Exception) -> Failure:
             detail = f"broken response: {_described(error)}"
             return Failure(Reason.MALFORMED, detail=detail, kind=FailureKind.BROKEN)
         case aiohttp.ClientConnectorDNSError():
-            # Before its base class: the number of a resolver's error is none of the system's.
+            # Before its base class: a resolver's error number is not one of the system's.
             return Failure(Reason.UNREACHABLE, detail=_described(error), kind=FailureKind.UNKNOWN_NAME)
         case _:
             number = error.errno if isinstance(error, OSError) else None
@@ -214,7 +212,7 @@ def failure(error: Exception) -> Failure:
 
 
 def _described(error: Exception) -> str:
-    """What a person can use of a client error: neither its class nor how the connector was set up."""
+    """The part of a client error that helps a person: without its class and the connector's settings."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"cannot resolve {printable(error.host)}: {_described(error.os_error)}"
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -1,7 +1,7 @@
 """The client of a node agent: what a sidecar reads instead of the metadata service.
 
-It asks for ``/v1/loadbalancer`` by conditional requests that the agent holds until there is something
-else to say (RFC 7240), so a change arrives at once and hardly anything is sent meanwhile.
+It gets ``/v1/loadbalancer`` by conditional requests that the agent holds until the answer changes
+(RFC 7240), so a change arrives at once and hardly anything is sent meanwhile.
 """
 
 import re
@@ -22,7 +22,7 @@ _CONNECT_TIMEOUT = 2.0
 """Seconds: the agent is on the same node, or not there at all."""
 
 _FIRST_WAIT = 5
-"""Seconds that an agent without an answer is given, so that it is soon said why there is none."""
+"""Seconds that an agent without an answer may hold a request, so that the reason is known soon."""
 
 _ETAG = re.compile(r'"[!#-~]{1,100}"')
 
@@ -36,7 +36,7 @@ class UpstreamSource(reading.Client):
         Args:
             url: Scheme, host and port of the agent, without a path.
             node_name: The node whose data are wanted, and no other's; ``None``: any.
-            wait: Whole seconds that the agent is asked to hold a request; 0: it answers at once.
+            wait: Whole seconds that the agent is to hold a request; 0: it answers at once.
             timeout: Seconds for a whole request, beyond what it is held.
             clock: For ages, and for ``Retry-After`` in the form of a date.
         """
@@ -48,12 +48,12 @@ class UpstreamSource(reading.Client):
         self._clock = clock
         self._last: UpstreamAnswer | None = None
         self._body: bytes | None = None
-        """Of the last answer with one, whatever it said: also "none"."""
+        """Of the last answer with one, also of the answer "none"."""
         self._etag: str | None = None
         self._failed = False
 
     async def fetch(self) -> Outcome:
-        """Ask once; the answer takes as long as there is nothing else to say than the last time."""
+        """Make one request; it is held until the agent has anything else to answer than the last time."""
         try:
             outcome = await self._attempt()
         except reading.ERRORS as error:
@@ -62,12 +62,20 @@ class UpstreamSource(reading.Client):
         return outcome
 
     async def _attempt(self) -> UpstreamAnswer | Failure:
-        wait = self._next_wait()
-        asked = self._clock()
+        if self._last is None:
+            wait = min(self.longest_wait, _FIRST_WAIT)
+        else:
+            # After a failure at once: the recovery is not delayed, and a proxy that cuts long requests off
+            # does not cut off each of them.
+            wait = 0 if self._failed else self.longest_wait
+        headers = {"Prefer": f"wait={wait}"} if wait else {}
+        if self._etag is not None:
+            headers[hdrs.IF_NONE_MATCH] = self._etag
+        started = self._clock()
         async with self._session.get(
             self._url,
             params={} if self._node_name is None else {"node": self._node_name},
-            headers=self._headers(wait),
+            headers=headers,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
                 total=wait + self._timeout, connect=min(_CONNECT_TIMEOUT, self._timeout)
@@ -76,35 +84,18 @@ class UpstreamSource(reading.Client):
             body = await reading.read(response)
         if response.status == 200 and reading.compressed(response):
             return Failure(Reason.MALFORMED, detail="the body is compressed", status=200)
-        return self._judged(response, body, wait=wait, elapsed=asked.age(self._clock()))
-
-    def _next_wait(self) -> int:
-        if self._last is None:
-            return min(self.longest_wait, _FIRST_WAIT)
-        # That the agent is back is not held back, nor is it asked in vain by way of a proxy that cuts
-        # what takes long.
-        return 0 if self._failed else self.longest_wait
-
-    def _headers(self, wait: int) -> dict[str, str]:
-        headers = {"Prefer": f"wait={wait}"} if wait else {}
-        return headers if self._etag is None else {**headers, hdrs.IF_NONE_MATCH: self._etag}
-
-    def _judged(
-        self, response: aiohttp.ClientResponse, body: bytes, *, wait: int, elapsed: float
-    ) -> UpstreamAnswer | Failure:
-        """What a response means; an answer becomes the one that the next request names."""
-        headers, now = response.headers, self._clock()
+        given, now = response.headers, self._clock()
         news = response.status == 200 and body != self._body
-        held = upstream.was_held(headers.get("Preference-Applied"), elapsed=elapsed, news=news)
+        held = upstream.was_held(given.get("Preference-Applied"), elapsed=started.age(now), news=news)
         follows = response.status in {200, 304} and wait < self.longest_wait
         outcome = upstream.interpret(
             UpstreamResponse(
                 status=response.status,
                 body=body,
-                age=headers.get(hdrs.AGE),
-                node=headers.get("Azure-LB-Metadata-Node"),
-                agent_status=headers.get("Azure-LB-Metadata-Status"),
-                retry_after=parse_retry_after(headers.get(hdrs.RETRY_AFTER), now=now.utc),
+                age=given.get(hdrs.AGE),
+                node=given.get("Azure-LB-Metadata-Node"),
+                agent_status=given.get("Azure-LB-Metadata-Status"),
+                retry_after=parse_retry_after(given.get(hdrs.RETRY_AFTER), now=now.utc),
                 held=held or follows,
             ),
             node=self._node_name,
@@ -112,9 +103,10 @@ class UpstreamSource(reading.Client):
             now=now,
         )
         if isinstance(outcome, UpstreamAnswer):
+            # The next request names this answer.
             self._last = outcome
             if response.status == 200:
                 self._body = body
-                etag = headers.get(hdrs.ETAG, "")
+                etag = given.get(hdrs.ETAG, "")
                 self._etag = etag if _ETAG.fullmatch(etag) else None
         return outcome

@@ -17,8 +17,12 @@ BROKEN = {
     ),
     "takes nothing up": "import sidecar.agent.publish_file as file\nfile.found = lambda *_, **__: None",
     "writes at once": (
+        "from dataclasses import replace\n"
         "from sidecar.core.writes import Schedule\n"
-        "Schedule._not_before = lambda *_: float('-inf')\n"
+        "towards = Schedule.towards\n"
+        "Schedule.towards = lambda self, known, *values, **rest: towards(\n"
+        "    self, replace(known, wrote_at=None, status_wrote_at=None), *values, **rest\n"
+        ")\n"
         "Schedule._due_at = lambda *_, now, **__: now"
     ),
     "is never stale": "import sidecar.core.state as state\nstate.turns_stale_at = lambda *_: float('inf')",

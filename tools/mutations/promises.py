@@ -95,8 +95,8 @@ PROMISES = (
     Mutation(
         promise="Never two writes to a Node within one splay",
         file="sidecar/core/writes.py",
-        old='float("-inf") if write_state.wrote_at is None else write_state.wrote_at + self.write_splay',
-        new='float("-inf")',
+        old="not_before = max(not_before, write_state.wrote_at + self.write_splay)",
+        new="not_before = max(not_before, write_state.wrote_at)",
         tests=(
             "tests/core/test_writes.py",
             "tests/core/test_writes_heartbeat.py",
@@ -225,8 +225,8 @@ PROMISES = (
     Mutation(
         promise="Control characters are escaped in logs",
         file="sidecar/logs.py",
-        old="return text if plain else json.dumps(text)",
-        new="return text if plain else f'\"{text}\"'",
+        old="{text if plain else json.dumps(text)}",
+        new="{text}",
         tests=("tests/test_logs.py",),
     ),
     Mutation(
