@@ -144,9 +144,15 @@ def outbound_ips(facts: Facts, question: Question) -> bytes:
 
 
 def egress_ips(facts: Facts, question: Question) -> bytes:
-    """What the node leaves from; what that rests on is decided before any filter."""
-    by_instance = views.egress_basis(facts.document) is views.EgressBasis.INSTANCE_IP
-    return public_ips(facts, question) if by_instance else outbound_ips(facts, question)
+    """What the node leaves from, or one of its private IP addresses, or in one address family."""
+    # What is used is decided before any filter, and then filtered as outbound rules are.
+    used = [
+        OutboundRule(address, path.private_ip)
+        for path in views.configured_egress(facts.document)
+        for address in path.addresses
+    ]
+    left = question.filter.apply(Document(outbound_rules=tuple(used)))
+    return _addresses(views.outbound_ips(left), question.form)
 
 
 def inbound_rules(facts: Facts, question: Question) -> bytes:

@@ -78,7 +78,7 @@ def _cause(row: NodeRow) -> str:
         return row.kind
     if row.data.egress_ips is None:
         return "egress-ips left out for the annotation budget: raise annotations.budget"
-    if row.data.egress_basis not in {EgressBasis.INSTANCE_IP, EgressBasis.OUTBOUND_RULE}:
+    if row.data.egress_basis in {None, EgressBasis.UNKNOWN}:
         return "neither an instance IP nor an outbound rule: a NAT gateway, a route table or default access"
     return "" if row.data.egress_ips else "annotations contradict each other: no egress-ips"
 

@@ -224,6 +224,6 @@ def _egress(row: NodeRow) -> _Aspect | None:
     if not row.comparable or data is None or data.egress_basis is None:
         return None
     pool = row.cluster, row.pool
-    if data.egress_basis is EgressBasis.INSTANCE_IP:
-        return pool, data.egress_basis
+    if data.egress_basis in {EgressBasis.INSTANCE_IP, EgressBasis.MIXED}:
+        return pool, data.egress_basis  # instance IPs are each node's own
     return None if data.egress_ips is None else (pool, (data.egress_basis, data.egress_ips))
