@@ -1,9 +1,8 @@
-"""The HTTP side: what pods and people ask, and what the kubelet and Prometheus ask.
+"""The HTTP side: for pods and people, and for the kubelet and Prometheus.
 
-A reader of the latest snapshot, and of nothing else. A request becomes a query
-(:mod:`~sidecar.api.questions`), the query of an endpoint (:mod:`~sidecar.api.endpoints`) becomes a
-body (:mod:`~sidecar.api.bodies`), and bodies are kept until the data change
-(:mod:`~sidecar.api.representations`). Long polls and event streams (:mod:`~sidecar.api.waiting`) wait for the
-ETag of such a body. People get :mod:`~sidecar.api.page`; :mod:`~sidecar.api.description` is made at build
-time and imported by nothing here.
+A reader of the latest snapshot, and of nothing else. A request (:mod:`~sidecar.api.request`) is read by the
+table of :mod:`~sidecar.api.endpoints` and gets a body (:mod:`~sidecar.api.bodies`); responses are kept until
+the data change (:mod:`~sidecar.api.response`). Long polls and event streams (:mod:`~sidecar.api.waiting`)
+wait for the ETag of such a body. People get :mod:`~sidecar.api.page`; :mod:`~sidecar.api.description` is made
+at build time and imported by nothing here.
 """

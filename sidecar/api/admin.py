@@ -18,7 +18,7 @@ from sidecar.api.problems import (
     BodyError,
     MethodError,
     ProblemError,
-    UnknownPathError,
+    not_found,
     problem_response,
 )
 from sidecar.core.document import canonical_bytes
@@ -67,7 +67,7 @@ class AdminApplication:
                 raise BodyError
             page = self._pages.get(request.path)
             if page is None:
-                raise UnknownPathError(request.path)
+                raise not_found(request.method, target=request.raw_path, path=request.path)
             if request.method not in METHODS:
                 raise MethodError(request.method)
             return await page(request)

@@ -1,94 +1,28 @@
-"""The table of what is answered where: a new path is one more row."""
+"""The table of paths, and the parsing of requests by it: a new path is one more row."""
 
-from dataclasses import dataclass
-from enum import Enum, auto
+from urllib.parse import unquote, urlsplit
 
-from sidecar.api import bodies
-from sidecar.api.parameters import ADDRESS_FILTERS, API_VERSION, RULE_FILTERS, Format, media_types
-from sidecar.api.problems import ParameterValueError
+from sidecar.api import bodies, imds
+from sidecar.api.parameters import ADDRESS_FILTERS, API_VERSION, RULE_FILTERS, read_parameters
+from sidecar.api.problems import (
+    METHODS,
+    ForwardedError,
+    MetadataHeaderError,
+    MethodError,
+    OtherNodeError,
+    ParameterValueError,
+    not_found,
+)
+from sidecar.api.request import JSON, Forms, Kind, ParsedRequest, RawRequest, Route
+from sidecar.core.addresses import parse_address
 
-_JSON = "application/json"
-_TEXT = "text/plain"
-_ANY = "*/*"
-
-
-class Forms(Enum):
-    """Which forms an endpoint has, and which one a client gets that wants none in particular."""
-
-    JSON = auto()
-    """JSON alone; ``format=text`` is refused."""
-    JSON_ALWAYS = auto()
-    """JSON alone; ``format=text`` is taken and changes nothing, as with the metadata service."""
-    JSON_OR_TEXT = auto()
-    TEXT_OR_JSON = auto()
-
-
-class Kind(Enum):
-    """What an answer is."""
-
-    DATA = auto()
-    """A body made from the data, under headers that say what those are worth."""
-    STATIC = auto()
-    """A body that never changes while the agent runs."""
-    EVENTS = auto()
-    """A stream of the bodies as they change."""
-    PAGE = auto()
-    """A page for people."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One path and how it is answered."""
-
-    path: str
-    """Where it ends with ``{…}``, any last segment is the value of that parameter."""
-    build: bodies.Build
-    kind: Kind = Kind.DATA
-    forms: Forms = Forms.JSON_OR_TEXT
-    filters: frozenset[str] = frozenset()
-    required: frozenset[str] = frozenset()
-    """Parameters without which there is no answer."""
-    json_type: str = _JSON
-    per_answer: bool = False
-    """Whether the body follows each answer as it came, and not the published document."""
-    metadata_header: bool = False
-    """Whether the header ``Metadata: true`` must be there."""
-
-    @property
-    def parameters(self) -> frozenset[str]:
-        """Names of the parameters that apply here."""
-        form = frozenset(("format",)) if self.kind in (Kind.DATA, Kind.STATIC) else frozenset()
-        return self.filters | self.required | form | {"node"}
-
-    def content_type(self, form: Format) -> str:
-        """The ``Content-Type`` of a form."""
-        return self.json_type if form is Format.JSON else f"{_TEXT}; charset=utf-8"
-
-    def form(self, wanted: Format | None, accept: str) -> Format:
-        """Decide on the form by the parameter ``format``, else by the header ``Accept``, which never fails.
-
-        Raises:
-            ParameterValueError: ``format`` asks for a form that this endpoint does not have.
-        """
-        if self.forms is Forms.JSON and wanted is Format.TEXT:
-            raise ParameterValueError("format", wanted, expected="only 'json' here")
-        if self.forms in (Forms.JSON, Forms.JSON_ALWAYS):
-            return Format.JSON
-        if wanted is not None:
-            return wanted
-        named = media_types(accept)
-        if self.forms is Forms.TEXT_OR_JSON:
-            return Format.JSON if _JSON in named else Format.TEXT
-        return Format.TEXT if _TEXT in named and not named & {_JSON, _ANY} else Format.JSON
-
-
-_TABLE = (
+_ROUTES = (
     Route(
         path="/metadata/loadbalancer",
         build=bodies.imds,
         forms=Forms.JSON_ALWAYS,
         required=frozenset((API_VERSION,)),
-        json_type=f"{_JSON}; charset=utf-8",
+        json_type=f"{JSON}; charset=utf-8",
         metadata_header=True,
     ),
     Route(
@@ -96,7 +30,7 @@ _TABLE = (
         build=bodies.versions,
         kind=Kind.STATIC,
         forms=Forms.JSON_ALWAYS,
-        json_type=f"{_JSON}; charset=utf-8",
+        json_type=f"{JSON}; charset=utf-8",
     ),
     Route(path="/v1/loadbalancer", build=bodies.loadbalancer, forms=Forms.JSON),
     Route(
@@ -126,22 +60,74 @@ _TABLE = (
     Route(path="/", build=bodies.loadbalancer, kind=Kind.PAGE, forms=Forms.JSON),
 )
 
-ENDPOINTS = {endpoint.path: endpoint for endpoint in _TABLE}
-"""Every path, by what it looks like."""
+ENDPOINTS = {route.path: route for route in _ROUTES}
+"""Every route by its path."""
 
+STATE = ParsedRequest(route=ENDPOINTS["/v1/loadbalancer"])
+"""What events carry and the page shows."""
 
-_FIXED = {path: endpoint for path, endpoint in ENDPOINTS.items() if not path.endswith("}")}
-_PARENTS = {path.rpartition("/")[0]: endpoint for path, endpoint in ENDPOINTS.items() if path not in _FIXED}
+_FIXED = {path: route for path, route in ENDPOINTS.items() if not path.endswith("}")}
+_PARENTS = {path.rpartition("/")[0]: route for path, route in ENDPOINTS.items() if path not in _FIXED}
 
 
 def find(path: str) -> tuple[Route, str | None] | None:
-    """The endpoint of a decoded path, and the path's last segment where that is a parameter.
+    """The route of a decoded path, and the path's last segment where that is a parameter.
 
-    A slash at the end is passed over where the metadata service is imitated, as clients of it write one.
+    A slash at the end is ignored where the metadata service is imitated, as clients of it write one.
     """
-    endpoint = _FIXED.get(path.removesuffix("/") if path.startswith("/metadata/") else path)
-    if endpoint is not None:
-        return endpoint, None
+    route = _FIXED.get(path.removesuffix("/") if path.startswith("/metadata/") else path)
+    if route is not None:
+        return route, None
     parent, _, last = path.rpartition("/")
-    endpoint = _PARENTS.get(parent) if last else None
-    return None if endpoint is None else (endpoint, last)
+    route = _PARENTS.get(parent) if last else None
+    return None if route is None else (route, last)
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """The decoded path of a request target, and its query as it came.
+
+    Clients may send the absolute form, ``GET http://host/path`` (RFC 9112, section 3.2.2).
+    """
+    if not target.startswith("/"):
+        try:
+            parts = urlsplit(target)
+        except ValueError:
+            return target, ""
+        return unquote(parts.path), parts.query
+    path, _, query = target.partition("#")[0].partition("?")
+    return unquote(path), query
+
+
+def parse(raw: RawRequest, *, node_name: str | None) -> ParsedRequest:
+    """Parse a request.
+
+    Args:
+        raw: The request.
+        node_name: The name that the parameter ``node`` is compared with.
+
+    Raises:
+        ProblemError: nothing answers such a request, or it is refused.
+    """
+    path, query = split_target(raw.target)
+    found = find(path)
+    if found is None:
+        raise not_found(raw.method, target=raw.target, path=path)
+    route, last = found
+    if raw.method not in METHODS:
+        raise MethodError(raw.method)
+    if route.metadata_header and not raw.metadata:
+        raise MetadataHeaderError
+    # A static body is about no node; but the metadata service refuses all that was forwarded.
+    guarded = route.kind is not Kind.STATIC or imds.covers(route.path)
+    if raw.forwarded and guarded:
+        raise ForwardedError
+    values = read_parameters(query, accepted=route.parameters, required=route.required)
+    node = values.get("node")
+    if node is not None and node != node_name:
+        raise OtherNodeError(node, node_name)
+    form = route.form(values.get("format"), raw.accept)
+    try:
+        ip = None if last is None else parse_address(last)
+    except ValueError:
+        raise ParameterValueError("ip", str(last), expected="an IP address") from None
+    return ParsedRequest.of(route, values, form=form, ip=ip)

@@ -13,14 +13,6 @@ from sidecar.api import problems
 from sidecar.api.parameters import API_VERSION, NEWEST_VERSIONS
 from sidecar.core.document import canonical_bytes
 
-_NO_METADATA = (
-    "No load balancer metadata is found. Please check if your VM is using any non-basic SKU load balancer "
-    "and retry later."
-)
-_NO_HEADER = "Bad request: . Required metadata header not specified"
-_UNAVAILABLE = "Internal service unavailable. Please retry later"
-_UNEXPECTED = "Unexpected request. Please check the query parameters and retry."
-
 
 def covers(path: str) -> bool:
     """Whether errors of a path have the metadata service's shape."""
@@ -28,40 +20,41 @@ def covers(path: str) -> bool:
 
 
 def refusal(problem: problems.ProblemError, *, method: str, path: str) -> web.Response:
-    """The metadata service's answer for a problem."""
-    # How it refuses X-Forwarded-For is not documented; 400 is what it gives for other headers.
-    forwarded = isinstance(problem, problems.ForwardedError)
-    status = HTTPStatus.BAD_REQUEST if forwarded else problem.status
-    members: dict[str, object] = {"error": _text(problem, method=method, path=path)}
-    if getattr(problem, "name", None) == API_VERSION:
-        members["newest-versions"] = NEWEST_VERSIONS
-    return error_response(status, members, headers=problem.headers)
-
-
-def _text(problem: problems.ProblemError, *, method: str, path: str) -> str:
+    """The metadata service's answer to a request with this problem."""
+    status = problem.status
     where = f'Path = "{path}", Method = "{method}"'
     match problem:
         case problems.UnknownPathError():
-            return f"API is not found: {where}"
+            text = f"API is not found: {where}"
         case problems.MethodError():
-            return f"Http method is not allowed: {where}"
+            text = f"Http method is not allowed: {where}"
         case problems.MetadataHeaderError():
-            return _NO_HEADER
+            text = "Bad request: . Required metadata header not specified"
+        case problems.ForwardedError():
+            # How it refuses X-Forwarded-For is not documented; 400 is what it gives for other headers.
+            status, text = HTTPStatus.BAD_REQUEST, str(problem)
         case problems.MissingParameterError():
-            return f'Missing required parameter "{problem.name}". Please fix the request and retry.'
+            text = f'Missing required parameter "{problem.name}". Please fix the request and retry.'
         case problems.ParameterValueError():
-            return (
+            text = (
                 f'Parameter value is not allowed, or parameter value "{problem.value}" is not allowed for '
                 f'parameter "{problem.name}". Please fix the request and retry.'
             )
         case problems.ParameterError():
-            return _UNEXPECTED
+            text = "Unexpected request. Please check the query parameters and retry."
         case problems.EmptyProblemError():
-            return _NO_METADATA
+            text = (
+                "No load balancer metadata is found. Please check if your VM is using any non-basic SKU load "
+                "balancer and retry later."
+            )
         case problems.NotReadyError():
-            return _UNAVAILABLE
+            text = "Internal service unavailable. Please retry later"
         case _:
-            return str(problem)
+            text = str(problem)
+    members: dict[str, object] = {"error": text}
+    if getattr(problem, "name", None) == API_VERSION:
+        members["newest-versions"] = NEWEST_VERSIONS
+    return error_response(status, members, headers=problem.headers)
 
 
 def error_response(

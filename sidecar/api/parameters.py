@@ -1,16 +1,14 @@
-"""The parameters of requests: a table of names and what their values may be."""
+"""Reads the parameters of a query, and the headers ``Accept``, ``If-None-Match`` and ``Prefer``."""
 
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import date
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl
 
 from sidecar.api.problems import MissingParameterError, ParameterError, ParameterValueError
 from sidecar.core.addresses import PRIVATE_NETWORKS, IPAddress, is_port, parse_address
-from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
 from sidecar.core.reply import KNOWN_VERSIONS
 
 API_VERSION = "api-version"
@@ -34,7 +32,7 @@ _PROTOCOL = re.compile(r"[a-z0-9]{1,16}")
 
 
 class Format(StrEnum):
-    """The two forms of an answer."""
+    """The two forms of a body."""
 
     JSON = "json"
     TEXT = "text"
@@ -47,57 +45,25 @@ class AddressScope(StrEnum):
     PRIVATE = "private"
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """What a parameter means."""
+ADDRESS_FILTERS = frozenset(("privateIp", "family", "scope"))
+"""The filters of lists whose entries are pairs of addresses."""
 
-    parse: Callable[[str], object]
-    """Raises ``ValueError`` for what the parameter does not take."""
-    expected: str
-    """What it takes, in words."""
+RULE_FILTERS = ADDRESS_FILTERS | {"protocol", "frontendPort", "backendPort"}
+"""The filters of lists made of inbound rules."""
 
-
-def _family(text: str) -> int:
-    return {"ipv4": 4, "ipv6": 6}[text] if text in ("ipv4", "ipv6") else _refuse()
-
-
-def _protocol(text: str) -> str:
-    return text.lower() if text.isascii() and _PROTOCOL.fullmatch(text.lower()) else _refuse()
-
-
-def _port(text: str) -> int:
-    return int(text) if is_port(text) else _refuse()
-
-
-def _open_port(text: str) -> int:
-    return _port(text) or _refuse()
-
-
-def _api_version(text: str) -> str:
-    """Any from the first that has this endpoint: a version of tomorrow must break no client."""
-    if not _VERSION.fullmatch(text) or text < KNOWN_VERSIONS[0]:
-        _refuse()
-    date.fromisoformat(text)
-    return text
-
-
-def _refuse() -> NoReturn:
-    raise ValueError
-
-
-PARAMETERS = {
-    "privateIp": Parameter(parse_address, "an IP address"),
-    "family": Parameter(_family, "'ipv4' or 'ipv6'"),
-    "scope": Parameter(AddressScope, "'public' or 'private'"),
-    "protocol": Parameter(_protocol, "a protocol, such as 'tcp'"),
-    "frontendPort": Parameter(_port, "a port from 0 to 65535"),
-    "backendPort": Parameter(_port, "a port from 0 to 65535"),
-    "port": Parameter(_open_port, "a port from 1 to 65535"),
-    "format": Parameter(Format, "'json' or 'text'"),
-    "node": Parameter(str, "a node's name"),
-    API_VERSION: Parameter(_api_version, "a version that has load balancer metadata"),
+_EXPECTED = {
+    "privateIp": "an IP address",
+    "family": "'ipv4' or 'ipv6'",
+    "scope": "'public' or 'private'",
+    "protocol": "a protocol, such as 'tcp'",
+    "frontendPort": "a port from 0 to 65535",
+    "backendPort": "a port from 0 to 65535",
+    "port": "a port from 1 to 65535",
+    "format": "'json' or 'text'",
+    "node": "a node's name",
+    API_VERSION: "a version that has load balancer metadata",
 }
-"""Every parameter of every path, under its name in the query."""
+"""Every parameter of every path by its name in the query, and its values in words: see :func:`_value`."""
 
 
 def read_parameters(
@@ -107,11 +73,11 @@ def read_parameters(
 
     Args:
         query: As it came, percent-encoded, without the question mark.
-        accepted: Names from :data:`PARAMETERS` that apply to the path.
+        accepted: Names of the parameters that apply to the path.
         required: Those of them that must be there.
 
     Returns:
-        The parsed values by name; what is not in the query is not in it either.
+        The parsed values by name, of those that are in the query.
 
     Raises:
         ParameterError: a parameter is unknown, inapplicable or repeated.
@@ -128,27 +94,45 @@ def read_parameters(
             known = ", ".join(sorted(accepted))
             raise ParameterError(f"The parameter {name!r} does not apply here; those that do: {known}.")
         if name in values:
-            raise ParameterError(f"The parameter {name!r} stands there more than once.")
-        values[name] = _parse(name, text)
-    for name in required:
+            raise ParameterError(f"The parameter {name!r} is given more than once.")
+        try:
+            values[name] = _value(name, text)
+        except ValueError:
+            raise ParameterValueError(name, text, expected=_EXPECTED[name]) from None
+    for name in sorted(required):
         if name not in values:
             raise MissingParameterError(name)
     return values
 
 
-def _parse(name: str, text: str) -> object:
-    parameter = PARAMETERS[name]
-    try:
-        return parameter.parse(text)
-    except ValueError:
-        raise ParameterValueError(name, text, expected=parameter.expected) from None
+def _value(name: str, text: str) -> object:
+    """Read the value of a parameter.
 
-
-ADDRESS_FILTERS = frozenset(("privateIp", "family", "scope"))
-"""The filters of lists whose entries are pairs of addresses."""
-
-RULE_FILTERS = ADDRESS_FILTERS | {"protocol", "frontendPort", "backendPort"}
-"""The filters of lists made of inbound rules."""
+    Raises:
+        ValueError: the parameter does not take it.
+    """
+    match name:
+        case "privateIp":
+            return parse_address(text)
+        case "family" if text in ("ipv4", "ipv6"):
+            return int(text[-1])
+        case "scope":
+            return AddressScope(text)
+        case "protocol" if text.isascii() and _PROTOCOL.fullmatch(text.lower()):
+            return text.lower()
+        case "frontendPort" | "backendPort" if is_port(text):
+            return int(text)
+        case "port" if is_port(text) and int(text) > 0:
+            return int(text)
+        case "format":
+            return Format(text)
+        case "node":
+            return text
+        # Any from the first one that has this endpoint: a client with a later version must not fail.
+        case "api-version" if _VERSION.fullmatch(text) and text >= KNOWN_VERSIONS[0]:
+            date.fromisoformat(text)
+            return text
+    raise ValueError(text)
 
 
 def scope_of(address: IPAddress) -> AddressScope:
@@ -164,88 +148,30 @@ def scope_of(address: IPAddress) -> AddressScope:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntryFilter:
-    """Conditions that an entry must all meet; ``None`` is no condition."""
-
-    private_ip: IPAddress | None = None
-    family: int | None = None
-    """4 or 6, of the frontend."""
-    scope: AddressScope | None = None
-    """Of the frontend."""
-    protocol: str | None = None
-    frontend_port: int | None = None
-    backend_port: int | None = None
-
-    @classmethod
-    def of(cls, values: dict[str, Any]) -> "EntryFilter":
-        """Build a filter from parsed parameters by their names in the query."""
-        return cls(
-            private_ip=values.get("privateIp"),
-            family=values.get("family"),
-            scope=values.get("scope"),
-            protocol=values.get("protocol"),
-            frontend_port=values.get("frontendPort"),
-            backend_port=values.get("backendPort"),
-        )
-
-    def apply(self, document: Document) -> Document:
-        """The document with only those entries that meet the conditions, in their order.
-
-        Entries that have no protocol and no ports meet every condition on them.
-        """
-        if self == _EVERYTHING:
-            return document
-        return Document(
-            public_ip_addresses=tuple(filter(self._pair_meets, document.public_ip_addresses)),
-            inbound_rules=tuple(filter(self._rule_meets, document.inbound_rules)),
-            outbound_rules=tuple(filter(self._pair_meets, document.outbound_rules)),
-        )
-
-    def _rule_meets(self, rule: InboundRule) -> bool:
-        return (
-            self.protocol in (None, rule.protocol)
-            and self.frontend_port in (None, rule.frontend_port)
-            and self.backend_port in (None, rule.backend_port)
-            and self._pair_meets(rule)
-        )
-
-    def _pair_meets(self, entry: PublicIPAddress | OutboundRule | InboundRule) -> bool:
-        return (
-            self.private_ip in (None, entry.private_ip)
-            and self.family in (None, entry.frontend_ip.version)
-            and (self.scope is None or self.scope is scope_of(entry.frontend_ip))
-        )
-
-
-_EVERYTHING = EntryFilter()
-
-
 _ETAG = re.compile(r'(?:W/)?("[^"]*")\s*(?:,|$)')
 _WAIT = re.compile(r'\s*wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE)
 _LONGEST = 10**9
-"""Seconds that stand for any more."""
+"""Seconds that stand for all longer waits: Python reads no integer of thousands of digits."""
 
 _ZERO = re.compile(r"0(\.0{0,3})?")
 
 
 def media_types(accept: str) -> frozenset[str]:
     """The media types that an ``Accept`` header names, in lower case, without those of weight 0."""
-    ranges = (entry.partition(";") for entry in accept.lower().split(","))
-    return frozenset(
-        name.strip() for name, _, parameters in ranges if name.strip() and not _refused(parameters)
-    )
-
-
-def _refused(parameters: str) -> bool:
-    pairs = (parameter.partition("=") for parameter in parameters.split(";"))
-    return any(name.strip() == "q" and _ZERO.fullmatch(value.strip()) for name, _, value in pairs)
+    named = set()
+    for entry in accept.lower().split(","):
+        name, _, parameters = entry.partition(";")
+        pairs = [parameter.partition("=") for parameter in parameters.split(";")]
+        refused = any(key.strip() == "q" and _ZERO.fullmatch(value.strip()) for key, _, value in pairs)
+        if name.strip() and not refused:
+            named.add(name.strip())
+    return frozenset(named)
 
 
 def etag_matches(if_none_match: str, etag: str) -> bool:
     """Whether ``If-None-Match`` names a strong ETag (with its quotes), by the weak comparison of RFC 9110.
 
-    What is not a list of ETags matches nothing.
+    A value that is no list of ETags matches nothing.
     """
     if if_none_match in (etag, "*"):
         return True
@@ -255,9 +181,10 @@ def etag_matches(if_none_match: str, etag: str) -> bool:
 def wait_preference(prefer: str) -> int | None:
     """The seconds of the preference ``wait`` (RFC 7240) in a ``Prefer`` header, the first one if repeated.
 
-    Preferences that are not understood count for nothing.
+    Other preferences are ignored.
     """
     found = (_WAIT.fullmatch(preference) for preference in prefer.split(","))
     digits = next((match[2].lstrip("0") or "0" for match in found if match is not None), None)
-    # Nobody waits for longer than that: the digits may be more than an integer may be read from.
-    return None if digits is None else int(digits[:9]) if len(digits) <= 9 else _LONGEST
+    if digits is None:
+        return None
+    return int(digits) if len(digits) <= 9 else _LONGEST

@@ -61,6 +61,14 @@ class MethodError(ProblemError):
         )
 
 
+def not_found(method: str, *, target: str, path: str) -> ProblemError:
+    """Why there is no route: no such path, or the request is to none.
+
+    ``OPTIONS *`` and CONNECT address the server and no path of it (RFC 9112, section 3.2).
+    """
+    return MethodError(method) if target == "*" or method == "CONNECT" else UnknownPathError(path)
+
+
 class ParameterError(ProblemError):
     """A parameter is unknown, does not apply to the path, or stands there twice."""
 

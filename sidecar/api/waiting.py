@@ -1,64 +1,53 @@
-"""Clients that wait for a representation to change.
+"""Clients that wait for a body to change: long polls and event streams.
 
-What is waited for is looked at once per change of the data, not once per client nor once per poll:
-a new rule wakes nobody who waits for the public IP address.
+A body is compared once per change of the data, not once per client nor once per poll: a new rule
+wakes no client that waits for the public IP address.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from aiohttp import web
 from multidict import CIMultiDict
 from prometheus_client import Gauge
 
-from sidecar.api.bodies import Question
-from sidecar.api.endpoints import Route
+from sidecar.api.endpoints import STATE
 from sidecar.api.problems import StoppingError, TooManyWaitingError
-from sidecar.api.representations import Representation, Representations
+from sidecar.api.request import ParsedRequest
+from sidecar.api.response import Responses
 from sidecar.latest import Watch
 from sidecar.metrics import Metrics
 
-Subject = tuple[Route, Question]
-"""What a client asks, and so what it waits for."""
-
 _STOPPING = object()
-
-
-class Etags(Protocol):
-    """Tells what a representation is at the moment."""
-
-    def etag(self, endpoint: Route, question: Question) -> str | None:
-        """The ETag; ``None`` before the first data, and empty where there is nothing to represent."""
 
 
 @dataclass(slots=True)
 class _Watched:
     latest: Watch[object]
     """The ETag, or ``_STOPPING``."""
-    clients: int = field(default=0)
+    clients: int = 0
 
 
 class Waiting:
     """All clients of an API that wait, for one event loop.
 
     Args:
-        etags: Where to look.
+        etag: The ETag of a request's body at the moment: see :meth:`sidecar.api.response.Responses.etag`.
         bound: How many may wait at the same time.
         metrics: Where refusals are counted.
     """
 
-    def __init__(self, etags: Etags, *, bound: int, metrics: Metrics) -> None:
-        self._etags = etags
+    def __init__(self, etag: Callable[[ParsedRequest], str | None], *, bound: int, metrics: Metrics) -> None:
+        self._etag = etag
         self._bound = bound
         self._refused = metrics.refused_clients.labels(cause="max-waiting")
         self._clients = 0
         self._share = max(1, bound // 4)
         self._by_peer: Counter[str] = Counter()
-        self._watched: dict[Subject, _Watched] = {}
+        self._watched: dict[ParsedRequest, _Watched] = {}
         self._due = False
         self._stopped = False
 
@@ -69,7 +58,7 @@ class Waiting:
         One peer has at most a quarter of them; ``None`` is the own pod or node, which may have all.
 
         Raises:
-            StoppingError: nobody may wait any more.
+            StoppingError: the agent is about to stop.
             TooManyWaitingError: all places are taken.
         """
         if self._stopped:
@@ -91,59 +80,53 @@ class Waiting:
                 if not self._by_peer[peer]:
                     del self._by_peer[peer]
 
-    async def changed(self, subject: Subject, seen: str | None) -> str | None:
-        """Wait until a representation's ETag is another one than ``seen``, and return it.
+    async def changed(self, request: ParsedRequest, seen: str | None) -> str | None:
+        """Wait until the ETag of a request's body is another one than ``seen``, and return it.
 
         Raises:
             StoppingError: the agent is about to stop.
         """
-        with self._watching(subject) as watched:
+        watched = self._watched.get(request)
+        if watched is None:
+            now = _STOPPING if self._stopped else self._etag(request)
+            watched = self._watched[request] = _Watched(Watch(now))
+        watched.clients += 1
+        try:
             while watched.latest.value == seen:
                 await watched.latest.changed(watched.latest.value)
             if watched.latest.value is _STOPPING:
                 raise StoppingError
             return None if watched.latest.value is None else str(watched.latest.value)
-
-    @contextmanager
-    def _watching(self, subject: Subject) -> Iterator[_Watched]:
-        watched = self._watched.get(subject)
-        if watched is None:
-            now = _STOPPING if self._stopped else self._etags.etag(*subject)
-            watched = self._watched[subject] = _Watched(Watch(now))
-        watched.clients += 1
-        try:
-            yield watched
         finally:
             watched.clients -= 1
             if watched.clients == 0:
-                del self._watched[subject]
+                del self._watched[request]
 
     def look_soon(self) -> None:
-        """The data changed: look at what is waited for, once all that is due now has happened."""
+        """The data changed: compare the ETags that are waited for, once per turn of the event loop."""
+
+        def look() -> None:
+            self._due = False
+            if self._stopped:
+                return
+            for request, watched in tuple(self._watched.items()):
+                etag = self._etag(request)
+                if etag != watched.latest.value:
+                    watched.latest.set(etag)
+
         if self._watched and not self._due:
             self._due = True
-            asyncio.get_running_loop().call_soon(self._look)
-
-    def _look(self) -> None:
-        self._due = False
-        if self._stopped:
-            return
-        for subject, watched in tuple(self._watched.items()):
-            etag = self._etags.etag(*subject)
-            if etag != watched.latest.value:
-                watched.latest.set(etag)
+            asyncio.get_running_loop().call_soon(look)
 
     def stop(self) -> None:
-        """Wake everybody with :class:`StoppingError`, and let nobody wait from now on."""
+        """Wake all clients with :class:`StoppingError`, and let none wait from now on."""
         self._stopped = True
         for watched in self._watched.values():
             watched.latest.set(_STOPPING)
 
 
-_CONTENT_TYPE = "text/event-stream"
-
 _RETRY_MILLISECONDS = 2000
-"""When clients come back whose stream ended."""
+"""Delay after which a client connects again when its stream has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,74 +134,60 @@ class Pace:
     """Durations of a stream, in seconds."""
 
     heartbeat: float = 15.0
-    """Between two comments, where nothing else is sent."""
+    """Interval of comments while nothing else is sent."""
     stalled: float = 10.0
-    """How long a client may take to read what it was sent; then it is dropped."""
+    """Timeout of a write: a client that does not read for so long is dropped."""
 
 
 @dataclass(slots=True)
 class EventStreams:
     """The streams of an API."""
 
-    representations: Representations
+    responses: Responses
     waiting: Waiting
     pace: Pace
-    _sent: tuple[Representation, bytes] | None = field(init=False, default=None)
-    """The newest event, made once for all clients."""
+    _newest: tuple[str, bytes] = field(init=False, default=("", b""))
+    """ETag and bytes of the newest event, made once for all clients."""
 
-    async def stream(
-        self, request: web.BaseRequest, subject: Subject, *, headers: CIMultiDict[str], seen: str | None
-    ) -> web.StreamResponse:
-        """Send events until the client goes, stops reading, or the agent is about to stop.
+    async def stream(self, request: web.BaseRequest, *, seen: str | None) -> web.StreamResponse:
+        """Send events until the client disconnects, stops reading, or the agent is about to stop.
 
         Args:
-            request: What is answered.
-            subject: What the events are about.
-            headers: Those that say whose data this is.
-            seen: The ETag of the last event that the client has had, if any.
+            request: The client's request.
+            seen: The ETag of the last event that the client received, if any.
         """
-        response = web.StreamResponse(
-            headers=CIMultiDict({"Content-Type": _CONTENT_TYPE, "Cache-Control": "no-store"}, **headers)
-        )
+        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        response = web.StreamResponse(headers=CIMultiDict({**headers, **self.responses.data_headers()}))
         response.force_close()
         await response.prepare(request)
         if request.method == "HEAD" or request.transport is None:
             return response
-        # Every write waits until the kernel has taken it all: nothing queues up here.
+        # Every write waits until the kernel has taken all of it: nothing is queued here.
         request.transport.set_write_buffer_limits(high=0)
+
+        async def write(data: bytes) -> None:
+            async with asyncio.timeout(self.pace.stalled):
+                await response.write(data)
+                await request.writer.drain()
+
         try:
-            await self._send_all(response, request, subject, seen=seen)
+            await write(b"retry: %d\n\n" % _RETRY_MILLISECONDS)
+            etag = self.responses.etag(STATE)
+            while True:
+                if etag and etag != seen:
+                    body, seen = self.responses.body(STATE)
+                    if self._newest[0] != seen:
+                        self._newest = seen, b"event: state\nid: %b\ndata: %b\n\n" % (seen.encode(), body)
+                    del body  # A slow client keeps no more alive than its event.
+                    await write(self._newest[1])
+                try:
+                    async with asyncio.timeout(self.pace.heartbeat):
+                        etag = await self.waiting.changed(STATE, etag)
+                except TimeoutError:
+                    await write(b":\n\n")
         except StoppingError:
             return response
         except TimeoutError:
-            # An orderly end would wait for the client to read what is on its way.
+            # Closing would wait for the client to read what has been sent.
             request.transport.abort()
         return response
-
-    async def _send_all(
-        self, response: web.StreamResponse, request: web.BaseRequest, subject: Subject, *, seen: str | None
-    ) -> None:
-        await self._write(response, request, b"retry: %d\n\n" % _RETRY_MILLISECONDS)
-        etag = self.representations.etag(*subject)
-        while True:
-            if etag and etag != seen:
-                event, seen = self._event(subject)
-                await self._write(response, request, event)
-            try:
-                async with asyncio.timeout(self.pace.heartbeat):
-                    etag = await self.waiting.changed(subject, etag)
-            except TimeoutError:
-                await self._write(response, request, b":\n\n")
-
-    def _event(self, subject: Subject) -> tuple[bytes, str]:
-        """The newest event, and its id."""
-        representation = self.representations.representation(*subject)
-        if self._sent is None or self._sent[0] is not representation:
-            etag, body = representation.etag.encode(), representation.body
-            self._sent = representation, b"event: state\nid: %b\ndata: %b\n\n" % (etag, body)
-        return self._sent[1], representation.etag
-
-    async def _write(self, response: web.StreamResponse, request: web.BaseRequest, data: bytes) -> None:
-        async with asyncio.timeout(self.pace.stalled):
-            await response.write(data)
-            await request.writer.drain()

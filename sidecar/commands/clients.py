@@ -8,17 +8,17 @@ import itertools
 import random
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
 
 from sidecar import clock
-from sidecar.api.bodies import Facts, Question
-from sidecar.api.endpoints import ENDPOINTS, Forms, Kind, Route, find
-from sidecar.api.parameters import EntryFilter, Format, read_parameters
+from sidecar.api.endpoints import ENDPOINTS, find
+from sidecar.api.parameters import Format, read_parameters
 from sidecar.api.problems import EmptyProblemError, ProblemError
+from sidecar.api.request import Facts, Forms, Kind, ParsedRequest
 from sidecar.commands.arguments import duration
 from sidecar.config import load_variables
 from sidecar.core.addresses import IPAddress, parse_address
@@ -52,20 +52,13 @@ class Query:
 
     what: str
     """The path below ``/v1/``."""
-    endpoint: Route
     query: str
-    filter: EntryFilter
-    private_ip: IPAddress | None
-    port: int | None
+    request: ParsedRequest
 
     @property
     def json_only(self) -> bool:
         """Whether there is no text form."""
-        return self.endpoint.forms is Forms.JSON
-
-    def question(self, form: Format) -> Question:
-        """The question for what makes bodies."""
-        return Question(self.filter, form, self.private_ip, self.port)
+        return self.request.route.forms is Forms.JSON
 
     def target(self, form: Format) -> str:
         """The target of a request to an agent."""
@@ -93,14 +86,7 @@ def parse_asked(what: str, parameters: Sequence[str]) -> Query:
         address = None if last is None else parse_address(last)
     except (ProblemError, ValueError) as error:
         raise UsageError(f"{what}: {error}") from error
-    return Query(
-        what=what,
-        endpoint=endpoint,
-        query=query,
-        filter=EntryFilter.of(values),
-        private_ip=address,
-        port=values.get("port"),
-    )
+    return Query(what=what, query=query, request=ParsedRequest.of(endpoint, values, ip=address))
 
 
 _Value = TypeVar("_Value")
@@ -188,7 +174,7 @@ class SnapshotClient:
         """See :class:`FactsClient`."""
         facts = Facts(self.snapshot, self.node, self.node_address)
         try:
-            return asked.endpoint.build(facts, asked.question(form))
+            return asked.request.route.build(facts, replace(asked.request, form=form))
         except EmptyProblemError as error:
             raise EmptyError(str(error)) from error
         except ProblemError as error:

@@ -331,12 +331,6 @@ async def last_answer(api: API) -> bytes:
 # --- Places to wait
 
 
-class _Nothing:
-    def etag(self, *_: object) -> str:
-        """There is none."""
-        return ""
-
-
 @fault(
     Origin.CLIENTS,
     "One pod waits on as many connections as it can",
@@ -345,7 +339,7 @@ class _Nothing:
 def test_share_of_one_peer() -> None:
     """One address has a quarter of the places at most; the own pod or node may have all that are left."""
     metrics = Metrics()
-    waiting, gauge = Waiting(_Nothing(), bound=8, metrics=metrics), metrics.waiting_clients
+    waiting, gauge = Waiting(lambda _: "", bound=8, metrics=metrics), metrics.waiting_clients
     with waiting.place(gauge, peer="10.0.0.1"):
         with waiting.place(gauge, peer="10.0.0.1"):
             with pytest.raises(TooManyWaitingError), waiting.place(gauge, peer="10.0.0.1"):
@@ -377,7 +371,7 @@ async def test_metadata_header_is_not_kept() -> None:
     async with api_running(DATA) as api:
         for number in range(20):
             await api.get("/v1/public-ip", Metadata=f"{number}")
-        assert len(api.application._representations._prepared) == 1
+        assert len(api.application._responses._prepared) == 1
 
 
 # --- Heads in whatever pieces
@@ -447,10 +441,10 @@ async def test_page_is_made_once() -> None:
     """Within a second the page is made once; a change makes it anew."""
     async with api_running(DATA) as api:
         pages = {(await api.get("/")).text for _ in range(5)}
-        made = api.application._page_made
+        made = api.application._page
         assert (await api.get("/")).status == 200
-        assert api.application._page_made is made
+        assert api.application._page is made
         api.clock.advance(1)
         await api.get("/")
-        assert api.application._page_made is not made
+        assert api.application._page is not made
     assert len(pages) == 1

@@ -7,7 +7,9 @@ from ipaddress import ip_network
 import pytest
 from aiohttp import web
 
+from sidecar.api.admin import AdminApplication
 from sidecar.api.sockets import Limits, serving
+from sidecar.metrics import Metrics
 from tests.api.snapshots import DATA
 from tests.api.support import (
     API,
@@ -282,6 +284,23 @@ async def test_gone_client() -> None:
             connection[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             await asked.wait()
         await asyncio.wait_for(cancelled.wait(), timeout=DEADLINE_S)
+
+
+@pytest.mark.parametrize("line", [b"OPTIONS * HTTP/1.1", b"CONNECT example.com:443 HTTP/1.1"])
+@pytest.mark.parametrize("admin", [False, True])
+async def test_requests_to_no_path(line: bytes, admin: bool) -> None:  # noqa: FBT001 - a case
+    """Methods for the server as a whole are not allowed, rather than not found, on both listeners."""
+    async with AsyncExitStack() as stack:
+        if admin:
+            application = AdminApplication(Metrics(), overdue=list, unready=str, attempts=list)
+            bound = await stack.enter_async_context(serving(application, socket_on("127.0.0.1:0")))
+            address = ("127.0.0.1", int(bound[0][1]))
+        else:
+            address = (await stack.enter_async_context(api_running(DATA))).address
+        said = await exchange(address, line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert said.startswith(b"HTTP/1.1 405 ")
+    assert b"\r\nAllow: GET, HEAD\r\n" in said
 
 
 @pytest.mark.parametrize("requests", [1, 3, 40])

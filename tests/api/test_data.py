@@ -159,7 +159,7 @@ async def test_own_public_ip_first() -> None:
     ],
 )
 async def test_no_public_ip(snapshot: Any, target: str, words: str) -> None:
-    """Where there is no public IP the 404 says in words what the metadata service did say."""
+    """Where there is no public IP the 404 describes what the metadata service did list."""
     async with api_running(snapshot) as api:
         reply = await api.get(target)
 
@@ -184,7 +184,7 @@ async def test_lists_without_metadata() -> None:
 
 
 async def test_egress_by_outbound_rule() -> None:
-    """Without instance IPs the node leaves from its outbound rules."""
+    """Without instance IPs the egress addresses are those of outbound rules."""
     only_outbound = states.snapshot_after(states.answer(states.body(outbound=[states.pair("52.1.1.1")])))
     async with api_running(only_outbound) as api:
         reply = await api.get("/v1/egress-ips")

@@ -203,7 +203,7 @@ async def test_long_history() -> None:
 
 
 async def test_history_from_annotations() -> None:
-    """What the annotations of an earlier run tell is part of the history, as far as they tell it."""
+    """The change that annotations of an earlier run recorded is part of the history."""
     earlier = states.snapshot_after(
         *(states.answer(states.body(outbound=[states.pair(address)])) for address in ("52.1.1.1", "52.2.2.2"))
     )

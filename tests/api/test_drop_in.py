@@ -45,14 +45,14 @@ async def both(scenario: str) -> AsyncIterator[Both]:
 
 
 def snapshot(body: bytes) -> Snapshot:
-    """What is known after this answer."""
+    """The snapshot after this answer."""
     return states.snapshot_after(states.answer(body))
 
 
 @pytest.mark.parametrize("document", ["public-ip", "dual-stack", "many-rules"])
 @pytest.mark.parametrize("query", [VERSION, "api-version=2021-05-01&format=json", f"format=text&{VERSION}"])
 async def test_documents(document: str, query: str) -> None:
-    """The documents are the same to whoever reads them, under the same headers."""
+    """The documents and the headers that clients depend on are the same."""
     async with both(f"document: {document}") as two:
         real, ours = await two.ask(f"{PATH}?{query}", {"Metadata": "True"})
 
@@ -100,7 +100,7 @@ async def test_forwarded_requests() -> None:
 
 
 async def test_no_metadata() -> None:
-    """That there is none is said alike, in words that clients look for."""
+    """An empty result has the same text, which clients look for."""
     async with both("document: none") as two:
         real, ours = await two.ask(f"{PATH}?{VERSION}", METADATA)
 

@@ -72,7 +72,7 @@ def streams(api: API) -> float | None:
 
 
 async def test_state_comes_first() -> None:
-    """A stream begins with the state as it is, under its ETag, in an answer that says whose it is."""
+    """A stream begins with the present state, its ETag as id, and its headers name the node."""
     async with api_running(DATA) as api:
         whole = await api.get("/v1/loadbalancer")
         async with stream(api) as opened:
@@ -100,7 +100,7 @@ async def test_changes() -> None:
 
 
 async def test_only_the_newest_state() -> None:
-    """States that came and went before they could be sent are never sent."""
+    """A state that is replaced before it could be sent is never sent."""
     async with api_running(DATA) as api, stream(api) as opened:
         await opened.next()
         for count in range(2, 20):
@@ -113,7 +113,7 @@ async def test_only_the_newest_state() -> None:
 
 
 async def test_resumption() -> None:
-    """Who had the present state already is sent the next one only; who had another, the present one."""
+    """A client that has the present state gets only the next one; any other gets the present one."""
     async with api_running(DATA) as api:
         etag = (await api.get("/v1/loadbalancer")).headers["Etag"]
         async with stream(api, Last_Event_ID=etag) as same, stream(api, Last_Event_ID='"other"') as other:
@@ -131,7 +131,7 @@ async def test_before_data() -> None:
 
 
 async def test_heartbeat() -> None:
-    """While nothing changes there are comments, and the state is not repeated after them."""
+    """While nothing changes comments are sent, and the state is not repeated after them."""
     async with api_running(DATA, pace=Pace(heartbeat=0.02)) as api, stream(api) as opened:
         await opened.next()
         assert [await opened.next() for _ in range(3)] == [Event()] * 3
@@ -143,7 +143,7 @@ async def test_heartbeat() -> None:
 
 
 async def test_gone_client() -> None:
-    """A stream whose client goes ends, and nothing of it is left."""
+    """A stream ends when its client disconnects, and leaves nothing behind."""
     async with api_running(DATA) as api:
         async with stream(api), stream(api):
             assert streams(api) == 2
@@ -196,7 +196,7 @@ async def test_slow_reader() -> None:
 
 
 async def test_crowd() -> None:
-    """Of a crowd those beyond the bound are refused and told when to come again; others are served."""
+    """Clients beyond the bound are refused with a Retry-After; the others are served."""
     async with (
         api_running(DATA, limits=Limits(max_clients=40), max_waiting=30) as api,
         AsyncExitStack() as crowd,

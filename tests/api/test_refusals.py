@@ -38,7 +38,7 @@ V1_PATHS = [
 
 @pytest.mark.parametrize("path", V1_PATHS)
 async def test_before_data(path: str) -> None:
-    """Before the first answer there is a 503 that says when to come again and why it is so."""
+    """Before the first answer there is a 503 with its reason and a Retry-After."""
     async with api_running(STARTING) as api:
         reply = await api.get(path)
 
@@ -157,7 +157,7 @@ async def test_node_parameter() -> None:
 
 
 async def test_node_parameter_without_name() -> None:
-    """An agent that does not know its node's name vouches for none."""
+    """An agent that does not know its node's name refuses every name."""
     async with api_running(DATA, node_name=None) as api:
         reply = await api.get("/v1/public-ip?node=any")
 
@@ -166,7 +166,7 @@ async def test_node_parameter_without_name() -> None:
 
 @pytest.mark.parametrize("path", ["/v1/public-ip", "/metadata/loadbalancer?api-version=2020-10-01"])
 async def test_defects(path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A defect of ours is an error event, and a 500 that tells the client nothing of it."""
+    """A defect is logged as an error event, and the client gets a 500 without details."""
 
     def broken() -> Instant:
         raise RuntimeError("secret")
@@ -207,8 +207,8 @@ async def test_defect_that_lasts(caplog: pytest.LogCaptureFixture) -> None:
         (b"GET /v1/public-ip? HTTP/1.1", 200),
         (b"GET /v1/%ff%0d%0a HTTP/1.1", 404),
         (b"GET /metadata/%22%0a HTTP/1.1", 404),
-        (b"OPTIONS * HTTP/1.1", 404),
-        (b"CONNECT any:80 HTTP/1.1", 404),
+        (b"OPTIONS * HTTP/1.1", 405),
+        (b"CONNECT any:80 HTTP/1.1", 405),
         (b"CONNECT a:b:c HTTP/1.1", 400),
         (b"GET http://[::1/v1/public-ip HTTP/1.1", 400),
         (b"GET ftp://a:99999/ HTTP/1.1", 400),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.api.bodies import Question
 from sidecar.api.endpoints import ENDPOINTS
-from sidecar.api.parameters import EntryFilter, Format, wait_preference
+from sidecar.api.parameters import Format, wait_preference
+from sidecar.api.request import ParsedRequest
 from sidecar.api.waiting import Waiting
 from sidecar.core.outcome import Outcome
 from sidecar.metrics import Metrics
@@ -24,7 +24,7 @@ from tests.support.waiting import DEADLINE_S, until_holds
 async def waiters(
     api: API, target: str, *, count: int = 1, wait: str = "wait=60", **headers: str
 ) -> AsyncIterator[list[asyncio.Task[Reply]]]:
-    """Clients that wait for another answer than the present one."""
+    """Clients that wait for an answer that differs from the present one."""
     etag = (await api.get(target, **headers)).headers.get("Etag")
     headers = {"Prefer": wait, **({} if etag is None else {"If-None-Match": etag}), **headers}
     before = api.waiting or 0
@@ -68,7 +68,7 @@ async def test_no_change_of_this_representation() -> None:
 
 
 async def test_polls_without_change() -> None:
-    """Polls that bring nothing new, and a status that does not show in the body, wake nobody."""
+    """Polls without changes, and a status that is not part of the body, wake no client."""
     async with api_running(DATA) as api, waiters(api, "/v1/public-ip") as (still,):
         body = with_rules(1)
         api.latest.set(after(body, body))
@@ -83,7 +83,7 @@ async def test_polls_without_change() -> None:
 
 
 async def test_no_change_in_time() -> None:
-    """A wait that brings nothing new ends with 304."""
+    """A wait without a change ends with 304."""
     async with api_running(DATA) as api, waiters(api, "/v1/public-ip", wait="wait=1") as (task,):
         reply = await task
 
@@ -92,7 +92,7 @@ async def test_no_change_in_time() -> None:
 
 
 async def test_nothing_to_wait_for() -> None:
-    """Who has no ETag, or that of other data, is answered at once."""
+    """A client without an ETag, or with that of other data, is answered at once."""
     async with api_running(DATA) as api:
         without = await api.get("/v1/public-ip", Prefer="wait=60")
         other = await api.get("/v1/public-ip", Prefer="wait=60", If_None_Match='"other"')
@@ -128,7 +128,7 @@ async def test_no_data_in_time() -> None:
 
 
 async def test_last_address_withdrawn() -> None:
-    """A waiter learns that there is no such thing any more."""
+    """A waiter is answered when its result becomes empty."""
     gone: list[Outcome] = [states.answer(with_rules(1)), *[states.answer(with_rules(1, []))] * 40]
     async with api_running(DATA) as api, waiters(api, "/v1/public-ip") as (task,):
         api.latest.set(states.snapshot_after(*gone))
@@ -148,7 +148,7 @@ async def test_raw() -> None:
 
 
 async def test_long_wait() -> None:
-    """A wait is at most 300 s, and says so."""
+    """A wait is at most 300 s, and the answer says so."""
     async with api_running(DATA) as api, waiters(api, "/v1/public-ip", wait="wait=86400") as (task,):
         api.latest.set(MOVED)
         reply = await task
@@ -175,7 +175,7 @@ async def test_long_wait() -> None:
     ],
 )
 def test_preference(prefer: str, seconds: int | None) -> None:
-    """The first whole number of seconds counts, and what is not understood is passed over."""
+    """The first whole number of seconds counts, and unknown preferences are ignored."""
     assert wait_preference(prefer) == seconds
 
 
@@ -192,7 +192,7 @@ async def test_no_wait(prefer: str) -> None:
 
 @pytest.mark.parametrize("target", ["/metadata/versions", "/v1/public-ip?family=ipv6", "/v1/none"])
 async def test_nothing_that_changes(target: str) -> None:
-    """What never changes, or is refused, is never waited for."""
+    """Static and refused requests never wait."""
     async with api_running(DATA) as api:
         reply = await api.get(target)
         again = await api.get(target, Prefer="wait=60", If_None_Match=reply.headers.get("Etag", '"x"'))
@@ -201,7 +201,7 @@ async def test_nothing_that_changes(target: str) -> None:
 
 
 async def test_gone_client() -> None:
-    """A waiter whose client goes ends."""
+    """A wait ends when its client disconnects."""
     async with api_running(DATA) as api:
         etag = (await api.get("/v1/public-ip")).headers["Etag"]
         async with connected(api.address) as (_, writer):
@@ -215,7 +215,7 @@ async def test_gone_client() -> None:
 
 
 async def test_stop() -> None:
-    """Who waits when the agent is about to stop is sent away at once; others are answered on."""
+    """When the agent is about to stop, waiting clients get a 503 at once; others are still answered."""
     async with (
         api_running(DATA) as api,
         waiters(api, "/v1/public-ip") as (task,),
@@ -235,7 +235,7 @@ async def test_stop() -> None:
 
 
 async def test_too_many() -> None:
-    """When all places are taken, one more who would wait is sent away, and others are answered."""
+    """When all places are taken, one more client that would wait gets a 503; others are answered."""
     async with (
         api_running(DATA, max_waiting=2) as api,
         waiters(api, "/v1/public-ip", count=2) as tasks,
@@ -269,7 +269,7 @@ async def test_head() -> None:
 
 
 class CountingEtags:
-    """Representations that count how often they are looked at."""
+    """An ETag that counts how often it is read."""
 
     def __init__(self) -> None:
         self.looks = 0
@@ -282,17 +282,17 @@ class CountingEtags:
 
 
 async def test_one_look_for_all() -> None:
-    """However many wait for the same representation, a change of the data is one look at it."""
-    etags, subject = CountingEtags(), (ENDPOINTS["/v1/public-ip"], Question(EntryFilter(), Format.TEXT))
-    waiting = Waiting(etags, bound=1000, metrics=Metrics())
-    tasks = [asyncio.create_task(waiting.changed(subject, '"a"')) for _ in range(1000)]
+    """However many clients wait for the same body, its ETag is read once per change of the data."""
+    etags, request = CountingEtags(), ParsedRequest(route=ENDPOINTS["/v1/public-ip"], form=Format.TEXT)
+    waiting = Waiting(etags.etag, bound=1000, metrics=Metrics())
+    tasks = [asyncio.create_task(waiting.changed(request, '"a"')) for _ in range(1000)]
     await asyncio.sleep(0)
-    etags.looks, alarm = 0, waiting._watched[subject].latest._changed
+    etags.looks, alarm = 0, waiting._watched[request].latest._changed
     for _ in range(10):
         waiting.look_soon()
         waiting.look_soon()
         await asyncio.sleep(0)
-    assert (etags.looks, waiting._watched[subject].latest._changed) == (10, alarm)
+    assert (etags.looks, waiting._watched[request].latest._changed) == (10, alarm)
     etags.now = '"b"'
     waiting.look_soon()
     assert set(await asyncio.gather(*tasks)) == {'"b"'}

@@ -15,9 +15,10 @@ from sidecar.agent.poller import Poller
 from sidecar.agent.publish_file import FilePublisher
 from sidecar.agent.publish_loop import Publisher, PublishLoop
 from sidecar.agent.publish_node import NodePublisher
+from sidecar.api.endpoints import parse
 from sidecar.api.problems import ProblemError
-from sidecar.api.questions import Reader
-from sidecar.api.representations import Key, Representations
+from sidecar.api.request import RawRequest
+from sidecar.api.response import Responses
 from sidecar.core.annotations import Layout
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import NONE, Failure, Outcome, Reason
@@ -146,26 +147,24 @@ class _Readers:
     latest: Watch[Snapshot]
     runtime: Runtime
     soaked: Soaked
-    representations: Representations = field(init=False)
+    responses: Responses = field(init=False)
     _number: int = 0
 
     def __post_init__(self) -> None:
-        self.representations = Representations(node_name=NODE, node_address=None, snapshot=self.latest.value)
+        self.responses = Responses(node_name=NODE, node_address=None, snapshot=self.latest.value)
         self.latest.subscribe(self.follow)
 
     def follow(self, snapshot: Snapshot) -> None:
         """Answer some requests, of which one is like no other before."""
-        before = self.representations.snapshot
-        self.representations.refresh(snapshot)
+        before = self.responses.snapshot
+        self.responses.refresh(snapshot)
         if snapshot.state.document is not before.state.document:
             self.soaked.revisions += 1
         self._number += 1
-        reader = Reader(allow_forwarded=False, metrics=self.runtime.metrics)
         for target in (*_TARGETS, f"/v1/reachable?protocol=tcp&port={self._number % 65536}"):
-            key = Key("GET", target, "", metadata=True, forwarded=False)
+            raw = RawRequest("GET", target, "", metadata=True, forwarded=False)
             try:
-                endpoint, question = reader.read(key, node_name=NODE)
-                self.representations.prepare(key, endpoint, question)
+                self.responses.prepare(raw, parse(raw, node_name=NODE))
             except ProblemError:
                 continue
             self.soaked.answers += 1

@@ -217,9 +217,9 @@ PROMISES = (
     ),
     Mutation(
         promise="Requests that were forwarded get no data",
-        file="sidecar/api/questions.py",
-        old="if key.forwarded and not self._allow_forwarded and _guarded(endpoint):",
-        new="if key.forwarded and not self._allow_forwarded and not endpoint:",
+        file="sidecar/api/endpoints.py",
+        old="if raw.forwarded and guarded:",
+        new="if raw.forwarded and not route:",
         tests=("tests/api/test_refusals.py",),
     ),
     Mutation(

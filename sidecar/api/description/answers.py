@@ -1,4 +1,4 @@
-"""What the description says beside the tables that answer requests: words, examples, shapes."""
+"""What the description adds to the table of endpoints: texts, examples, shapes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseSpec:
-    """What the table of endpoints does not say of one of them."""
+    """The description of one endpoint's answer."""
 
     summary: str
     shape: Any
@@ -21,7 +21,7 @@ class ResponseSpec:
     """An example of the text form."""
     description: str = ""
     nothing: bool = False
-    """Whether the answer can be that there is none."""
+    """Whether the result can be empty (404)."""
 
 
 ANSWERS = {

@@ -1,6 +1,6 @@
 """The OpenAPI document."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,26 +9,27 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from sidecar.api import models
 from sidecar.api.description.answers import ANSWERS, HEADERS, PARAMETERS, REASONS, ResponseSpec, Schema
-from sidecar.api.endpoints import ENDPOINTS, Forms, Kind, Route
+from sidecar.api.endpoints import ENDPOINTS
+from sidecar.api.request import JSON, TEXT, Forms, Kind, Route
 
 _SUFFIX = "Model"
-"""What tells a shape of the API from the value that it shows; its readers know nothing of it."""
+"""Distinguishes the type of a JSON shape from the value that it shows; removed from published names."""
 
 
 class UntitledSchema(GenerateJsonSchema):
-    """Without titles that repeat names, and with the names that readers know."""
+    """Leaves out titles that repeat names, and the suffix of models."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401 - pydantic's own types
-        """Never: their names say it."""
+        """Never: a title would repeat the name."""
         del schema
         return False
 
     def normalize_name(self, name: str) -> str:
-        """What a shape is called where it is referred to."""
+        """The name of a component, without the suffix."""
         return super().normalize_name(name).removesuffix(_SUFFIX)
 
     def typed_dict_schema(self, schema: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's own types
-        """Its title is the same name."""
+        """The schema, with the same name as its title."""
         made = super().typed_dict_schema(schema)
         return {**made, "title": made["title"].removesuffix(_SUFFIX)}
 
@@ -52,10 +53,7 @@ class Shapes:
         return {"$ref": f"#/components/schemas/{name}"}
 
 
-_JSON = "application/json"
-_TEXT = "text/plain"
 _STREAMED: Mapping[Kind, str] = {Kind.EVENTS: "text/event-stream", Kind.PAGE: "text/html"}
-_CACHED = (Kind.DATA, Kind.STATIC)
 
 _CONDITIONS: Mapping[Kind, tuple[str, ...]] = {
     Kind.DATA: ("If-None-Match", "Prefer"),
@@ -71,9 +69,9 @@ _IN_HEADER = frozenset(("Metadata", *(name for names in _CONDITIONS.values() for
 def describe() -> Schema:
     """The OpenAPI document."""
     shapes = Shapes()
-    paths = {path: _path(endpoint, ANSWERS[path], shapes) for path, endpoint in ENDPOINTS.items()}
+    paths = {path: _path(route, ANSWERS[path], shapes) for path, route in ENDPOINTS.items()}
     responses = {**_responses(shapes, "application/problem+json", models.Problem, suffix="")}
-    responses |= _responses(shapes, _JSON, models.MetadataError, suffix="-metadata")
+    responses |= _responses(shapes, JSON, models.MetadataError, suffix="-metadata")
     return {
         "openapi": "3.1.0",
         "info": {
@@ -94,7 +92,7 @@ def describe() -> Schema:
 
 
 def _responses(shapes: Shapes, media_type: str, shape: Any, *, suffix: str) -> Schema:  # noqa: ANN401 - any type
-    """The answers without data, in one of the two forms of errors."""
+    """The error responses, in one of their two shapes."""
     content = {media_type: {"schema": shapes.of(shape)}}
     retry_after = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return {
@@ -107,80 +105,60 @@ def _responses(shapes: Shapes, media_type: str, shape: Any, *, suffix: str) -> S
     }
 
 
-def _path(endpoint: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
-    name = endpoint.path.strip("/").replace("/", "-").replace("{", "").replace("}", "") or "page"
-    content = _content(endpoint, answer, shapes)
+def _path(route: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
+    name = route.path.strip("/").replace("/", "-").replace("{", "").replace("}", "") or "page"
+    answered: Schema = {"description": "The answer."}
+    if route.kind is Kind.DATA:
+        answered["headers"] = {header: {"$ref": f"#/components/headers/{header}"} for header in HEADERS}
+    if route.kind in _STREAMED:
+        content: Schema = {_STREAMED[route.kind]: {"schema": {"type": "string"}}}
+    else:
+        content = {JSON: {"schema": shapes.of(answer.shape)}}
+        if route.forms in (Forms.JSON_OR_TEXT, Forms.TEXT_OR_JSON):
+            content[TEXT] = {"schema": {"type": "string"}, "example": answer.text}
+
+    drop_in = route.path.startswith("/metadata/")
+    unanswered: Schema = {}
+    if route.kind in (Kind.DATA, Kind.STATIC):
+        unanswered["304"] = {"description": "What `If-None-Match` names is what there is."}
+    forwarded = [] if drop_in or route.kind is Kind.STATIC else [403]
+    for status in (400, *forwarded, *([404] if answer.nothing else []), 421, 503):
+        response = f"{status}-metadata" if drop_in else str(status)
+        unanswered[str(status)] = {"$ref": f"#/components/responses/{response}"}
+
     return {
-        "parameters": [*_parameters(endpoint)],
+        "parameters": list(_parameters(route)),
         "get": _described(
             answer.description,
             operationId=f"get-{name}",
             summary=answer.summary,
-            responses={"200": _answered(endpoint, content), **_unanswered(endpoint, answer)},
+            responses={"200": {**answered, "content": content}, **unanswered},
         ),
         "head": {
             "operationId": f"head-{name}",
             "summary": f"{answer.summary}: the headers alone",
             "responses": {
-                "200": _answered(endpoint, {}),
-                **{status: {"description": "As with GET."} for status in _unanswered(endpoint, answer)},
+                "200": answered,
+                **{status: {"description": "As with GET."} for status in unanswered},
             },
         },
     }
 
 
-def _answered(endpoint: Route, content: Schema) -> Schema:
-    data = {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS}
-    response: Schema = {"description": "The answer."}
-    if endpoint.kind is Kind.DATA:
-        response["headers"] = data
-    if content:
-        response["content"] = content
-    return response
-
-
-def _unanswered(endpoint: Route, answer: ResponseSpec) -> Schema:
-    suffix = "-metadata" if endpoint.path.startswith("/metadata/") else ""
-    responses: Schema = {}
-    if endpoint.kind in _CACHED:
-        responses["304"] = {"description": "What `If-None-Match` names is what there is."}
-    for status in _statuses(endpoint, answer):
-        responses[str(status)] = {"$ref": f"#/components/responses/{status}{suffix}"}
-    return responses
-
-
-def _statuses(endpoint: Route, answer: ResponseSpec) -> Iterable[int]:
-    yield 400
-    if not endpoint.path.startswith("/metadata/") and endpoint.kind is not Kind.STATIC:
-        yield 403
-    if answer.nothing:
-        yield 404
-    yield from (421, 503)
-
-
-def _content(endpoint: Route, answer: ResponseSpec, shapes: Shapes) -> Schema:
-    if endpoint.kind in _STREAMED:
-        return {_STREAMED[endpoint.kind]: {"schema": {"type": "string"}}}
-    content: Schema = {_JSON: {"schema": shapes.of(answer.shape)}}
-    if endpoint.forms in (Forms.JSON_OR_TEXT, Forms.TEXT_OR_JSON):
-        content[_TEXT] = {"schema": {"type": "string"}, "example": answer.text}
-    return content
-
-
-def _parameters(endpoint: Route) -> Iterable[Schema]:
-    names = sorted(endpoint.parameters - endpoint.required)
-    if endpoint.path.endswith("}"):
+def _parameters(route: Route) -> Iterator[Schema]:
+    """Those of the path, of the query (required ones first), and of the headers."""
+    if route.path.endswith("}"):
         yield _reference("ip")
-    for name in sorted(endpoint.required):
+    for name in sorted(route.required):
         yield {**_parameter(name), "required": True}
-    for name in names:
-        if name == "format" and endpoint.forms is Forms.JSON:
+    for name in sorted(route.parameters - route.required):
+        if name == "format" and route.forms is Forms.JSON:
             yield {**_parameter(name), "schema": {"enum": ["json"]}}
         else:
             yield _reference(name)
-    if endpoint.metadata_header:
+    if route.metadata_header:
         yield _reference("Metadata")
-    yield from map(_reference, _CONDITIONS[endpoint.kind])
+    yield from map(_reference, _CONDITIONS[route.kind])
 
 
 def _reference(name: str) -> Schema:

@@ -1,16 +1,16 @@
 """The drawing: frontends, their rules, and the private IP addresses that these lead to.
 
-There are two of it, and the style shows one: from left to right where there is room, else from top
+It is made twice, and the style shows one: from left to right where there is room, else from top
 to bottom. Both are SVG, with one line for each row; lengths are in units of the view box, which
 are about CSS pixels.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from sidecar.api.page.rows import Drawn, PageRow, drawn
+from sidecar.api.page.rows import PageRow, drawn
 from sidecar.core.document import Document
 
 _HEIGHT = 26
@@ -23,7 +23,7 @@ _ARROW = 7
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """How large text is: all of it is of one width (0.6 em, and a little for fonts that are wider)."""
+    """A size of monospaced text (0.6 em a character, and a little more for wider fonts)."""
 
     width: float
     """Of a character."""
@@ -38,22 +38,17 @@ _WIDE, _NARROW = _Type(width=7.9), _Type(width=7.3)
 
 
 def drawing(document: Document) -> str:
-    """Two SVG elements and what they leave out, or an empty text where there is nothing to draw."""
+    """Two SVG elements and a note on what they leave out, or an empty text where there are no rules."""
     rules = document.inbound_rules
     if not rules:
         return ""
-    rows = drawn(rules)
-    frontends = len({rule.frontend_ip for rule in rules})
-    label = f"Drawing: {_count(len(rules), 'rule')} of {_count(frontends, 'frontend')}; the table lists them"
-    return _wide(rows, label) + _narrow(rows, label) + _note(rows)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _note(rows: Drawn) -> str:
-    return f'<p class="note">{escape(rows.note)}</p>' if rows.note else ""
+    found = drawn(rules)
+    of_rules = "1 rule" if len(rules) == 1 else f"{len(rules)} rules"
+    count = len({rule.frontend_ip for rule in rules})
+    of_frontends = "1 frontend" if count == 1 else f"{count} frontends"
+    label = f"Drawing: {of_rules} of {of_frontends}; the table lists them"
+    note = f'<p class="note">{escape(found.note)}</p>' if found.note else ""
+    return _across(found.rows, label) + _down(found.rows, label) + note
 
 
 def _svg(kind: str, label: str, parts: Iterable[str], *, width: float, height: float) -> str:
@@ -83,10 +78,24 @@ class _Column:
         return self.x + self.width
 
 
-def _wide(found: Drawn, label: str) -> str:
-    rows = found.rows
-    left, middle, right = _columns(rows)
-    heights = list(_heights(rows))
+def _across(rows: Sequence[PageRow], label: str) -> str:
+    """From left to right, with the same room on both sides of the column in the middle."""
+    widths = [
+        _WIDE.box(texts)
+        for texts in zip(*((row.frontend, row.text, row.target) for row in rows), strict=True)
+    ]
+    left = _Column(1, widths[0])
+    middle = _Column(1 + widths[0] + (_WIDTH - 2 - sum(widths)) / 2, widths[1])
+    right = _Column(_WIDTH - 1 - widths[2], widths[2])
+
+    # The height of each row, with a gap after each frontend that has several.
+    heights: list[float] = []
+    y: float = _TOP + _HEIGHT / 2
+    for _, group in groupby(rows, key=lambda row: row.frontend):
+        together = len(list(group))
+        heights += [y + _STEP * number for number in range(together)]
+        y += _STEP * together + (10 if together > 1 else 0)
+
     frontends = _places(rows, heights, of=lambda row: row.frontend)
     targets = _places(rows, heights, of=lambda row: row.target)
     lines, boxes = [], []
@@ -106,35 +115,10 @@ def _wide(found: Drawn, label: str) -> str:
     return _svg("across", label, (*titles, *lines, *boxes), width=_WIDTH, height=height)
 
 
-def _columns(rows: Sequence[PageRow]) -> tuple[_Column, _Column, _Column]:
-    """The three columns, with the same room on both sides of the middle one."""
-    left, middle, right = (
-        _WIDE.box(texts)
-        for texts in zip(*((row.frontend, row.text, row.target) for row in rows), strict=True)
-    )
-    room = (_WIDTH - 2 - left - middle - right) / 2
-    return (
-        _Column(1, left),
-        _Column(1 + left + room, middle),
-        _Column(_WIDTH - 1 - right, right),
-    )
-
-
-def _heights(rows: Sequence[PageRow]) -> Iterator[float]:
-    """Where each row is, with a gap after each frontend that has several."""
-    y = _TOP + _HEIGHT / 2
-    for _, group in groupby(rows, key=lambda row: row.frontend):
-        together = list(group)
-        for _ in together:
-            yield y
-            y += _STEP
-        y += 10 if len(together) > 1 else 0
-
-
 def _places(
     rows: Sequence[PageRow], heights: Sequence[float], *, of: Callable[[PageRow], str]
 ) -> dict[str, float]:
-    """Where the boxes of a column are: amid the rows that they have, and none over another."""
+    """Heights of the boxes of a column: each centred on its rows, without overlaps."""
     found: dict[str, list[float]] = {}
     for row, y in zip(rows, heights, strict=True):
         found.setdefault(of(row), []).append(y)
@@ -152,54 +136,50 @@ def _curve(x: float, y: float, *, to_x: float, to_y: float) -> str:
     return f'<path d="M{x:g} {y:g}C{between:g} {y:g} {between:g} {to_y:g} {to_x:g} {to_y:g}"/>'
 
 
-# From top to bottom: what leads to one target comes together at the right.
+# From top to bottom: the lines to one target join at the right.
 
 _NARROW_WIDTH = 332
 _TRUNK = 324
 """Where the line to the target is."""
 _INDENT = 28
 _BETWEEN = 24
-"""Room between a target and what leads to the next."""
+"""Room between a target and the first frontend of the next one."""
 
 
-def _narrow(found: Drawn, label: str) -> str:
+def _down(rows: Sequence[PageRow], label: str) -> str:
+    """From top to bottom, one target after the other."""
     parts: list[str] = []
     y = 1 + _HEIGHT / 2
-    for target in dict.fromkeys(row.target for row in found.rows):
-        y = _towards(parts, target, [row for row in found.rows if row.target == target], y=y)
-    height = y - _BETWEEN - _HEIGHT / 2 + 1
-    return _svg("down", label, parts, width=_NARROW_WIDTH, height=height)
-
-
-def _towards(parts: list[str], target: str, rows: Sequence[PageRow], *, y: float) -> float:
-    """Draw what leads to one target, and give the height at which the next can begin."""
-    boxes, joints = [], []
-    for frontend, group in groupby(rows, key=lambda row: row.frontend):
-        boxes.append(_box("frontend", frontend, _Column(1, _NARROW.box([frontend])), y))
-        for row in group:
-            from_y, y = y, y + _STEP
-            column = _Column(_INDENT, _NARROW.box([row.text]))
-            parts.append(f'<path d="M14 {from_y:g}V{y:g}H{_INDENT}M{column.right:g} {y:g}H{_TRUNK}"/>')
-            boxes.append(_box("rule", row.text, column, y))
-            joints.append(y)
-        y += _STEP + 4
-    width = _NARROW.box([target])
-    parts.append(f'<path d="M{_TRUNK} {joints[0]:g}V{y - _HEIGHT / 2 - _ARROW:g}"/>')
-    parts.append(_head(_TRUNK, y - _HEIGHT / 2, "l-4 -7h8z"))
-    parts += [*boxes, _box("target", target, _Column(_NARROW_WIDTH - 1 - width, width), y)]
-    return y + _HEIGHT + _BETWEEN
+    for target in dict.fromkeys(row.target for row in rows):
+        boxes, joints = [], []
+        leading = [row for row in rows if row.target == target]
+        for frontend, group in groupby(leading, key=lambda row: row.frontend):
+            boxes.append(_box("frontend", frontend, _Column(1, _NARROW.box([frontend])), y))
+            for row in group:
+                from_y, y = y, y + _STEP
+                column = _Column(_INDENT, _NARROW.box([row.text]))
+                parts.append(f'<path d="M14 {from_y:g}V{y:g}H{_INDENT}M{column.right:g} {y:g}H{_TRUNK}"/>')
+                boxes.append(_box("rule", row.text, column, y))
+                joints.append(y)
+            y += _STEP + 4
+        width = _NARROW.box([target])
+        parts.append(f'<path d="M{_TRUNK} {joints[0]:g}V{y - _HEIGHT / 2 - _ARROW:g}"/>')
+        parts.append(_head(_TRUNK, y - _HEIGHT / 2, "l-4 -7h8z"))
+        parts += [*boxes, _box("target", target, _Column(_NARROW_WIDTH - 1 - width, width), y)]
+        y += _HEIGHT + _BETWEEN
+    return _svg("down", label, parts, width=_NARROW_WIDTH, height=y - _BETWEEN - _HEIGHT / 2 + 1)
 
 
 # Parts of both.
 
 
 def _head(x: float, y: float, shape: str) -> str:
-    """The head of an arrow whose tip is there."""
+    """The head of an arrow with its tip at this point."""
     return f'<path class="head" d="M{x:g} {y:g}{shape}"/>'
 
 
 def _box(kind: str, text: str, column: _Column, middle: float) -> str:
-    """A box with a text, at some height of a column."""
+    """A box with a text in a column; ``middle`` is its height."""
     outline = (
         f'<rect class="{kind}" x="{column.x:g}" y="{middle - _HEIGHT / 2:g}" '
         f'width="{column.width:g}" height="{_HEIGHT}" rx="{_HEIGHT / 2 if kind == "rule" else 5:g}"/>'

@@ -1,4 +1,4 @@
-"""What the drawing has to show: one row for each rule, or for rules that belong together."""
+"""The rows of the drawing: one for each rule, or for rules that belong together."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from sidecar.core.document import InboundRule
 
 MOST = 20
-"""Rows that a drawing has at most: more than that is read in the table."""
+"""Maximum of rows in a drawing; the table has all rules."""
 
 TEXT_LENGTH = 20
-"""Characters of a row's text at most: what fits between two IPv6 addresses."""
+"""Maximum of characters in a row's text: what fits between two IPv6 addresses."""
 
 _ANY = "any private IP (floating IP)"
 
@@ -33,12 +33,15 @@ class Drawn:
 
 
 def drawn(rules: Sequence[InboundRule]) -> Drawn:
-    """One row for each rule; of more than fit, one for all that look alike; of those, the largest."""
+    """One row for each rule; if they are too many, rules that are alike share one, and the largest stay."""
     if len(rules) <= MOST:
         return Drawn([PageRow(str(rule.frontend_ip), _ports(rule), _target(rule)) for rule in rules], "")
-    together = _together(rules)
+    # The rules of one frontend that have the same protocol and target share a row.
+    together = _grouped(rules, key=lambda rule: (rule.frontend_ip, rule.protocol, _target(rule)))
     if len(together) > MOST:
-        together = _alike(together)
+        # Frontends with the same ports, as those of web sites, share a row.
+        ports = {rule: group.ports for group in together for rule in group.rules}
+        together = _grouped(ports, key=lambda rule: (ports[rule], rule.protocol, _target(rule)))
     largest = sorted(together, key=lambda group: -len(group.rules))[:MOST]
     shown = [group for group in together if group in largest]
     note = f"{len(rules)} rules are drawn together where they are alike; the table below has each."
@@ -54,37 +57,28 @@ class _Group:
     rules: Sequence[InboundRule]
 
     @property
-    def frontends(self) -> Sequence[str]:
-        """Their frontends."""
-        return list(dict.fromkeys(str(rule.frontend_ip) for rule in self.rules))
-
-    @property
     def ports(self) -> tuple[int, ...]:
         """Their frontend ports, sorted."""
         return tuple(sorted({rule.frontend_port for rule in self.rules}))
 
     @property
     def row(self) -> PageRow:
-        """The row that stands for them."""
-        first, frontends = self.rules[0], self.frontends
-        frontend = frontends[0] if len(frontends) == 1 else f"{len(frontends)} frontends"
+        """The row that shows them."""
+        first, count = self.rules[0], len({rule.frontend_ip for rule in self.rules})
+        frontend = str(first.frontend_ip) if count == 1 else f"{count} frontends"
         if len(self.rules) == 1 or self.ports == (0,):
             return PageRow(frontend, _ports(first), _target(first))
-        text = f"{first.protocol} {', '.join(_ranges(self.ports))}"
+        ranges: list[list[int]] = []
+        for port in self.ports:
+            if ranges and ranges[-1][-1] == port - 1:
+                ranges[-1][1:] = [port]
+            else:
+                ranges.append([port])
+        ends = ("–".join(map(str, each)) for each in ranges)  # noqa: RUF001 - the dash of ranges is meant
+        text = f"{first.protocol} {', '.join(ends)}"
         if len(text) > TEXT_LENGTH:
             text = f"{first.protocol} {len(self.ports)} ports"
         return PageRow(frontend, _fitting(text), _target(first))
-
-
-def _together(rules: Iterable[InboundRule]) -> list[_Group]:
-    """What one frontend has of a protocol for a target."""
-    return _grouped(rules, key=lambda rule: (rule.frontend_ip, rule.protocol, _target(rule)))
-
-
-def _alike(groups: Iterable[_Group]) -> list[_Group]:
-    """Many frontends that have the same, as those of web sites do, become one."""
-    ports = {rule: group.ports for group in groups for rule in group.rules}
-    return _grouped(ports, key=lambda rule: (ports[rule], rule.protocol, _target(rule)))
 
 
 def _grouped(rules: Iterable[InboundRule], *, key: Callable[[InboundRule], object]) -> list[_Group]:
@@ -92,17 +86,6 @@ def _grouped(rules: Iterable[InboundRule], *, key: Callable[[InboundRule], objec
     for rule in rules:
         groups.setdefault(key(rule), []).append(rule)
     return [_Group(group) for group in groups.values()]
-
-
-def _ranges(ports: Sequence[int]) -> list[str]:
-    """Sorted ports, of which neighbours become one range."""
-    ranges: list[list[int]] = []
-    for port in ports:
-        if ranges and ranges[-1][-1] == port - 1:
-            ranges[-1][1:] = [port]
-        else:
-            ranges.append([port])
-    return ["–".join(map(str, ends)) for ends in ranges]  # noqa: RUF001 - the dash of ranges is meant
 
 
 def _ports(rule: InboundRule) -> str:

@@ -1,11 +1,12 @@
 """Headers of data answers, conditional requests, and bodies that are made once per change."""
 
+from dataclasses import replace
+
 import pytest
 
-from sidecar.api.bodies import Facts, Question
-from sidecar.api.endpoints import Route
-from sidecar.api.parameters import EntryFilter, Format, etag_matches
-from sidecar.api.representations import Key, Representations
+from sidecar.api.parameters import etag_matches
+from sidecar.api.request import Facts, ParsedRequest, RawRequest, Route
+from sidecar.api.response import Responses
 from tests.api.support import NODE, api_running
 from tests.support import states
 
@@ -33,7 +34,7 @@ TARGETS = [
 
 @pytest.mark.parametrize("target", TARGETS)
 async def test_headers(target: str) -> None:
-    """Every data answer says whose data it carries, how old and of what worth they are."""
+    """Every data answer names the node, and gives the status and the age of the data."""
     async with api_running(DATA) as api:
         api.clock.advance(7.9)
         reply = await api.metadata(target)
@@ -57,7 +58,7 @@ async def test_headers(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 async def test_not_modified(target: str) -> None:
-    """Who has these bytes gets 304 with the same headers, and no body."""
+    """A client that has these bytes gets 304 with the same headers, and no body."""
     async with api_running(DATA) as api:
         full = await api.metadata(target)
         again = await api.metadata(target, If_None_Match=full.headers["Etag"])
@@ -80,7 +81,7 @@ async def test_head(target: str) -> None:
 
 
 async def test_etags_of_forms_differ() -> None:
-    """Each form has an ETag of its own, so that one is never taken for the other."""
+    """Each form has its own ETag, so that a client never confuses them."""
     async with api_running(DATA) as api:
         as_json = await api.get("/v1/public-ips")
         as_text = await api.get("/v1/public-ips", Accept="text/plain", If_None_Match=as_json.headers["Etag"])
@@ -122,7 +123,7 @@ async def test_etag_follows_its_own_bytes() -> None:
     ],
 )
 def test_etag_lists(header: str, *, matches: bool) -> None:
-    """If-None-Match takes lists, weak ETags and a star; what is no ETag matches nothing."""
+    """If-None-Match takes lists, weak ETags and a star; anything else matches nothing."""
     assert etag_matches(header, '"abc"') is matches
 
 
@@ -139,7 +140,7 @@ async def test_repeated_condition_headers() -> None:
 
 
 async def test_age_follows_the_last_answer() -> None:
-    """A poll that brings nothing new makes the data young again, under the same ETag."""
+    """A poll without changes resets the age and keeps the ETag."""
     async with api_running(DATA) as api:
         api.clock.advance(10)
         old = await api.get("/v1/public-ip")
@@ -152,7 +153,7 @@ async def test_age_follows_the_last_answer() -> None:
 
 
 async def test_stale_data() -> None:
-    """Stale data are served, and say that they are."""
+    """Stale data are served, and marked as stale."""
     failures = [states.unreachable()] * 31
     async with api_running(states.snapshot_after(states.answer(BODY), *failures)) as api:
         reply = await api.get("/v1/loadbalancer")
@@ -162,7 +163,7 @@ async def test_stale_data() -> None:
 
 
 async def test_age_and_status_fit_without_a_timer() -> None:
-    """A request that is read before the timer of staleness runs, as after a suspension, is told `stale`."""
+    """A request that is read before the timer of staleness runs, as after a suspension, gets `stale`."""
     fresh = states.snapshot_after(states.answer(states.body(public=[states.pair("20.1.2.3")])))
     async with api_running(fresh) as api:
         before = await api.get("/v1/loadbalancer")
@@ -195,67 +196,65 @@ class CountingEndpoint:
 
     def __init__(self, *, per_answer: bool = False) -> None:
         self.made = 0
-        self.endpoint = Route(path="/v1/counted", build=self._build, per_answer=per_answer)
+        self.request = ParsedRequest(
+            route=Route(path="/v1/counted", build=self._build, per_answer=per_answer)
+        )
 
-    def _build(self, facts: Facts, question: Question) -> bytes:
-        del facts, question
+    def _build(self, facts: Facts, request: ParsedRequest) -> bytes:
+        del facts, request
         self.made += 1
         return b"body"
 
 
-QUESTION = Question(EntryFilter(), Format.JSON)
-
-
-def key(target: str = "/v1/counted", accept: str = "*/*") -> Key:
+def raw(target: str = "/v1/counted", accept: str = "*/*") -> RawRequest:
     """Stand for a plain GET."""
-    return Key("GET", target, accept, metadata=False, forwarded=False)
+    return RawRequest("GET", target, accept, metadata=False, forwarded=False)
 
 
 def test_bodies_are_made_once() -> None:
-    """Polls that bring nothing new make no new body; other data do."""
+    """Polls without changes make no new body; other data do."""
     counting = CountingEndpoint()
-    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
+    responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
     for outcomes in range(1, 5):
-        representations.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
+        responses.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
         for accept in ("*/*", "application/json"):
-            representations.prepare(key(accept=accept), counting.endpoint, QUESTION)
+            responses.prepare(raw(accept=accept), counting.request)
     assert counting.made == 1
 
-    representations.refresh(states.none_accepted())
-    representations.prepare(key(), counting.endpoint, QUESTION)
+    responses.refresh(states.none_accepted())
+    responses.prepare(raw(), counting.request)
     assert counting.made == 2
 
 
 def test_raw_bodies_are_made_once_per_answer() -> None:
-    """What follows each answer is made anew after each."""
+    """A body per answer is made anew after each answer."""
     counting = CountingEndpoint(per_answer=True)
-    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
+    responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
     for outcomes in range(1, 4):
-        representations.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
-        representations.prepare(key(), counting.endpoint, QUESTION)
+        responses.refresh(states.snapshot_after(*[states.answer(BODY)] * outcomes, state=DATA.state))
+        responses.prepare(raw(), counting.request)
 
     assert counting.made == 3
 
 
 def test_prepared_answers_are_found() -> None:
-    """A request like one before is answered without being understood again, until the next snapshot."""
-    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
-    prepared = representations.prepare(key(), CountingEndpoint().endpoint, QUESTION)
-    assert representations.find(key()) is prepared
+    """A repeated request is not parsed again until the next snapshot."""
+    responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
+    prepared = responses.prepare(raw(), CountingEndpoint().request)
+    assert responses.find(raw()) is prepared
 
-    representations.refresh(states.snapshot_after(states.answer(BODY)))
-    assert representations.find(key()) is None
+    responses.refresh(states.snapshot_after(states.answer(BODY)))
+    assert responses.find(raw()) is None
 
 
 def test_memory_is_bounded() -> None:
     """Neither many nor long requests make the caches grow beyond their bound."""
-    representations = Representations(node_name=NODE, node_address=None, snapshot=DATA)
-    endpoint = CountingEndpoint().endpoint
+    responses = Responses(node_name=NODE, node_address=None, snapshot=DATA)
+    request = CountingEndpoint().request
     for number in range(2000):
-        question = Question(EntryFilter(frontend_port=number), Format.JSON)
-        representations.prepare(key(f"/v1/counted?{number}"), endpoint, question)
-    representations.prepare(key(accept="x" * 1000), endpoint, QUESTION)
+        responses.prepare(raw(f"/v1/counted?{number}"), replace(request, frontend_port=number))
+    responses.prepare(raw(accept="x" * 1000), request)
 
-    assert len(representations._prepared) <= 512
-    assert len(representations._bodies) <= 512
-    assert representations.find(key(accept="x" * 1000)) is None
+    assert len(responses._prepared) <= 512
+    assert len(responses._bodies) <= 512
+    assert responses.find(raw(accept="x" * 1000)) is None
