@@ -52,6 +52,9 @@ def written_as(parse: Callable[[str], _Value]) -> Callable[[str], _Value]:
 duration = written_as(parse_duration)
 """Seconds of a duration argument."""
 
+_REQUEST_TIMEOUT = 30.0
+"""Seconds: a page of Nodes is some megabytes, and an operator may be far away."""
+
 annotation_prefix = written_as(parse_prefix)
 """The domain of annotation keys."""
 
@@ -80,6 +83,18 @@ def add_kubeconfig_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--kubeconfig`` of a command that runs in a cluster or on an operator's machine."""
     parser.add_argument(
         "--kubeconfig", metavar="PATH", help="else the pod's account, KUBECONFIG, ~/.kube/config"
+    )
+
+
+def add_api_server_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--kubeconfig`` and ``--request-timeout`` of a command that only requests the API server."""
+    add_kubeconfig_argument(parser)
+    parser.add_argument(
+        "--request-timeout",
+        type=duration,
+        default=_REQUEST_TIMEOUT,
+        metavar="DURATION",
+        help=f"for each request to the API server [{_REQUEST_TIMEOUT:g}s]",
     )
 
 

@@ -30,7 +30,6 @@ from sidecar.doctor.evidence import (
 from sidecar.doctor.probe_agent import Fetch, Fetched, LostError
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.client import apply_request
-from sidecar.kube.connection import JSON, Request
 from sidecar.kube.credentials import Access
 from sidecar.kube.errors import (
     CredentialsError,
@@ -45,8 +44,8 @@ from sidecar.kube.errors import (
     UnauthorizedError,
     printable,
 )
-from sidecar.kube.fleet import FleetClient
-from sidecar.kube.requests import Requester, object_of, parsed, requester, successful
+from sidecar.kube.listing import FleetClient
+from sidecar.kube.requests import JSON, Request, Requester, object_of, parsed, requester, successful
 
 _VERBS = ("get", "patch")
 """What an agent does to its Node."""

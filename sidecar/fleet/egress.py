@@ -1,4 +1,4 @@
-"""The egress addresses of all nodes: the list to allow, and what is unknown."""
+"""The egress addresses of all nodes: the list to allow, and the nodes that are not known."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ ASSUMPTION = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownNode:
-    """A node of which it is not known what it leaves from now."""
+    """A node whose present egress addresses are not known."""
 
     cluster: str
     node: str
     cause: str
     lasting: str = ""
-    """For how long that has been so, if that is known."""
+    """For how long, such as ``12m``; empty if that is not known."""
     last_known: str = ""
-    """The time as of which its addresses are in the list nevertheless; empty when they are not."""
+    """RFC 3339: the time of its last known addresses, if the list has them; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """What is known, and what is not."""
+    """The egress addresses of many nodes, and the nodes that are not known."""
 
     addresses: tuple[IPAddress, ...]
     """Distinct, IPv4 before IPv6, each in numeric order."""
@@ -39,7 +39,7 @@ class Egress:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How a given list of networks and the addresses differ."""
+    """The difference between a given list of networks and the addresses."""
 
     missing: tuple[IPAddress, ...]
     """Addresses that none of the networks covers."""
@@ -48,7 +48,7 @@ class Difference:
 
 
 def union(rows: Iterable[NodeRow]) -> Egress:
-    """All addresses that the nodes leave from.
+    """All egress addresses of the nodes.
 
     The last known addresses of a node whose agent is down are among them, since dropping them would
     cut the node off when it comes back; the node is a gap all the same.
@@ -56,31 +56,32 @@ def union(rows: Iterable[NodeRow]) -> Egress:
     addresses: set[IPAddress] = set()
     gaps: list[UnknownNode] = []
     for row in rows:
-        known = (row.data.egress_ips or ()) if row.data is not None else ()
+        data = row.data
+        known = (data.egress_ips or ()) if data is not None else ()
         addresses.update(known)
-        if cause := _cause(row):
-            last_known = rfc3339(row.data.observed_at) if known and row.data and row.data.observed_at else ""
-            gaps.append(
-                UnknownNode(
-                    cluster=row.cluster,
-                    node=row.node,
-                    cause=cause,
-                    lasting=row.lasting,
-                    last_known=last_known,
-                )
+        if row.standing is not NodeStatus.OK or data is None:
+            cause = row.kind
+        elif data.egress_ips is None:
+            cause = "egress-ips left out for the annotation budget: raise annotations.budget"
+        elif data.egress_basis not in {EgressBasis.INSTANCE_IP, EgressBasis.OUTBOUND_RULE}:
+            cause = (
+                "neither an instance IP nor an outbound rule: a NAT gateway, a route table or default access"
             )
+        elif not known:
+            cause = "annotations contradict each other: no egress-ips"
+        else:
+            continue
+        observed_at = data.observed_at if data is not None and known else None
+        gaps.append(
+            UnknownNode(
+                cluster=row.cluster,
+                node=row.node,
+                cause=cause,
+                lasting=row.lasting,
+                last_known=rfc3339(observed_at) if observed_at else "",
+            )
+        )
     return Egress(sorted_addresses(addresses), tuple(gaps))
-
-
-def _cause(row: NodeRow) -> str:
-    """Why it is not known what the node leaves from; empty when it is known."""
-    if row.standing is not NodeStatus.OK or row.data is None:
-        return row.kind
-    if row.data.egress_ips is None:
-        return "egress-ips left out for the annotation budget: raise annotations.budget"
-    if row.data.egress_basis in {None, EgressBasis.UNKNOWN}:
-        return "neither an instance IP nor an outbound rule: a NAT gateway, a route table or default access"
-    return "" if row.data.egress_ips else "annotations contradict each other: no egress-ips"
 
 
 def cidr(address: IPAddress) -> str:
@@ -110,6 +111,6 @@ def outside(addresses: Iterable[IPAddress], networks: Sequence[IPNetwork]) -> tu
 
 
 def compare(addresses: Sequence[IPAddress], networks: Sequence[IPNetwork]) -> Difference:
-    """How they differ: a network may cover several addresses."""
+    """The difference between addresses and networks, each of which may cover several addresses."""
     needless = (net for net in dict.fromkeys(networks) if not any(address in net for address in addresses))
     return Difference(outside(addresses, networks), tuple(needless))

@@ -1,6 +1,6 @@
-"""Inbound rules over all nodes: which nodes have a frontend, which miss it and since when, and whose it is.
+"""Inbound rules over all nodes: which nodes have a frontend, which miss it and since when, and its Services.
 
-The frontends come from the document of a node, else from ``inbound``, which tells no backend port.
+The frontends come from a node's annotated document, else from ``inbound``, which has no backend ports.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,19 +21,19 @@ _Rule = tuple[PublishedFrontend, int]
 
 
 class TimeBasis(StrEnum):
-    """What a time rests on."""
+    """How the time is known since which a node misses a frontend."""
 
     REMOVED = "removed"
-    """The node's own last changes say when the rule went."""
+    """From the node's own last changes, which have the removal."""
     ADDED_ELSEWHERE = "added elsewhere"
-    """The other nodes got it then, and this one did not."""
+    """The first of the other nodes got it then, and this one did not."""
     AT_LEAST = "at least"
-    """The node's rules are what they are since then."""
+    """The node's rules have not changed since; it may miss the frontend for longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A node without a rule that others have."""
+    """A node without a frontend that others have."""
 
     node: str
     since: datetime | None
@@ -46,7 +46,7 @@ class Owner:
 
     service: str
     exact: bool
-    """Whether it has the port, too."""
+    """Whether it has the port as well."""
 
     def __str__(self) -> str:
         return self.service if self.exact else f"{self.service} (not this port)"
@@ -58,9 +58,11 @@ class Frontend:
 
     endpoint: PublishedFrontend
     backend_ports: tuple[int, ...]
-    """Empty when no node's annotations tell."""
+    """Empty when no node's annotations have them."""
     having: int
+    """Nodes that have it, of all those in `of`."""
     of: int
+    """Nodes whose frontends are known."""
     missing: tuple[Missing, ...]
     owners: tuple[Owner, ...] | None
     """``None``: Services could not be listed."""
@@ -75,10 +77,10 @@ class FrontendFilter:
 
     @classmethod
     def parse(cls, text: str) -> "FrontendFilter":
-        """Read one.
+        """Parse one of these forms.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it has another form.
         """
         try:
             return cls(parse_address(text))
@@ -93,7 +95,7 @@ class FrontendFilter:
         return cls(address, int(port))
 
     def takes(self, frontend: PublishedFrontend) -> bool:
-        """Whether a frontend is meant; one of all ports has every port."""
+        """Whether a frontend matches; one of all ports matches every port."""
         if frontend.address != str(self.address):
             return False
         return self.port in {None, frontend.port} or frontend.protocol == _ALL_PROTOCOLS
@@ -101,11 +103,11 @@ class FrontendFilter:
 
 @dataclass(frozen=True, slots=True)
 class NodeRules:
-    """The inbound rules of a node."""
+    """The inbound rules of a node, with its row."""
 
     row: NodeRow
     endpoints: frozenset[PublishedFrontend] | None
-    """``None``: they are not known now."""
+    """``None``: they are not known at present."""
     rules: frozenset[_Rule] = frozenset()
     """With backend ports; empty when only the frontends are known."""
     complete: bool = True
@@ -113,7 +115,7 @@ class NodeRules:
 
 
 class RuleInterner:
-    """Takes the rules of one node after the other, and keeps what many nodes have in common once."""
+    """Reads the rules of one node after the other, and keeps values that many nodes share only once."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -121,14 +123,15 @@ class RuleInterner:
         self._rules: dict[frozenset[_Rule], frozenset[_Rule]] = {}
 
     def take(self, node: ClusterNode, row: NodeRow) -> NodeRules:
-        """What is annotated of a node, if its data can be held against those of others."""
+        """The annotated rules of a node, if its data can be compared with those of others."""
         if not row.comparable or row.data is None:
             return NodeRules(row, None)
         text = node.annotations.get(self._layout.key("loadbalancer"), "")
         document = canonical_document(text, revision=row.data.revision) if text else None
         if document is None:
-            given = row.data.inbound
-            endpoints = None if given is None else self._shared(frozenset(given))
+            endpoints = None if row.data.inbound is None else frozenset(row.data.inbound)
+            if endpoints is not None:
+                endpoints = self._endpoints.setdefault(endpoints, endpoints)
             return NodeRules(row, endpoints, complete=False)
         rules = frozenset(
             (
@@ -138,10 +141,7 @@ class RuleInterner:
             for rule in document.inbound_rules
         )
         found = frozenset(each for each, _ in rules)
-        return NodeRules(row, self._shared(found), self._rules.setdefault(rules, rules))
-
-    def _shared(self, endpoints: frozenset[PublishedFrontend]) -> frozenset[PublishedFrontend]:
-        return self._endpoints.setdefault(endpoints, endpoints)
+        return NodeRules(row, self._endpoints.setdefault(found, found), self._rules.setdefault(rules, rules))
 
 
 def frontends(
@@ -150,7 +150,7 @@ def frontends(
     *,
     only: FrontendFilter | None = None,
 ) -> list[Frontend]:
-    """Every frontend that a node has, in the order of addresses and ports."""
+    """Every frontend that at least one node has, by address and port."""
     groups: dict[frozenset[PublishedFrontend], list[NodeRules]] = {}
     for node in nodes:
         if node.endpoints is not None:
@@ -167,22 +167,32 @@ def frontends(
             by_address.setdefault(str(address), []).append(service)
     result = []
     for each in sorted(frozenset().union(*groups)):
-        if only is None or only.takes(each):
-            lacking = [node.row for group, members in groups.items() if each not in group for node in members]
-            frontend = Frontend(
+        if only is not None and not only.takes(each):
+            continue
+        lacking = [node.row for group, members in groups.items() if each not in group for node in members]
+        owners = None
+        if services is not None:
+            # A rule of all ports (HA ports) has the port 0, and matches each port of a Service.
+            any_port, own = each.protocol == _ALL_PROTOCOLS, (each.protocol, each.port)
+            sharing = by_address.get(each.address, ())
+            owners = [Owner(str(service), any_port or own in service.ports) for service in sharing]
+            # Those of its address count only if none has its port.
+            owners = [owner for owner in owners if owner.exact] or owners
+        result.append(
+            Frontend(
                 endpoint=each,
                 backend_ports=tuple(sorted(ports.get(each, ()))),
                 having=known - len(lacking),
                 of=known,
                 missing=tuple(times.missing(row, each) for row in sorted(lacking, key=lambda row: row.node)),
-                owners=None if services is None else _owners(each, by_address.get(each.address, ())),
+                owners=None if owners is None else tuple(owners),
             )
-            result.append(frontend)
+        )
     return result
 
 
 class _Times:
-    """When frontends came and went, as the nodes' last changes tell."""
+    """When nodes gained and lost frontends, by their last changes."""
 
     def __init__(self, rows: Iterable[NodeRow]) -> None:
         self._gained: dict[str, dict[str, datetime]] = {}
@@ -200,18 +210,10 @@ class _Times:
                         self._lost[row.node, item.removeprefix(_LOST)] = change.at
 
     def missing(self, row: NodeRow, frontend: PublishedFrontend) -> Missing:
-        """A node without the frontend."""
+        """Since when a node misses a frontend that it does not have."""
         if (row.node, frontend.text) in self._lost:
             return Missing(row.node, self._lost[row.node, frontend.text], TimeBasis.REMOVED)
         gained = self._gained.get(frontend.text, {})
         if elsewhere := [at for node, at in gained.items() if node != row.node]:
             return Missing(row.node, min(elsewhere), TimeBasis.ADDED_ELSEWHERE)
         return Missing(row.node, row.data.changed_at if row.data else None, TimeBasis.AT_LEAST)
-
-
-def _owners(frontend: PublishedFrontend, services: Iterable[LoadBalancerService]) -> tuple[Owner, ...]:
-    """The Services of the frontend's port, else those of its address."""
-    # A rule of all ports (HA ports) has the port 0, and matches each port of a Service.
-    any_port, port = frontend.protocol == _ALL_PROTOCOLS, (frontend.protocol, frontend.port)
-    owners = [Owner(str(each), any_port or port in each.ports) for each in services]
-    return tuple([owner for owner in owners if owner.exact] or owners)

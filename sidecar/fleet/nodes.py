@@ -1,4 +1,4 @@
-"""``nodes``: what the nodes of a cluster, or of several, know of their load balancer."""
+"""``nodes``: the load balancer metadata of all nodes of one or several clusters."""
 
 import sys
 from argparse import Namespace
@@ -12,32 +12,48 @@ from sidecar.commands.tables import NONE, UNKNOWN, as_csv, as_form, as_table, co
 from sidecar.core.instant import age, rfc3339
 from sidecar.core.published import Published
 from sidecar.errors import EmptyError, ExitCode, UsageError
-from sidecar.fleet import nodes_egress as egress, scan as progress
+from sidecar.fleet import nodes_egress, progress
 from sidecar.fleet.egress import union
-from sidecar.fleet.nodes_egress import watch
 from sidecar.fleet.row import NodeRow, NodeStatus, differing
-from sidecar.fleet.scan import Scan, add_scope_arguments, contexts_of, scan_all, scope_of
+from sidecar.fleet.scan import add_selection_arguments, contexts_of, scan_all, selection_of
 from sidecar.stopping import run_until_terminated
 
 _INTERVAL = 60.0
-"""Seconds between two looks of ``--watch``."""
+"""Seconds between two scans of ``--watch``."""
+
+FORMS = ("table", "wide", "csv", "json", "yaml")
+
+_HEADER = ("NODE", "STATUS", "AGE", "CHANGED", "PUBLIC", "INBOUND", "EGRESS")
+_WIDE_HEADER = ("BASIS", "RULES", "POOL", "AGENT", "DIFFERS", "DETAIL")
+_LISTS = {
+    "publicIps": "public_ips",
+    "inboundIps": "inbound_ips",
+    "outboundIps": "outbound_ips",
+    "egressIps": "egress_ips",
+}
+_CSV_HEADER = (
+    *("cluster", "node", "pool", "standing", "status", "detail", "agent", "observedAt", "changedAt"),
+    *("publicIp", *_LISTS, "egressBasis", "revision", "differs", "omitted"),
+)
+_FEW = 2
+"""Addresses that a cell of the table shows; the others are counted."""
 
 _DESCRIPTION = """\
-The cluster's nodes: what their agents annotated, and whether that can be believed now.
+The cluster's nodes: what their agents annotated, and whether it can be relied on now.
 
 A node without a ready agent, or whose kubelet has stopped, is never "ok", whatever its annotations say.
-With --egress: the addresses that all nodes leave from, one CIDR a line, as others are to allow them.
+With --egress: the egress addresses of all nodes, one CIDR a line, for others to allow.
 """
 
 _EPILOG = """\
 columns:
-  STATUS   ok; stale, starting, no-metadata: the agent's word, with its reason; unknown: what the node has
-           now cannot be known, and why; no agent: with the taint or label, and the chart's value to change
-           (instead of all, nodes may be a list of tolerations)
-  AGE      since the data were last known to be true; while nothing changes, written about once an hour
-  CHANGED  since the addresses or rules last changed
+  STATUS   ok; stale, starting, no-metadata: as the agent reports, with its reason; unknown: the present
+           state of the node cannot be known, and why; no agent: with the taint or label, and the chart's
+           value to change (instead of all, nodes may be a list of tolerations)
+  AGE      time since the data were last confirmed; while nothing changes, written about once an hour
+  CHANGED  time since the addresses or rules last changed
   PUBLIC, INBOUND, EGRESS
-           instance IPs; frontends of inbound rules; what the node leaves from. * differs from most nodes,
+           instance IPs; frontends of inbound rules; egress addresses. * differs from most nodes,
            ? left out for the annotation budget
 
 rights, in the cluster:
@@ -56,11 +72,11 @@ exit codes:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table, or the list.
+    """Print the table of nodes, or the list of egress addresses.
 
     Raises:
         UsageError: arguments or kubeconfig are wrong.
-        NoneError: there are no such Nodes.
+        EmptyError: there are no such Nodes.
         KubernetesError: the Nodes of no cluster could be read.
     """
     parser = Parser("nodes", description=_DESCRIPTION, epilog=_EPILOG)
@@ -72,9 +88,9 @@ def main(arguments: Sequence[str]) -> int:
         "--context", action="append", metavar="NAME", help="context of the kubeconfig; may be repeated"
     )
     contexts.add_argument("--all-contexts", action="store_true", help="all contexts of the kubeconfig")
-    add_scope_arguments(parser)
+    add_selection_arguments(parser)
     listing = parser.add_argument_group("the list to allow")
-    listing.add_argument("--egress", action="store_true", help="print what all nodes leave from")
+    listing.add_argument("--egress", action="store_true", help="print the egress addresses of all nodes")
     listing.add_argument(
         "--within",
         action="append",
@@ -85,11 +101,13 @@ def main(arguments: Sequence[str]) -> int:
     listing.add_argument(
         "--diff",
         metavar="FILE",
-        help="print only how it differs from this list: + is not allowed there, - allows nothing",
+        help="print only the differences from this list: + is missing there, - covers no address",
     )
-    listing.add_argument("--watch", action="store_true", help="go on: + came, - went")
     listing.add_argument(
-        "--interval", type=duration, metavar="DURATION", help="with --watch: between two looks [1m]"
+        "--watch", action="store_true", help="keep scanning and print changes: + added, - removed"
+    )
+    listing.add_argument(
+        "--interval", type=duration, metavar="DURATION", help="with --watch: time between two scans [1m]"
     )
     parsed = parser.parse_args(arguments)
     given = [name for name in ("within", "diff", "watch", "interval") if getattr(parsed, name)]
@@ -99,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--interval is for --watch")
     if parsed.watch and (parsed.within or parsed.diff or parsed.output not in {None, "text"}):
         raise UsageError("--watch goes neither with --within nor --diff, and prints text only")
-    forms = egress.FORMS if parsed.egress else FORMS
+    forms = nodes_egress.FORMS if parsed.egress else FORMS
     if parsed.output is not None and parsed.output not in forms:
         mode = "with" if parsed.egress else "without"
         raise UsageError(f"-o {parsed.output}: {mode} --egress it is one of {', '.join(forms)}")
@@ -107,39 +125,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _nodes(parsed: Namespace) -> int:
-    # Before anything is asked: it may be wrong.
-    given = egress.read_networks(parsed.diff) if parsed.diff else None
-    scope = scope_of(parsed)
+    # Before any request: the file may be wrong.
+    given = nodes_egress.read_networks(parsed.diff) if parsed.diff else None
+    selection = selection_of(parsed)
     contexts = await contexts_of(parsed)
     if parsed.watch:
-        await watch(contexts, scope, interval=parsed.interval or _INTERVAL)
+        await nodes_egress.watch(contexts, selection, interval=parsed.interval or _INTERVAL)
     try:
-        scans = await scan_all(contexts, scope, read=lambda count: progress.show(f"{count} Nodes read"))
+        scans = await scan_all(contexts, selection, read=lambda count: progress.show(f"{count} Nodes read"))
     finally:
         progress.erase()
-    problems = _problems(scans)
-    rows = [row for scan in scans for row in scan.rows]
-    if not rows and not problems:
-        raise EmptyError("there are no such Nodes")
-    if parsed.egress:
-        expected = egress.Expectation(within=parsed.within or (), given=given)
-        form = parsed.output or "text"
-        complete = egress.print_egress(union(rows), form, expected=expected, problems=problems)
-    else:
-        rows = differing(rows)
-        sys.stdout.write(rendered(rows, parsed.output or "table", problems=problems, now=now().utc))
-        sys.stdout.flush()
-        _tell(rows, problems)
-        complete = not problems and all(row.current for row in rows)
-    return ExitCode.DONE if complete else ExitCode.INCOMPLETE
-
-
-def _problems(scans: Sequence[Scan]) -> list[str]:
-    """What could not be read, by cluster.
-
-    Raises:
-        Error: of the first cluster, when none could be read.
-    """
     if all(scan.error is not None for scan in scans):
         raise next(scan.error for scan in scans if scan.error is not None)
     problems: list[str] = []
@@ -147,81 +142,71 @@ def _problems(scans: Sequence[Scan]) -> list[str]:
         problems += map(scan.named, scan.problems)
         if scan.error is not None:
             problems.append(scan.named(f"its nodes are not known: {scan.error}"))
-    return problems
-
-
-def _tell(rows: Sequence[NodeRow], problems: Sequence[str]) -> None:
+    rows = [row for scan in scans for row in scan.rows]
+    if not rows and not problems:
+        raise EmptyError("there are no such Nodes")
+    if parsed.egress:
+        complete = nodes_egress.print_egress(
+            union(rows), parsed.output or "text", within=parsed.within or (), given=given, problems=problems
+        )
+        return ExitCode.DONE if complete else ExitCode.INCOMPLETE
+    rows = differing(rows)
+    sys.stdout.write(rendered(rows, parsed.output or "table", problems=problems, now=now().utc))
+    sys.stdout.flush()
     for problem in problems:
-        progress.say(problem)
+        progress.message(problem)
     counts = {standing: sum(row.standing is standing for row in rows) for standing in NodeStatus}
     parts = [f"{count} {standing}" for standing, count in counts.items() if count]
     if marked := sum(bool(row.differs) for row in rows):
         parts.append(f"{marked} with * differ from most nodes")
-    progress.say(f"{counted(len(rows), 'node')}: {', '.join(parts)}")
-
-
-FORMS = ("table", "wide", "csv", "json", "yaml")
-
-_HEADER = ("NODE", "STATUS", "AGE", "CHANGED", "PUBLIC", "INBOUND", "EGRESS")
-_WIDE_HEADER = ("BASIS", "RULES", "POOL", "AGENT", "DIFFERS", "DETAIL")
-_LISTS = {
-    "publicIps": "public_ips",
-    "inboundIps": "inbound_ips",
-    "outboundIps": "outbound_ips",
-    "egressIps": "egress_ips",
-}
-_CSV_HEADER = (
-    *("cluster", "node", "pool", "standing", "status", "detail", "agent", "observedAt", "changedAt"),
-    *("publicIp", *_LISTS, "egressBasis", "revision", "differs", "omitted"),
-)
-_FEW = 2
-_ALL = 1_000_000
+    progress.message(f"{counted(len(rows), 'node')}: {', '.join(parts)}")
+    return ExitCode.DONE if _complete(rows, problems) else ExitCode.INCOMPLETE
 
 
 def rendered(rows: Sequence[NodeRow], form: str, *, problems: Sequence[str], now: datetime) -> str:
     """The rows in one of the ``FORMS``."""
     if form in {"json", "yaml"}:
         value = {
-            "complete": not problems and all(row.current for row in rows),
+            "complete": _complete(rows, problems),
             "problems": list(problems),
             "nodes": [_object(row) for row in rows],
         }
         return as_form(value, form)
+    lines: list[list[str]] = []
     if form == "csv":
-        return as_csv(_CSV_HEADER, map(_csv, rows))
+        for values in map(_object, rows):
+            cells: list[str] = []
+            for name in _CSV_HEADER:
+                given = values[name]
+                # The items of a list are separated by spaces; one that is not known is a question mark.
+                missing = UNKNOWN if name in _LISTS else ""
+                cells.append(" ".join(map(str, given)) if isinstance(given, list) else str(given or missing))
+            lines.append(cells)
+        return as_csv(_CSV_HEADER, lines)
     wide, several = form == "wide", any(row.cluster for row in rows)
+    most = sys.maxsize if wide else _FEW
+    for row in rows:
+        data = row.data or Published()
+        cells = [
+            row.node,
+            row.status,
+            age(data.observed_at, now=now),
+            age(data.changed_at, now=now),
+            shortened(data.public_ips, most=most),
+        ]
+        for aspect, addresses in (("inbound", data.inbound_ips), ("egress", data.egress_ips)):
+            cell = shortened(addresses, most=most)
+            cells.append(f"{cell or NONE}*" if aspect in row.differs else cell)
+        if wide:
+            rules = UNKNOWN if data.inbound is None else str(len(data.inbound)) if row.data else ""
+            cells += [data.egress_basis or "", rules, row.pool, row.agent, ",".join(row.differs), row.detail]
+        lines.append([row.cluster, *cells] if several else cells)
     header = (("CLUSTER",) if several else ()) + _HEADER + (_WIDE_HEADER if wide else ())
-    lines = (
-        ((row.cluster,) if several else ())
-        + _cells(row, most=_ALL if wide else _FEW, now=now)
-        + (_wide_cells(row) if wide else ())
-        for row in rows
-    )
     return as_table(header, lines)
 
 
-def _cells(row: NodeRow, *, most: int, now: datetime) -> tuple[str, ...]:
-    data = row.data or Published()
-    return (
-        row.node,
-        row.status,
-        age(data.observed_at, now=now),
-        age(data.changed_at, now=now),
-        shortened(data.public_ips, most=most),
-        _marked(row, "inbound", shortened(data.inbound_ips, most=most)),
-        _marked(row, "egress", shortened(data.egress_ips, most=most)),
-    )
-
-
-def _wide_cells(row: NodeRow) -> tuple[str, ...]:
-    data = row.data or Published()
-    rules = UNKNOWN if data.inbound is None else str(len(data.inbound)) if row.data else ""
-    return (data.egress_basis or "", rules, row.pool, row.agent, ",".join(row.differs), row.detail)
-
-
-def _marked(row: NodeRow, name: str, text: str) -> str:
-    """A star where a node differs from most."""
-    return f"{text or NONE}*" if name in row.differs else text
+def _complete(rows: Sequence[NodeRow], problems: Sequence[str]) -> bool:
+    return not problems and all(row.current for row in rows)
 
 
 def _object(row: NodeRow) -> dict[str, object]:
@@ -248,17 +233,6 @@ def _object(row: NodeRow) -> dict[str, object]:
         "differs": list(row.differs),
         "omitted": list(data.omitted),
     }
-
-
-def _csv(row: NodeRow) -> tuple[str, ...]:
-    """Several of a kind are separated by spaces; a list that is not known is a question mark."""
-    values = _object(row)
-    cells = []
-    for name in _CSV_HEADER:
-        value = values[name]
-        missing = UNKNOWN if name in _LISTS else ""
-        cells.append(" ".join(map(str, value)) if isinstance(value, list) else str(value or missing))
-    return tuple(cells)
 
 
 def _time(at: datetime | None) -> str | None:

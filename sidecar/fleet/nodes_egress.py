@@ -1,8 +1,8 @@
-"""``nodes --egress``: the list to allow on standard output, what is assumed and not known beside it."""
+"""``nodes --egress``: the list to allow on standard output, assumptions and gaps on standard error."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +11,7 @@ from sidecar.commands.tables import as_form, grouped
 from sidecar.core.addresses import IPAddress, IPNetwork, sorted_addresses
 from sidecar.core.instant import rfc3339
 from sidecar.errors import UsageError
-from sidecar.fleet import scan as progress
+from sidecar.fleet import progress
 from sidecar.fleet.egress import (
     ASSUMPTION,
     Egress,
@@ -23,19 +23,9 @@ from sidecar.fleet.egress import (
     union,
 )
 from sidecar.fleet.row import NodeRow
-from sidecar.fleet.scan import Scan, Selection, scan_all
+from sidecar.fleet.scan import Selection, scan_all
 
 FORMS = ("text", "json", "yaml")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    """What the list is held against."""
-
-    within: Sequence[IPNetwork] = ()
-    """Networks that all addresses are to lie in; empty for any."""
-    given: Sequence[IPNetwork] | None = None
-    """The list that is allowed now; ``None`` for no comparison."""
 
 
 def read_networks(path: str) -> tuple[IPNetwork, ...]:
@@ -50,127 +40,116 @@ def read_networks(path: str) -> tuple[IPNetwork, ...]:
         raise UsageError(f"--diff {path}: {error}") from error
 
 
-def print_egress(egress: Egress, form: str, *, expected: Expectation, problems: Sequence[str]) -> bool:
-    """Print the list, or how it differs from the given one; whether it is complete and as expected."""
-    beyond = outside(egress.addresses, expected.within) if expected.within else ()
-    difference = None if expected.given is None else compare(egress.addresses, expected.given)
+def print_egress(
+    egress: Egress,
+    form: str,
+    *,
+    within: Sequence[IPNetwork],
+    given: Sequence[IPNetwork] | None,
+    problems: Sequence[str],
+) -> bool:
+    """Print the list, or its difference from a given one.
+
+    Args:
+        egress: Of all nodes.
+        form: One of the ``FORMS``.
+        within: Networks that all addresses are to lie in; empty for any.
+        given: The networks that are allowed now; ``None`` for no comparison.
+        problems: What could not be read.
+
+    Returns:
+        Whether the list is complete and as expected.
+    """
+    beyond = list(map(cidr, outside(egress.addresses, within))) if within else []
     cidrs = list(map(cidr, egress.addresses))
-    missing = [] if difference is None else list(map(cidr, difference.missing))
-    needless = [] if difference is None else list(map(str, difference.needless))
+    missing: list[str] = []
+    needless: list[str] = []
+    if given is not None:
+        difference = compare(egress.addresses, given)
+        missing, needless = list(map(cidr, difference.missing)), list(map(str, difference.needless))
     if form == "text":
-        lines = (
-            cidrs
-            if difference is None
-            else [f"+{each}" for each in missing] + [f"-{each}" for each in needless]
-        )
-        print("".join(f"{line}\n" for line in lines), end="")
+        lines = [*(f"+{each}" for each in missing), *(f"-{each}" for each in needless)]
+        for line in cidrs if given is None else lines:
+            print(line)
     else:
         value = {
             "complete": not (egress.gaps or problems),
             "assumed": ASSUMPTION,
             "cidrs": cidrs,
-            "outside": list(map(cidr, beyond)),
+            "outside": beyond,
             "missing": missing,
             "needless": needless,
-            "notKnown": list(map(_object, egress.gaps)),
+            "notKnown": [
+                {
+                    "cluster": gap.cluster or None,
+                    "node": gap.node,
+                    "cause": gap.cause,
+                    "lasting": gap.lasting or None,
+                    "listedAsOf": gap.last_known or None,
+                }
+                for gap in egress.gaps
+            ],
             "problems": list(problems),
         }
         print(as_form(value, form), end="")
-    _tell(egress, beyond=list(map(cidr, beyond)), expected=expected, problems=problems)
+    for line in (ASSUMPTION, *problems, *_gap_lines(egress.gaps)):
+        progress.message(line)
+    if beyond:
+        progress.message(f"outside {', '.join(map(str, within))}: {', '.join(beyond)}")
     return not (egress.gaps or problems or beyond or missing or needless)
 
 
-def _tell(egress: Egress, *, beyond: Sequence[str], expected: Expectation, problems: Sequence[str]) -> None:
-    progress.say(ASSUMPTION)
-    for problem in problems:
-        progress.say(problem)
-    for line in gap_lines(egress.gaps):
-        progress.say(line)
-    if beyond:
-        progress.say(f"outside {', '.join(map(str, expected.within))}: {', '.join(beyond)}")
+def _gap_lines(gaps: Iterable[UnknownNode]) -> list[str]:
+    """The nodes that are not known, a line for each cause."""
+    named: list[tuple[str, str]] = []
+    for gap in gaps:
+        name = f"{gap.cluster}/{gap.node}" if gap.cluster else gap.node
+        known = f"listed as of {gap.last_known}" if gap.last_known else ""
+        remarks = ", ".join(filter(None, (gap.lasting, known)))
+        named.append((gap.cause, f"{name} ({remarks})" if remarks else name))
+    return [f"not known: {line}" for line in grouped(named)]
 
 
-def gap_lines(gaps: Iterable[UnknownNode]) -> Iterator[str]:
-    """The nodes that are not known, by cause."""
-    return (f"not known: {line}" for line in grouped((gap.cause, _named(gap)) for gap in gaps))
+async def watch(contexts: Sequence[str | None], selection: Selection, *, interval: float) -> NoReturn:
+    """Scan again and again until cancelled, and print the addresses that each scan adds or removes.
 
-
-def _named(gap: UnknownNode) -> str:
-    name = f"{gap.cluster}/{gap.node}" if gap.cluster else gap.node
-    known = f"listed as of {gap.last_known}" if gap.last_known else ""
-    remarks = ", ".join(filter(None, (gap.lasting, known)))
-    return f"{name} ({remarks})" if remarks else name
-
-
-def _object(gap: UnknownNode) -> dict[str, str | None]:
-    return {
-        "cluster": gap.cluster or None,
-        "node": gap.node,
-        "cause": gap.cause,
-        "lasting": gap.lasting or None,
-        "listedAsOf": gap.last_known or None,
-    }
-
-
-async def watch(contexts: Sequence[str | None], scope: Selection, *, interval: float) -> NoReturn:
-    """Look again and again until cancelled; each look that differs prints what came and went.
-
-    A cluster that cannot be read keeps the addresses that it had: an outage takes nothing away.
+    A cluster that cannot be read keeps the addresses that it had: an outage removes nothing.
 
     Args:
         contexts: Of the kubeconfig.
-        scope: Which nodes.
-        interval: Seconds between two looks.
+        selection: Which nodes.
+        interval: Seconds between two scans.
 
     Raises:
-        Error: of a cluster that cannot be read at the first look.
+        Error: of a cluster that cannot be read at the first scan.
     """
-    progress.say(ASSUMPTION)
-    listing = _Listing()
+    progress.message(ASSUMPTION)
+    rows: dict[str, Sequence[NodeRow]] = {}
+    listed: frozenset[IPAddress] = frozenset()
+    reported: list[str] | None = None
     while True:
-        listing.take(await scan_all(contexts, scope, read=lambda _: None))
-        await asyncio.sleep(interval)
-
-
-class _Listing:
-    """What has been printed."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, Sequence[NodeRow]] = {}
-        self._addresses: frozenset[IPAddress] = frozenset()
-        self._told: list[str] | None = None
-
-    def take(self, scans: Sequence[Scan]) -> None:
-        """Print what is new.
-
-        Raises:
-            Error: a cluster that was never read cannot be read.
-        """
-        troubles: list[str] = []
-        for scan in scans:
-            troubles += map(scan.named, scan.problems)
+        problems: list[str] = []
+        for scan in await scan_all(contexts, selection, read=lambda _: None):
+            problems += map(scan.named, scan.problems)
             if scan.error is None:
-                self._rows[scan.cluster] = scan.rows
-            elif scan.cluster not in self._rows:
-                # Probably a mistake; and what is not in the list from the beginning would be missed.
+                rows[scan.cluster] = scan.rows
+            elif scan.cluster not in rows:
+                # Probably a mistake; and a list that lacks a cluster from the beginning would go unnoticed.
                 raise scan.error
             else:
-                troubles.append(scan.named(f"could not be read, its addresses stay: {scan.error}"))
-        egress = union(row for rows in self._rows.values() for row in rows)
-        self._print(frozenset(egress.addresses))
-        # Times would be news at each look.
-        gaps = (replace(gap, lasting="", last_known="") for gap in egress.gaps)
-        self._say([*troubles, *gap_lines(gaps)])
-
-    def _print(self, addresses: frozenset[IPAddress]) -> None:
-        for sign, changed in (("-", self._addresses - addresses), ("+", addresses - self._addresses)):
+                problems.append(scan.named(f"could not be read, its addresses stay: {scan.error}"))
+        egress = union(row for part in rows.values() for row in part)
+        addresses = frozenset(egress.addresses)
+        for sign, changed in (("-", listed - addresses), ("+", addresses - listed)):
             for address in sorted_addresses(changed):
                 print(f"{sign}{cidr(address)}", flush=True)
-        self._addresses = addresses
-
-    def _say(self, lines: list[str]) -> None:
-        if lines != self._told:
+        listed = addresses
+        # Without times, which would make each scan differ from the one before.
+        gaps = (replace(gap, lasting="", last_known="") for gap in egress.gaps)
+        lines = [*problems, *_gap_lines(gaps)]
+        if lines != reported:
             time = rfc3339(now().utc)
             for line in lines or ["all nodes are known"]:
-                progress.say(f"{time} {line}")
-            self._told = lines
+                progress.message(f"{time} {line}")
+            reported = lines
+        await asyncio.sleep(interval)

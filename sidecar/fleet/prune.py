@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections import Counter
@@ -12,154 +11,40 @@ from dataclasses import dataclass, field, replace
 
 from sidecar.commands.arguments import (
     Parser,
+    add_api_server_arguments,
     add_context_argument,
-    add_kubeconfig_argument,
     add_prefix_argument,
     duration,
     node_name,
     whole_number,
+    written_as,
 )
 from sidecar.commands.tables import counted
-from sidecar.core.annotations import is_node_name
 from sidecar.errors import ExitCode, UsageError
-from sidecar.fleet import scan as progress
+from sidecar.fleet import progress
 from sidecar.fleet.pruner import (
     Outcome,
     Pruner,
     PruneSelection,
     Result,
     Target,
-    each,
+    prune_all,
     targets,
     waited_for_deletion,
 )
-from sidecar.kube.fleet import DaemonSet, OperatorClient, connect_operator
+from sidecar.kube.listing import DaemonSetName, connect_fleet
+from sidecar.output import OutputError
 from sidecar.stopping import run_until_terminated
 
 _FAILURES = {Result.FAILED, Result.NOT_TRIED}
-
-
-@dataclass(slots=True)
-class PruneOutput:
-    """Takes outcomes as they come. Results go to standard output, all else to standard error."""
-
-    scope: PruneSelection
-    dry_run: bool
-    as_json: bool
-    total: int = 0
-    """Nodes to prune."""
-    read: int = 0
-    """Nodes that were looked at."""
-    skipped: str = ""
-    """Why nothing was to be done."""
-    counts: Counter[Result] = field(default_factory=Counter)
-    outcomes: list[Outcome] = field(default_factory=list)
-    """For the JSON form."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether any Node was not done."""
-        return any(self.counts[result] for result in _FAILURES)
-
-    def on_read(self, count: int) -> None:
-        """So many Nodes have been read."""
-        self.read = count
-        progress.show(f"{count} Nodes read")
-
-    def on_outcome(self, outcome: Outcome) -> None:
-        """One Node is done."""
-        self.counts[outcome.result] += 1
-        if self.as_json:
-            self.outcomes.append(outcome)
-        elif outcome.result not in _FAILURES and self._names_nodes:
-            progress.erase()
-            _print(_line(outcome))
-        if outcome.result is Result.FAILED:
-            progress.say(f"{outcome.node}: {outcome.error}")
-        failed = self.counts[Result.FAILED]
-        progress.show(
-            f"{self.counts.total()} of {self.total} Nodes" + (f", {failed} failed" if failed else "")
-        )
-
-    def on_skip(self, why: str) -> None:
-        """There is nothing to be done."""
-        self.skipped = why
-
-    def end(self, *, interrupted: bool) -> None:
-        """Say the rest."""
-        if self.as_json:
-            progress.erase()
-            _print(json.dumps(self._object(interrupted=interrupted), indent=2))
-        progress.say(self.skipped or self._summary())
-        if interrupted:
-            progress.say("interrupted; what is done is done, repeat the command for the rest")
-
-    def _summary(self) -> str:
-        if not self.total:
-            return f"{self.read} Nodes read, none has keys to remove under {self.scope.prefix}"
-        counts = [f"{count} {result.replace('-', ' ')}" for result, count in sorted(self.counts.items())]
-        return f"of {self.total} Nodes: {', '.join(counts) or 'none done'}"
-
-    def _object(self, *, interrupted: bool) -> dict[str, object]:
-        return {
-            "annotationPrefix": self.scope.prefix,
-            "ownedOnly": self.scope.owned_only,
-            "dryRun": self.dry_run,
-            "skipped": self.skipped or None,
-            "complete": not (interrupted or self.failed),
-            "nodes": [
-                {
-                    "node": outcome.node,
-                    "result": outcome.result,
-                    "keys": outcome.keys,
-                    "error": outcome.error or None,
-                }
-                for outcome in sorted(self.outcomes, key=lambda outcome: outcome.node)
-            ],
-        }
-
-    @property
-    def _names_nodes(self) -> bool:
-        """Whether each Node gets a line; a person who sees the progress needs none of what is done."""
-        return self.dry_run or not (sys.stdout.isatty() and sys.stderr.isatty())
-
-
-def _line(outcome: Outcome) -> str:
-    match outcome.result:
-        case Result.REMOVED:
-            return f"{outcome.node}: removed {_keys(outcome)}"
-        case Result.WOULD_REMOVE:
-            return f"{outcome.node}: would remove {_keys(outcome)}"
-        case Result.CLEAN:
-            return f"{outcome.node}: has no keys to remove"
-        case Result.IN_USE:
-            return f"{outcome.node}: left, agents of DaemonSet {outcome.error} write under this prefix there"
-        case _:
-            return f"{outcome.node}: {outcome.result}"
-
-
-def _keys(outcome: Outcome) -> str:
-    names = [key.rpartition("/")[2] for key in outcome.keys]
-    return f"{counted(len(names), 'key')}: {', '.join(names)}"
-
-
-def _print(text: str) -> None:
-    """A line on standard output at once; when nobody reads it any more, the work goes on."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
 
 _DESCRIPTION = """\
 Remove all annotations under the prefix from all Nodes, or from those named.
 
 Nodes to which agents of a DaemonSet still write under the prefix are left alone, since those would write
-again: end them first, or give --ignore-daemonsets. It may be interrupted and repeated at any time. Nodes
-are read by their metadata alone, 500 at a time, and only those that have such keys are written, each by
-its UID. What fails for a reason that may pass is tried 5 times.
+again: delete it first, or give --ignore-daemonsets. The command may be interrupted and repeated at any
+time. Only the metadata of Nodes are read, 500 at a time, and only Nodes that have such keys are written,
+each by its UID. Requests that fail for a reason that may pass are sent up to 5 times.
 """
 
 _EPILOG = """\
@@ -183,15 +68,14 @@ exit codes:
 """
 
 _LABEL_SELECTOR_LIMIT = 4096
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Remove annotations.
+    """Remove the agents' annotations.
 
     Raises:
         UsageError: arguments or kubeconfig are wrong.
-        KubernetesError: the Nodes could not be listed, or the DaemonSet not be looked at.
+        KubernetesError: the Nodes could not be listed, or the DaemonSet not be read.
         Error: the DaemonSet or its pods are still there.
     """
     parsed = _parser().parse_args(arguments)
@@ -215,20 +99,15 @@ def _parser() -> Parser:
         help="also Nodes to which agents of a DaemonSet write under the prefix",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed, write nothing")
-    add_kubeconfig_argument(parser)
+    add_api_server_arguments(parser)
     add_context_argument(parser)
     parser.add_argument(
         "--concurrency", type=whole_number(1, 64), default=8, metavar="N", help="Nodes at a time, 1 to 64 [8]"
     )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="[text]")
-    _add_waiting(parser)
-    return parser
-
-
-def _add_waiting(parser: Parser) -> None:
     parser.add_argument(
         "--wait-for-daemonset",
-        type=_daemon_set,
+        type=written_as(DaemonSetName.parse),
         metavar="NAMESPACE/NAME",
         help="first wait until this DaemonSet is gone; do nothing if it is not being deleted",
     )
@@ -238,14 +117,8 @@ def _add_waiting(parser: Parser) -> None:
         metavar="SELECTOR",
         help="labels of its pods, such as app.kubernetes.io/instance=RELEASE",
     )
-    parser.add_argument("--timeout", type=duration, metavar="DURATION", help="how long to wait so [5m]")
-
-
-def _daemon_set(text: str) -> DaemonSet:
-    namespace, _, name = text.partition("/")
-    if _NAMESPACE.fullmatch(namespace) is None or not is_node_name(name):
-        raise ArgumentTypeError(f"{text!r} is not NAMESPACE/NAME")
-    return DaemonSet(namespace, name)
+    parser.add_argument("--timeout", type=duration, metavar="DURATION", help="how long to wait [5m]")
+    return parser
 
 
 def _selector(text: str) -> str:
@@ -256,34 +129,147 @@ def _selector(text: str) -> str:
 
 
 async def _prune(parsed: Namespace) -> int:
-    scope = PruneSelection(parsed.annotation_prefix, parsed.owned_only)
-    report = PruneOutput(scope=scope, dry_run=parsed.dry_run, as_json=parsed.output == "json")
-    async with connect_operator(kubeconfig=parsed.kubeconfig, context=parsed.context) as client:
+    selection = PruneSelection(parsed.annotation_prefix, parsed.owned_only)
+    report = PruneOutput(selection=selection, dry_run=parsed.dry_run, as_json=parsed.output == "json")
+    daemon_set, gone = parsed.wait_for_daemonset, True
+    async with connect_fleet(
+        kubeconfig=parsed.kubeconfig,
+        context=parsed.context,
+        timeout=parsed.request_timeout,
+        on_retry=progress.retries(),
+    ) as client:
         try:
-            await _work(parsed, client, scope=scope, report=report)
+            if daemon_set is not None:
+                timeout = 300.0 if parsed.timeout is None else parsed.timeout
+                gone = await waited_for_deletion(
+                    client, daemon_set, pod_selector=parsed.pod_selector, timeout=timeout
+                )
+            if gone:
+                if not parsed.ignore_daemonsets:
+                    selection = replace(selection, daemon_sets=await client.all_agent_daemon_sets())
+                nodes: Sequence[Target | str] = list(dict.fromkeys(parsed.nodes))
+                if not nodes:
+                    nodes = await targets(client, selection, read=report.on_read)
+                report.total = len(nodes)
+                pruner = Pruner(client, selection, parsed.dry_run)
+                await prune_all(nodes, pruner=pruner, concurrency=parsed.concurrency, done=report.on_outcome)
+            else:
+                report.skipped = f"DaemonSet {daemon_set} exists and is not being deleted: nothing is removed"
         except asyncio.CancelledError:
             report.end(interrupted=True)
             raise
         finally:
             progress.erase()
     report.end(interrupted=False)
+    if report.lost is not None:
+        raise report.lost
     return ExitCode.FAILED if report.failed else ExitCode.DONE
 
 
-async def _work(
-    parsed: Namespace, client: OperatorClient, *, scope: PruneSelection, report: PruneOutput
-) -> None:
-    if parsed.wait_for_daemonset is not None:
-        which = parsed.wait_for_daemonset
-        timeout = 300.0 if parsed.timeout is None else parsed.timeout
-        if not await waited_for_deletion(client, which, pod_selector=parsed.pod_selector, timeout=timeout):
-            report.on_skip(f"DaemonSet {which} exists and is not being deleted: nothing is removed")
-            return
-    if not parsed.ignore_daemonsets:
-        scope = replace(scope, daemon_sets=await client.agent_daemon_sets())
-    nodes: Sequence[Target | str] = list(dict.fromkeys(parsed.nodes))
-    if not nodes:
-        nodes = await targets(client, scope, read=report.on_read)
-    report.total = len(nodes)
-    pruner = Pruner(client, scope, parsed.dry_run)
-    await each(nodes, pruner=pruner, concurrency=parsed.concurrency, done=report.on_outcome)
+@dataclass(slots=True)
+class PruneOutput:
+    """Prints outcomes as they come: results on standard output, all else on standard error."""
+
+    selection: PruneSelection
+    dry_run: bool
+    as_json: bool
+    total: int = 0
+    """Nodes to prune."""
+    read: int = 0
+    """Nodes that were read to find those."""
+    skipped: str = ""
+    """Why nothing was done."""
+    counts: Counter[Result] = field(default_factory=Counter)
+    outcomes: list[Outcome] = field(default_factory=list)
+    """For the JSON form."""
+    lost: OutputError | None = None
+    """Why standard output takes no more lines."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether any Node failed or was not tried."""
+        return any(self.counts[result] for result in _FAILURES)
+
+    def on_read(self, count: int) -> None:
+        """Show how many Nodes have been read."""
+        self.read = count
+        progress.show(f"{count} Nodes read")
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Print the outcome of one Node."""
+        self.counts[outcome.result] += 1
+        # A person who watches the progress needs no line for each Node that is done.
+        watched = not self.dry_run and sys.stdout.isatty() and sys.stderr.isatty()
+        if self.as_json:
+            self.outcomes.append(outcome)
+        elif outcome.result not in _FAILURES and not watched:
+            names = [key.rpartition("/")[2] for key in outcome.keys]
+            keys = f"{counted(len(names), 'key')}: {', '.join(names)}"
+            match outcome.result:
+                case Result.REMOVED:
+                    what = f"removed {keys}"
+                case Result.WOULD_REMOVE:
+                    what = f"would remove {keys}"
+                case Result.CLEAN:
+                    what = "has no keys to remove"
+                case Result.IN_USE:
+                    what = f"left, agents of DaemonSet {outcome.error} write under this prefix there"
+                case _:
+                    what = outcome.result.value
+            progress.erase()
+            try:
+                _print(f"{outcome.node}: {what}")
+            except OutputError as error:
+                if self.dry_run:
+                    raise
+                # Half of the Nodes pruned is worse than a list that ends early: said when all are done.
+                self.lost = error
+        if outcome.result is Result.FAILED:
+            progress.message(f"{outcome.node}: {outcome.error}")
+        failed = self.counts[Result.FAILED]
+        progress.show(
+            f"{self.counts.total()} of {self.total} Nodes" + (f", {failed} failed" if failed else "")
+        )
+
+    def end(self, *, interrupted: bool) -> None:
+        """Print the JSON form and the summary."""
+        if self.as_json:
+            nodes = [
+                {
+                    "node": outcome.node,
+                    "result": outcome.result,
+                    "keys": outcome.keys,
+                    "error": outcome.error or None,
+                }
+                for outcome in sorted(self.outcomes, key=lambda outcome: outcome.node)
+            ]
+            value = {
+                "annotationPrefix": self.selection.prefix,
+                "ownedOnly": self.selection.owned_only,
+                "dryRun": self.dry_run,
+                "skipped": self.skipped or None,
+                "complete": not (interrupted or self.failed),
+                "nodes": nodes,
+            }
+            progress.erase()
+            _print(json.dumps(value, indent=2))
+        if self.skipped:
+            summary = self.skipped
+        elif not self.total:
+            summary = f"{self.read} Nodes read, none has keys to remove under {self.selection.prefix}"
+        else:
+            counts = [f"{count} {result.replace('-', ' ')}" for result, count in sorted(self.counts.items())]
+            summary = f"of {self.total} Nodes: {', '.join(counts) or 'none done'}"
+        progress.message(summary)
+        if interrupted:
+            progress.message("interrupted; what is done is done, repeat the command for the rest")
+
+
+def _print(text: str) -> None:
+    """Print a line on standard output at once; the work goes on after its reader has left."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Removing annotations from many Nodes: what is to go, and one Node after the other until it is gone."""
+"""Removing annotations from many Nodes: which keys go, and the writes to each Node until they are gone."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -16,8 +16,8 @@ from sidecar.kube import (
     NodeReplacedError,
     RejectedError,
 )
-from sidecar.kube.client import solely_applied
-from sidecar.kube.fleet import DaemonSet, ObjectMetadata, OperatorClient
+from sidecar.kube.client import NodeMetadata, solely_applied
+from sidecar.kube.listing import DaemonSetName, FleetClient
 
 ROUNDS = 5
 """How often a Node is written before keys that come back are a failure."""
@@ -27,19 +27,19 @@ GIVE_UP_AFTER = 20
 
 
 class Result(StrEnum):
-    """What became of one Node."""
+    """The result for one Node."""
 
     REMOVED = "removed"
     WOULD_REMOVE = "would-remove"
     CLEAN = "clean"
-    """It was named and has no such keys."""
+    """Given by name, and without such keys."""
     GONE = "gone"
     """It was deleted meanwhile."""
     IN_USE = "in-use"
     """Other agents write under the prefix there."""
     FAILED = "failed"
     NOT_TRIED = "not-tried"
-    """The API server had refused or failed too many before it."""
+    """Too many requests before it had failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,23 +51,23 @@ class Outcome:
     keys: tuple[str, ...] = ()
     """What was removed, or would be."""
     error: str = ""
-    """Why it failed; the DaemonSet that uses it."""
+    """Why it failed; of `Result.IN_USE` the DaemonSet whose agents write to it."""
     systemic: bool = False
-    """Whether the failure is likely to meet every other Node as well."""
+    """Whether the same failure is likely with every other Node."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruneSelection:
-    """Which annotations are to go."""
+    """Which annotations are removed."""
 
     prefix: str
     owned_only: bool = False
     """Only those that the prefix's own field manager applied and nobody else owns."""
     daemon_sets: Sequence[AgentDaemonSet] = ()
-    """Of agents that run; Nodes to which they write under the prefix are left alone."""
+    """Of running agents; Nodes to which they write under the prefix are left alone."""
 
-    def user(self, node: ObjectMetadata) -> AgentDaemonSet | None:
-        """Whose agents write under the prefix to a Node."""
+    def user(self, node: NodeMetadata) -> AgentDaemonSet | None:
+        """The DaemonSet whose agents write under the prefix to a Node; ``None`` if there is none."""
         return user_of(node.labels, self.daemon_sets, prefix=self.prefix)
 
     @property
@@ -75,8 +75,8 @@ class PruneSelection:
         """The field manager of agents with this prefix."""
         return field_manager(self.prefix)
 
-    def keys(self, node: ObjectMetadata) -> tuple[str, ...]:
-        """Those of a Node's annotations, sorted."""
+    def keys(self, node: NodeMetadata) -> tuple[str, ...]:
+        """The keys to remove from a Node, sorted."""
         keys = {key for key in node.annotations if key.startswith(f"{self.prefix}/")}
         if self.owned_only:
             keys &= solely_applied(node.managed_fields, manager=self.manager)
@@ -85,89 +85,97 @@ class PruneSelection:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A Node that has such keys: all that is kept of it, so that 5,000 of them weigh little."""
+    """A Node with keys to remove; no more is kept of it, so that 5,000 of them need little memory."""
 
     name: str
     uid: str
     keys: tuple[str, ...]
     user: AgentDaemonSet | None = None
-    """Whose agents would write them again."""
+    """The DaemonSet whose agents would write them again."""
 
 
 async def targets(
-    client: OperatorClient, scope: PruneSelection, *, read: Callable[[int], None]
+    client: FleetClient, selection: PruneSelection, *, read: Callable[[int], None]
 ) -> list[Target]:
     """All Nodes that have keys to remove, by name.
 
     Args:
         client: Of the cluster.
-        scope: Which keys.
-        read: Is told how many Nodes have been read so far.
+        selection: Which keys.
+        read: Called with the number of Nodes read so far.
 
     Raises:
-        KubernetesError: the list could not be had.
+        KubernetesError: the Nodes could not be listed.
     """
     seen: set[str] = set()
     found: dict[str, Target] = {}
     # Most Nodes have the same keys.
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    async for page in client.nodes():
+    async for page in client.nodes_metadata():
         for node in page:
             seen.add(node.name)
             found.pop(node.name, None)
-            if keys := scope.keys(node):
+            if keys := selection.keys(node):
                 keys = shared.setdefault(keys, keys)
-                found[node.name] = Target(node.name, node.uid, keys, scope.user(node))
+                found[node.name] = Target(node.name, node.uid, keys, selection.user(node))
         read(len(seen))
     return [target for _, target in sorted(found.items())]
 
 
 @dataclass(frozen=True, slots=True)
 class Pruner:
-    """Makes Nodes have no such keys."""
+    """Removes the keys from Nodes."""
 
-    client: OperatorClient
-    scope: PruneSelection
+    client: FleetClient
+    selection: PruneSelection
     dry_run: bool = False
 
     async def prune(self, node: Target | str) -> Outcome:
-        """Remove the keys of one Node, known already or by name; a failure is an outcome, too."""
+        """Remove the keys of a Node that has been read, or is given by name; a failure is an outcome, too."""
         name = node if isinstance(node, str) else node.name
         try:
-            if isinstance(node, Target):
-                return await self._prune(node)
-            return await self._prune_named(node)
+            if isinstance(node, str):
+                found = await self.client.node_metadata(name)
+                if found is None:
+                    raise Error("there is no such Node")
+                keys = self.selection.keys(found)
+                if not keys:
+                    return Outcome(node=name, result=Result.CLEAN)
+                if user := self.selection.user(found):
+                    raise Error(
+                        f"agents of DaemonSet {user} write under {self.selection.prefix} there",
+                        advice="end them first, or give --ignore-daemonsets",
+                    )
+                node = Target(name, found.uid, keys)
+            if node.user is not None:
+                return Outcome(node=name, result=Result.IN_USE, keys=node.keys, error=str(node.user))
+            if self.dry_run:
+                return Outcome(node=name, result=Result.WOULD_REMOVE, keys=node.keys)
+            return await self._remove(node)
         except KubernetesError as error:
             own = isinstance(error, RejectedError | MalformedBodyError)
             return Outcome(node=name, result=Result.FAILED, error=str(error), systemic=not own)
         except Error as error:
             return Outcome(node=name, result=Result.FAILED, error=str(error))
 
-    async def _prune_named(self, name: str) -> Outcome:
-        node = await self.client.node(name)
-        if node is None:
-            raise Error("there is no such Node")
-        keys = self.scope.keys(node)
-        if not keys:
-            return Outcome(node=name, result=Result.CLEAN)
-        if user := self.scope.user(node):
-            raise Error(
-                f"agents of DaemonSet {user} write under {self.scope.prefix} there",
-                advice="end them first, or give --ignore-daemonsets",
-            )
-        return await self._prune(Target(name, node.uid, keys))
-
-    async def _prune(self, target: Target) -> Outcome:
-        if target.user is not None:
-            return Outcome(node=target.name, result=Result.IN_USE, keys=target.keys, error=str(target.user))
-        if self.dry_run:
-            return Outcome(node=target.name, result=Result.WOULD_REMOVE, keys=target.keys)
+    async def _remove(self, target: Target) -> Outcome:
+        """Write a Node until its keys are gone, `ROUNDS` times at most."""
         removed: set[str] = set()
         for _ in range(ROUNDS):
-            node = await self._written(target)
+            node: NodeMetadata | None
+            try:
+                if self.selection.owned_only:
+                    manager = self.selection.manager
+                    node = await self.client.remove_owned(target.name, uid=target.uid, manager=manager)
+                else:
+                    node = await self.client.remove_annotations(target.name, uid=target.uid, keys=target.keys)
+            except NodeNotFoundError:
+                node = None
+            except NodeReplacedError:
+                node = await self.client.node_metadata(target.name)
             if node is None:
                 return Outcome(node=target.name, result=Result.GONE)
-            left = self.scope.keys(node)
+            left = self.selection.keys(node)
             if node.uid == target.uid:
                 removed.update(set(target.keys) - set(left))
             if not left:
@@ -178,32 +186,20 @@ class Pruner:
             advice="an agent or an admission webhook writes them: remove that first",
         )
 
-    async def _written(self, target: Target) -> ObjectMetadata | None:
-        """The Node after a write, or as it is now if it was made anew; ``None`` if it is gone."""
-        try:
-            if self.scope.owned_only:
-                manager = self.scope.manager
-                return await self.client.remove_owned(target.name, uid=target.uid, manager=manager)
-            return await self.client.remove_annotations(target.name, uid=target.uid, keys=target.keys)
-        except NodeNotFoundError:
-            return None
-        except NodeReplacedError:
-            return await self.client.node(target.name)
 
-
-async def each(
+async def prune_all(
     nodes: Iterable[Target | str], *, pruner: Pruner, concurrency: int, done: Callable[[Outcome], None]
 ) -> None:
     """Prune Nodes, several at a time, and report each outcome as it comes.
 
-    After `GIVE_UP_AFTER` failures in a row that would meet every Node, the others are not tried.
+    After `GIVE_UP_AFTER` systemic failures in a row, the other Nodes are not tried.
     """
     waiting = iter(nodes)
     failures = 0
 
     async def work() -> None:
         nonlocal failures
-        # All workers take from the same iterator: between two of its steps none of them waits.
+        # All workers share this iterator, whose steps contain no await.
         for node in waiting:
             if failures >= GIVE_UP_AFTER:
                 name = node if isinstance(node, str) else node.name
@@ -223,8 +219,8 @@ _NAMED = 5
 
 
 async def waited_for_deletion(
-    client: OperatorClient,
-    which: DaemonSet,
+    client: FleetClient,
+    which: DaemonSetName,
     *,
     pod_selector: str,
     timeout: float,  # noqa: ASYNC109 - its end is an error of ours, which names what is left
@@ -250,12 +246,12 @@ async def waited_for_deletion(
     try:
         async with asyncio.timeout(timeout):
             while True:
-                daemon_set = await client.daemon_set(which)
-                if daemon_set is not None and not daemon_set.deleting:
+                deleting = await client.is_being_deleted(which)
+                if deleting is False:
                     return False
-                there = [] if daemon_set is None else [f"DaemonSet {which}"]
-                async for page in client.unfinished_pods(which.namespace, selector=pod_selector):
-                    there += [f"pod {pod.name}" for pod in page if pod.controller != "Job"]
+                pods = await client.unfinished_pods(which.namespace, selector=pod_selector)
+                there = [f"DaemonSet {which}"] if deleting else []
+                there += [f"pod {pod}" for pod in pods]
                 if not there:
                     return True
                 left = there

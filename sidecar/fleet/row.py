@@ -1,7 +1,7 @@
 """A Node, its agent's pod and its annotations: what the annotations are worth now.
 
-Annotations outlive the agent that wrote them, so its last word alone is never believed: a node without
-a ready agent is not ``ok``, whatever its annotations say.
+Annotations outlive the agent that wrote them, so they alone prove nothing: a node without a ready agent is
+not ``ok``, whatever its annotations say.
 """
 
 from collections import Counter
@@ -28,12 +28,8 @@ class NodeStatus(StrEnum):
     NO_METADATA = "no-metadata"
     STARTING = "starting"
     UNKNOWN = "unknown"
-    """What the node has now cannot be known from its annotations."""
+    """Its annotations do not show its present state."""
     NO_AGENT = "no agent"
-
-
-_FRESH = {NodeStatus.OK, NodeStatus.NO_METADATA}
-"""What an agent refreshes with each heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Agents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """From where Nodes are looked at."""
+    """When and how Nodes are judged."""
 
     now: datetime
     layout: Layout
@@ -60,7 +56,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
-    """What there is to say of one node."""
+    """The status of one node and what it publishes."""
 
     cluster: str
     node: str
@@ -69,16 +65,16 @@ class NodeRow:
     cause: str = ""
     """Why it is not ``ok``, in a few words."""
     lasting: str = ""
-    """For how long that has been so."""
+    """For how long, such as ``12m``."""
     detail: str = ""
-    """More of that, in the cluster's words."""
+    """The cause in the cluster's words."""
     agent: str = ""
     """``namespace/name`` of its agent's pod."""
     published: Published | None = None
     visible: bool = True
-    """Whether its agent could be looked for."""
+    """Whether pods could be listed, and so its agent be found."""
     differs: tuple[str, ...] = ()
-    """In what it differs from most nodes: ``inbound``, ``egress``."""
+    """Aspects that differ from most nodes: ``inbound``, ``egress``."""
 
     @property
     def status(self) -> str:
@@ -93,14 +89,17 @@ class NodeRow:
 
     @property
     def current(self) -> bool:
-        """Whether its agent stands for its data now."""
-        return self.standing in _FRESH
+        """Whether a running agent confirms its data."""
+        return self.standing in {NodeStatus.OK, NodeStatus.NO_METADATA}
 
     @property
     def comparable(self) -> bool:
-        """Whether its data can be held against those of others: its agent's word, where that is all."""
-        word = self.published.status if self.published is not None and self.data is not None else None
-        return self.current or (not self.visible and word in {Status.OK, Status.NO_METADATA})
+        """Whether its data can be compared with those of others.
+
+        Where pods cannot be listed, the agent's last status has to do.
+        """
+        reported = None if self.data is None else self.data.status
+        return self.current or (not self.visible and reported in {Status.OK, Status.NO_METADATA})
 
     @property
     def data(self) -> Published | None:
@@ -109,65 +108,52 @@ class NodeRow:
 
 
 def row(node: ClusterNode, agents: Agents, *, view: View) -> NodeRow:
-    """Judge a node by its condition Ready, its agent and its annotations, in this order."""
+    """Judge a node by its agent's pod, its condition Ready and its annotations; the first problem counts."""
     published = read(node.annotations, layout=view.layout)
     pod = agents.pods.get(node.name) if agents.pods is not None else None
-    judged = _judged(node, pod, agents=agents, published=published, view=view)
+    given = published or Published()
+    observed = given.observed_at
+    standing, cause, detail = NodeStatus.UNKNOWN, "", ""
+    since: datetime | None = None
+    if agents.pods is not None and pod is None:
+        standing, cause = NodeStatus.NO_AGENT, _uncovered(node, agents.daemon_sets)
+    elif pod is not None and not pod.scheduled:
+        standing, cause, detail = NodeStatus.NO_AGENT, f"pod {pod} is not scheduled", pod.trouble
+    elif not node.ready:
+        cause, since, detail = "node not ready", node.since, pod.trouble if pod else ""
+    elif pod is None:
+        cause, detail = "agent not visible", "pods could not be listed"
+    elif not pod.serves:
+        cause, since = "agent down", pod.since
+        detail = pod.trouble or ("it is ending" if pod.ending else "")
+    elif given.unreadable:
+        cause, detail = "annotations unreadable", f"no agent writes this: {', '.join(given.unreadable)}"
+    elif given.status is None or not (given.known or given.status is Status.STARTING):
+        cause, detail = "not annotated", "its agent is ready"
+    elif (
+        given.status in {Status.OK, Status.NO_METADATA}
+        and view.oldest is not None
+        and observed is not None
+        and (view.now - observed).total_seconds() > view.oldest
+    ):
+        cause, since = "not refreshed for", observed
+    else:
+        standing = NodeStatus(given.status.value)
+        reason = "" if given.reason is None else given.reason.value
+        cause = "" if reason == standing else reason
     pools = (node.labels.get(label) for label in _POOL_LABELS)
     return NodeRow(
         cluster=view.cluster,
         node=node.name,
         pool=next((pool for pool in pools if pool), ""),
-        standing=judged.standing,
-        cause=judged.cause,
-        lasting=age(judged.since, now=view.now),
-        detail=judged.detail,
+        standing=standing,
+        cause=cause,
+        lasting=age(since, now=view.now),
+        detail=detail,
         agent="" if pod is None else str(pod),
         published=published,
         visible=agents.pods is not None,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Judgement:
-    standing: NodeStatus
-    cause: str = ""
-    since: datetime | None = None
-    detail: str = ""
-
-
-def _judged(
-    node: ClusterNode, pod: AgentPod | None, *, agents: Agents, published: Published | None, view: View
-) -> _Judgement:
-    if agents.pods is not None and pod is None:
-        return _Judgement(NodeStatus.NO_AGENT, _uncovered(node, agents.daemon_sets))
-    if pod is not None and not pod.scheduled:
-        return _Judgement(NodeStatus.NO_AGENT, f"pod {pod} is not scheduled", None, pod.trouble)
-    if not node.ready:
-        return _Judgement(NodeStatus.UNKNOWN, "node not ready", node.since, pod.trouble if pod else "")
-    if pod is None:
-        return _Judgement(NodeStatus.UNKNOWN, "agent not visible", None, "pods could not be listed")
-    if not pod.serves:
-        detail = pod.trouble or ("it is ending" if pod.ending else "")
-        return _Judgement(NodeStatus.UNKNOWN, "agent down", pod.since, detail)
-    return _word(published or Published(), view)
-
-
-def _word(published: Published, view: View) -> _Judgement:
-    """What a ready agent's annotations say."""
-    if published.unreadable:
-        keys = ", ".join(published.unreadable)
-        return _Judgement(NodeStatus.UNKNOWN, "annotations unreadable", None, f"no agent writes this: {keys}")
-    starting = published.status is Status.STARTING
-    if published.status is None or not (published.known or starting):
-        return _Judgement(NodeStatus.UNKNOWN, "not annotated", None, "its agent is ready")
-    standing = NodeStatus(published.status.value)
-    observed = published.observed_at
-    silent = 0.0 if observed is None else (view.now - observed).total_seconds()
-    if standing in _FRESH and view.oldest is not None and silent > view.oldest:
-        return _Judgement(NodeStatus.UNKNOWN, "not refreshed for", observed)
-    reason = "" if published.reason is None else published.reason.value
-    return _Judgement(standing, "" if reason == standing else reason)
 
 
 def _uncovered(node: ClusterNode, daemon_sets: Sequence[AgentDaemonSet] | None) -> str:
@@ -182,48 +168,42 @@ def _uncovered(node: ClusterNode, daemon_sets: Sequence[AgentDaemonSet] | None) 
 
 
 def differing(rows: Iterable[NodeRow]) -> list[NodeRow]:
-    """The rows, those marked that differ from most nodes.
+    """The rows, with the marks of those that differ from most nodes.
 
-    Compared are the inbound frontends, within a cluster, and what nodes leave from (of instance IPs
-    only that they are such), within a pool, since such addresses are given to whole pools. Only
-    `Row.comparable` nodes count, and there is nothing to differ from unless more than half agree.
+    Inbound frontends are compared within a cluster; egress addresses within a pool, since they are
+    given to whole pools (of nodes with instance IPs only that they have them). Only
+    `NodeRow.comparable` nodes count, and a value is common when more than half of them have it.
     """
     given = list(rows)
-    for name, aspect in (("inbound", _inbound), ("egress", _egress)):
-        common = _common(filter(None, map(aspect, given)))
+    for aspect in ("inbound", "egress"):
+        compared = [_compared(each, aspect) for each in given]
+        counts: dict[Hashable, Counter[Hashable]] = {}
+        for group, value in filter(None, compared):
+            counts.setdefault(group, Counter())[value] += 1
+        common: dict[Hashable, Hashable] = {}
+        for group, counter in counts.items():
+            value, count = counter.most_common(1)[0]
+            if 2 * count > counter.total():
+                common[group] = value
         given = [
-            replace(each, differs=(*each.differs, name))
-            if (own := aspect(each)) is not None and common.get(own[0], own[1]) != own[1]
-            else each
-            for each in given
+            each
+            if own is None or common.get(own[0], own[1]) == own[1]
+            else replace(each, differs=(*each.differs, aspect))
+            for each, own in zip(given, compared, strict=True)
         ]
     return given
 
 
-_Aspect = tuple[Hashable, Hashable]
-"""Whom a node is compared with, and in what."""
-
-
-def _common(aspects: Iterable[_Aspect]) -> dict[Hashable, Hashable]:
-    """What more than half of those who are compared have."""
-    counts: dict[Hashable, Counter[Hashable]] = {}
-    for group, value in aspects:
-        counts.setdefault(group, Counter())[value] += 1
-    first = {group: counter.most_common(1)[0] for group, counter in counts.items()}
-    return {group: value for group, (value, count) in first.items() if 2 * count > counts[group].total()}
-
-
-def _inbound(row: NodeRow) -> _Aspect | None:
-    if not row.comparable or row.data is None or row.data.inbound is None:
-        return None
-    return row.cluster, row.data.inbound
-
-
-def _egress(row: NodeRow) -> _Aspect | None:
+def _compared(row: NodeRow, aspect: str) -> tuple[Hashable, Hashable] | None:
+    """The group that a node is compared with, and its value; ``None`` if it is not compared."""
     data = row.data
-    if not row.comparable or data is None or data.egress_basis is None:
+    if not row.comparable or data is None:
         return None
+    if aspect == "inbound":
+        return None if data.inbound is None else (row.cluster, data.inbound)
     pool = row.cluster, row.pool
     if data.egress_basis in {EgressBasis.INSTANCE_IP, EgressBasis.MIXED}:
         return pool, data.egress_basis  # instance IPs are each node's own
-    return None if data.egress_ips is None else (pool, (data.egress_basis, data.egress_ips))
+    if data.egress_basis is None or data.egress_ips is None:
+        return None
+    return pool, (data.egress_basis, data.egress_ips)

@@ -1,24 +1,24 @@
-"""One scan of the nodes of one or several clusters, and what was forbidden."""
+"""One scan of the nodes of one or several clusters, and the arguments that choose them."""
 
 import asyncio
-import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sidecar.clock import now
-from sidecar.commands.arguments import Parser, add_kubeconfig_argument, add_prefix_argument, duration
+from sidecar.commands.arguments import Parser, add_api_server_arguments, add_prefix_argument, duration
 from sidecar.core.annotations import Layout
 from sidecar.core.cluster import ClusterNode, agents_by_node
 from sidecar.errors import Error
+from sidecar.fleet import progress
 from sidecar.fleet.row import Agents, NodeRow, NodeStatus, View, row
 from sidecar.kube import ForbiddenError
 from sidecar.kube.access import LoadingRules, context_names
-from sidecar.kube.fleet import AGENT_SELECTOR, FleetClient, connect_fleet
+from sidecar.kube.listing import AGENT_SELECTOR, FleetClient, connect_fleet
 
 _AT_A_TIME = 4
-"""Clusters."""
+"""Clusters that are read concurrently."""
 
 _OLDEST = 3 * 3600.0
 """Seconds: more than twice the agents' heartbeat interval, the longest that a healthy one is silent."""
@@ -28,9 +28,11 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which nodes are meant, and who their agents are."""
+    """Which nodes to scan, and where their agents are."""
 
     kubeconfig: str | None = None
+    request_timeout: float = 30.0
+    """Seconds for each request."""
     layout: Layout
     selector: str = ""
     agent_namespace: str | None = None
@@ -41,14 +43,14 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """What was seen of a cluster."""
+    """The result for one cluster."""
 
     cluster: str
-    """Its context; empty where there is but one."""
+    """Its context; empty if it is the only cluster."""
     rows: Sequence[NodeRow] = ()
-    """By name."""
+    """Sorted by the name of the node."""
     problems: Sequence[str] = ()
-    """What could not be read, and what that takes."""
+    """What could not be read, and the right that is missing."""
     error: Error | None = None
     """Why there are no rows."""
 
@@ -57,13 +59,15 @@ class Scan:
         return f"{self.cluster}: {text}" if self.cluster else text
 
 
-def add_scope_arguments(parser: Parser) -> None:
-    """Arguments that say which nodes are meant, but for the context."""
+def add_selection_arguments(parser: Parser) -> None:
+    """Add the arguments that choose the nodes, except for the context."""
     parser.add_argument("-l", "--selector", default="", metavar="LABELS", help="only Nodes with these labels")
-    add_kubeconfig_argument(parser)
+    add_api_server_arguments(parser)
     add_prefix_argument(parser, purpose="of the keys to read")
     parser.add_argument(
-        "--agent-namespace", metavar="NAMESPACE", help="where the agents are; needs rights in it alone [all]"
+        "--agent-namespace",
+        metavar="NAMESPACE",
+        help="where the agents are; rights are needed in it only [all]",
     )
     parser.add_argument(
         "--agent-selector", metavar="LABELS", default=AGENT_SELECTOR, help=f"of their pods [{AGENT_SELECTOR}]"
@@ -73,15 +77,16 @@ def add_scope_arguments(parser: Parser) -> None:
         type=lambda text: None if text == "0" else duration(text),
         default=_OLDEST,
         metavar="DURATION",
-        help="data that were not refreshed for so long are not believed; more than twice the agents' "
-        "heartbeat interval, 0 for any age [3h]",
+        help="data older than this are taken for unknown; more than twice the agents' heartbeat interval, "
+        "0 for any age [3h]",
     )
 
 
-def scope_of(parsed: Namespace) -> Selection:
-    """What the arguments say."""
+def selection_of(parsed: Namespace) -> Selection:
+    """The selection that the arguments make."""
     return Selection(
         kubeconfig=parsed.kubeconfig,
+        request_timeout=parsed.request_timeout,
         layout=Layout(prefix=parsed.annotation_prefix),
         selector=parsed.selector,
         agent_namespace=parsed.agent_namespace,
@@ -91,7 +96,7 @@ def scope_of(parsed: Namespace) -> Selection:
 
 
 async def contexts_of(parsed: Namespace) -> list[str | None]:
-    """The contexts that the arguments name, at least one; ``None`` is the current one, or the pod's account.
+    """The contexts that the arguments name, at least one; ``None``: the current one, or the pod's account.
 
     Raises:
         KubeConfigError: there is no usable kubeconfig, or it has no contexts.
@@ -102,16 +107,17 @@ async def contexts_of(parsed: Namespace) -> list[str | None]:
 
 
 async def scan_all(
-    contexts: Sequence[str | None], scope: Selection, *, read: Callable[[int], None]
+    contexts: Sequence[str | None], selection: Selection, *, read: Callable[[int], None]
 ) -> list[Scan]:
-    """Look at several clusters, a few at a time; one that cannot be read is a scan with an error.
+    """Scan several clusters, a few at a time; one that cannot be read gives a scan with an error.
 
     Args:
         contexts: Of the kubeconfig.
-        scope: Which nodes.
-        read: Is told how many Nodes have been read so far, of all clusters.
+        selection: Which nodes.
+        read: Called with the number of Nodes read so far, of all clusters.
     """
     places = asyncio.Semaphore(_AT_A_TIME)
+    on_retry = progress.retries()
     counts: dict[str, int] = {}
 
     async def one(context: str | None) -> Scan:
@@ -123,8 +129,13 @@ async def scan_all(
 
         async with places:
             try:
-                async with connect_fleet(kubeconfig=scope.kubeconfig, context=context) as client:
-                    return await scan(client, scope, cluster=cluster, read=count)
+                async with connect_fleet(
+                    kubeconfig=selection.kubeconfig,
+                    context=context,
+                    timeout=selection.request_timeout,
+                    on_retry=on_retry,
+                ) as client:
+                    return await scan(client, selection, cluster=cluster, read=count)
             except Error as error:
                 return Scan(cluster=cluster, error=error)
 
@@ -135,89 +146,60 @@ async def scan_all(
 
 async def scan(
     client: FleetClient,
-    scope: Selection,
+    selection: Selection,
     *,
     cluster: str = "",
     read: Callable[[int], None] = lambda _: None,
     visit: Callable[[ClusterNode, NodeRow], None] = lambda _node, _row: None,
 ) -> Scan:
-    """Read agents and Nodes of a cluster, and judge each Node.
+    """Read the agents and Nodes of a cluster, and judge each Node.
 
     Args:
         client: Of the cluster.
-        scope: Which nodes.
-        cluster: What to call it in the rows.
-        read: Is told how many Nodes have been read so far.
-        visit: Is shown each Node with its row, while the Node is at hand; one may come twice.
+        selection: Which nodes.
+        cluster: Its name in the rows.
+        read: Called with the number of Nodes read so far.
+        visit: Called with each Node and its row, since no Node is kept; a Node may come twice.
 
     Raises:
         KubernetesError: the Nodes could not be read.
     """
     problems: list[str] = []
-    reasons: list[str] = []
-    agents = await _agents(client, scope, problems=problems, reasons=reasons)
-    view = View(now=now().utc, layout=scope.layout, oldest=scope.oldest, cluster=cluster)
+    pods = await allowed(
+        client.agent_pods(namespace=selection.agent_namespace, selector=selection.agent_selector),
+        lacking="pods could not be listed, so no agent is known to be up (--agent-namespace NAMESPACE "
+        "asks for that right in one namespace only)",
+        problems=problems,
+    )
+    # Matters only if a node turns out to have no agent.
+    unexplained: list[str] = []
+    daemon_sets = await allowed(
+        client.agent_daemon_sets(namespace=selection.agent_namespace, selector=selection.agent_selector),
+        lacking="DaemonSets could not be listed, so it is not said why a node has no agent",
+        problems=unexplained,
+    )
+    prefix = selection.layout.prefix
+    agents = Agents(
+        None if pods is None else agents_by_node(pods, prefix=prefix),
+        None if daemon_sets is None else [each for each in daemon_sets if each.prefix == prefix],
+    )
+    view = View(now=now().utc, layout=selection.layout, oldest=selection.oldest, cluster=cluster)
     rows: dict[str, NodeRow] = {}
-    async for page in client.nodes(selector=scope.selector):
+    async for page in client.nodes(selector=selection.selector):
         for node in page:
             rows[node.name] = judged = row(node, agents, view=view)
             visit(node, judged)
         read(len(rows))
     ordered = [judged for _, judged in sorted(rows.items())]
     if any(each.standing is NodeStatus.NO_AGENT for each in ordered):
-        problems += reasons
+        problems += unexplained
     return Scan(cluster=cluster, rows=ordered, problems=problems)
 
 
-async def _agents(
-    client: FleetClient, scope: Selection, *, problems: list[str], reasons: list[str]
-) -> Agents:
-    """The agents; what could not be read of pods, and of reasons why there is no agent."""
-    where = scope.agent_namespace
-    pods = await allowed(
-        client.agent_pods(namespace=where, selector=scope.agent_selector),
-        lacking="pods could not be listed, so no agent is known to be up (--agent-namespace NAMESPACE "
-        "asks for that right in one namespace only)",
-        problems=problems,
-    )
-    daemon_sets = await allowed(
-        client.agent_daemon_sets(namespace=where, selector=scope.agent_selector),
-        lacking="DaemonSets could not be listed, so it is not said why a node has no agent",
-        problems=reasons,
-    )
-    prefix = scope.layout.prefix
-    return Agents(
-        None if pods is None else agents_by_node(pods, prefix=prefix),
-        None if daemon_sets is None else [each for each in daemon_sets if each.prefix == prefix],
-    )
-
-
 async def allowed(reading: Awaitable[_Value], *, lacking: str, problems: list[str]) -> _Value | None:
-    """What is read, or ``None`` when that is forbidden, which is added to the problems."""
+    """The result, or ``None`` if reading is forbidden, which is added to the problems."""
     try:
         return await reading
     except ForbiddenError as error:
         problems.append(f"{lacking}: {error.advice or error}")
         return None
-
-
-_ERASE_LINE = "\r\x1b[K"
-
-
-def show(text: str) -> None:
-    """Put this in place of the line before; nothing when standard error is no terminal."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"{_ERASE_LINE}{text}")
-        sys.stderr.flush()
-
-
-def erase() -> None:
-    """Leave the terminal's line to whatever comes next."""
-    show("")
-
-
-def say(text: str) -> None:
-    """A line that stays, on standard error."""
-    erase()
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()

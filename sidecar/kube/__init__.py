@@ -1,11 +1,12 @@
-"""The API server: a Node's metadata in and out, and what an operator's commands read, in own types.
+"""The API server: reading and annotating Nodes, and what an operator's commands read, as values.
 
 ====================  =======================================================================
 ``client``            the agent's calls: read, apply, remove; Events about a Node
-``fleet``             the calls of ``nodes``, ``rules``, ``prune`` and ``doctor`` over all Nodes
-``requests``          a request with its time limit, counted; retries; lists page by page
+``listing``           the calls of ``nodes``, ``rules``, ``prune`` and ``doctor`` over all Nodes:
+                      with retries, lists page by page
+``requests``          a request with its time limit, counted, over a session that is kept open and
+                      made anew with new credentials
 ``wire``              objects as the API server has them; pods and DaemonSets in ``workloads``
-``connection``        a session, kept open and made anew with new credentials
 ``access``            where the API server is and who we are: service account or kubeconfig
 ``kubeconfig``        what a kubeconfig says; imported only when there is one, as are
                       ``kubeconfig_files`` (from bytes to merged entries) and ``plugin``

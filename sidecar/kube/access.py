@@ -1,14 +1,14 @@
 """How to reach the API server: from the pod's service account or from a kubeconfig.
 
 The service account is read here, as kubelet mounts it
-(https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/), without the Kubernetes
-library: its import costs 13 MiB and as much start-up time as everything else. A kubeconfig is read
-in ``kubeconfig``, which is imported when there is one, since it needs YAML.
+(https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/), a kubeconfig in ``kubeconfig``,
+which is imported when there is one, since it needs YAML.
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sidecar.blocking import BlockedError, Blocking, read_regular
@@ -26,7 +26,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where kubelet mounts a pod's token and the certificate authority of its cluster."""
 
 _HOST, _PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
-"""Where kubelet tells every pod the address of the API server."""
+"""Variables by which kubelet gives every pod the address of the API server."""
 
 _KUBECONFIG_TIMEOUT = 60.0
 """Seconds that reading a kubeconfig may take: it may be a pipe, whose writer asks for a passphrase first."""
@@ -67,7 +67,7 @@ async def load_access(rules: LoadingRules) -> Access:
     try:
         if in_pod and await rules.files.call((rules.service_account / "token").exists):
             return await rules.files.call(_service_account, rules)
-        paths = await rules.files.call(_kubeconfig_paths, rules, in_pod)
+        paths = await rules.files.call(partial(_kubeconfig_paths, rules, in_pod=in_pod))
         from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports yaml
 
         return await kubeconfig.load(paths, rules.context, files=Blocking(_KUBECONFIG_TIMEOUT))
@@ -85,7 +85,7 @@ async def context_names(rules: LoadingRules) -> list[str]:
         KubeConfigError: there is none, or it is unusable.
     """
     try:
-        paths = await rules.files.call(_kubeconfig_paths, rules)
+        paths = await rules.files.call(partial(_kubeconfig_paths, rules, in_pod=False))
         from sidecar.kube import kubeconfig  # noqa: PLC0415 - imports yaml
 
         return await kubeconfig.contexts(paths, files=Blocking(_KUBECONFIG_TIMEOUT))
@@ -112,7 +112,7 @@ def _service_account(rules: LoadingRules) -> Access:
     return Access(server=f"https://{host}:{port}", tls=tls, token_file=token_file, files=rules.files)
 
 
-def _kubeconfig_paths(rules: LoadingRules, in_pod: bool = False) -> str:  # noqa: FBT001, FBT002 - of a callback
+def _kubeconfig_paths(rules: LoadingRules, *, in_pod: bool) -> str:
     """The kubeconfig to use: paths joined by ``:``, of which at least one exists."""
     named = rules.kubeconfig or rules.environ.get("KUBECONFIG")
     home = rules.environ.get("HOME")

@@ -1,8 +1,7 @@
 """What can go wrong with the Kubernetes API server, one class per situation that somebody handles.
 
-An own hierarchy, because the client library's own says only the status, and because callers and
-their tests then need not import that library. The bodies of answers come from elsewhere: only the
-message of a ``Status`` object is shown, printable, and cut.
+Bodies of answers are not trusted: only the message of a ``Status`` object is shown, or plain text, made
+printable and cut.
 
 What a status means for a node: Kubernetes API conventions, "HTTP Status codes"
 (kubernetes/community contributors/devel/sig-architecture/api-conventions.md); which of them a
@@ -62,15 +61,15 @@ class KubernetesError(Error):
         self.status = status
         """The HTTP status, if there was a whole answer."""
         self.retry_after = retry_after
-        """Seconds the API server asks to wait, at most 5 minutes; ``None`` when it does not."""
+        """Seconds to wait as the API server states, at most 5 minutes; ``None`` if it states none."""
 
 
 class UnauthorizedError(KubernetesError):
-    """401: the API server does not know who asks. The next request loads all credentials anew."""
+    """401: the API server does not accept the credentials. The next request loads all of them anew."""
 
 
 class ForbiddenError(KubernetesError):
-    """403: the API server knows who asks, and does not allow it."""
+    """403: the user is known, and not allowed to do this."""
 
 
 class NodeNotFoundError(KubernetesError):
@@ -82,15 +81,15 @@ class NodeReplacedError(KubernetesError):
 
 
 class RejectedError(KubernetesError):
-    """Any other 4xx: the API server understood and refuses; the same request will not do better."""
+    """Any other 4xx: the API server refuses, and would refuse the same request again."""
 
 
 class ThrottledError(KubernetesError):
-    """429: the API server has too much to do."""
+    """429: the API server is overloaded."""
 
 
 class ServerError(KubernetesError):
-    """5xx: the API server, or something it needs, is in trouble."""
+    """5xx: the API server, or something that it depends on, fails."""
 
 
 class MalformedBodyError(KubernetesError):
@@ -106,17 +105,25 @@ class CredentialsError(KubernetesError):
 
 
 class KubeConfigError(UsageError):
-    """It cannot be told from the settings and surroundings how to reach an API server."""
+    """No usable configuration: settings and environment do not say how to reach an API server."""
 
 
 class UnreadConfigError(KubeConfigError):
-    """It could not be read just now: the volume did not answer in time, or no thread could be had."""
+    """The configuration could not be read this time: the volume is too slow, or no thread is free."""
+
+
+_BY_STATUS: dict[int, tuple[type[KubernetesError], str]] = {
+    401: (UnauthorizedError, _UNAUTHORIZED_ADVICE),
+    404: (NodeNotFoundError, _NOT_FOUND_ADVICE),
+    413: (RejectedError, _TOO_LARGE_ADVICE),
+    429: (ThrottledError, _THROTTLED_ADVICE),
+}
 
 
 def error_from_answer(
     status: int, *, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> KubernetesError:
-    """The error that an answer other than 2xx amounts to.
+    """The error for an answer other than 2xx.
 
     Args:
         status: HTTP status.
@@ -125,15 +132,52 @@ def error_from_answer(
             such as that of Go's TLS server to a request without TLS.
         now: To understand a ``Retry-After`` that is a date.
     """
-    answer = _status_object(body)
-    message = printable(answer.get("message")) or _plain(headers, body) or "no message"
-    kind, advice = _situation(status, answer, message)
-    return kind(
-        f"the Kubernetes API server answered {status}: {message}",
-        advice=advice,
-        status=status,
-        retry_after=_retry_after(headers, answer, now=now),
+    answer = error_object(body)
+    if answer.get("kind") != "Status":
+        answer = {}
+    given = answer.get("details")
+    details: dict[str, Any] = given if isinstance(given, dict) else {}
+    message = printable(answer.get("message"))
+    if not message and headers.get("Content-Type", "").lower().startswith("text/plain"):
+        message = printable(body[: 4 * TEXT_LIMIT].decode("utf-8", "replace"))
+    message = message or "no message"
+    retry_after = parse_retry_after(headers.get("Retry-After"), now=now)
+    stated = details.get("retryAfterSeconds")
+    if retry_after is None and isinstance(stated, int) and stated > 0:
+        retry_after = float(min(stated, int(RETRY_AFTER_LIMIT)))
+    causes = details.get("causes")
+    blames_uid = isinstance(causes, list) and any(
+        isinstance(cause, dict) and cause.get("field") == "metadata.uid" for cause in causes
     )
+    kind: type[KubernetesError]
+    if status in {400, 404} and not answer:
+        kind, advice = MalformedBodyError, MALFORMED_ADVICE  # a web server, but no API server
+    elif status == 409 or (status == 422 and blames_uid):
+        kind, advice = NodeReplacedError, _REPLACED_ADVICE
+    elif status == 403:
+        kind, advice = ForbiddenError, _forbidden_advice(message)
+    elif status in _BY_STATUS:
+        kind, advice = _BY_STATUS[status]
+    elif 400 <= status < 500:
+        kind, advice = RejectedError, _REJECTED_ADVICE
+    elif 500 <= status < 600:
+        kind, advice = ServerError, _SERVER_ADVICE
+    else:
+        kind, advice = MalformedBodyError, MALFORMED_ADVICE
+    text = f"the Kubernetes API server answered {status}: {message}"
+    return kind(text, advice=advice, status=status, retry_after=retry_after)
+
+
+def _forbidden_advice(message: str) -> str:
+    """The right that is missing, with the role to give it by, as far as the message names them."""
+    denied = _DENIED.search(message)
+    if denied is None:
+        return f"let the agent's user get and patch nodes ({_CLUSTER_ROLE})"
+    user, verb, resource, namespace = denied.group("user", "verb", "resource", "namespace")
+    if resource == "nodes" and verb in {"get", "patch"}:
+        verb = "get and patch"
+    role = f"a Role and its RoleBinding in {namespace}" if namespace else _CLUSTER_ROLE
+    return f"let {user} {verb} {resource} ({role})"
 
 
 def printable(text: object) -> str:
@@ -147,71 +191,3 @@ def printable(text: object) -> str:
 def describe(error: Exception) -> str:
     """The text of an error of a library, printable and cut; its class if it has none."""
     return printable(str(error)) or type(error).__name__
-
-
-def _plain(headers: Mapping[str, str], body: bytes) -> str:
-    """The words of a body that is plain text; empty if it is not."""
-    if not headers.get("Content-Type", "").lower().startswith("text/plain"):
-        return ""
-    return printable(body[: 4 * TEXT_LIMIT].decode("utf-8", "replace"))
-
-
-def _situation(status: int, answer: dict[str, Any], message: str) -> tuple[type[KubernetesError], str]:
-    """The class of the error and its advice."""
-    if status in {400, 404} and not answer:
-        return MalformedBodyError, MALFORMED_ADVICE  # a web server, but no API server
-    if status == 409 or (status == 422 and _blames_uid(answer)):
-        return NodeReplacedError, _REPLACED_ADVICE
-    by_status: dict[int, tuple[type[KubernetesError], str]] = {
-        401: (UnauthorizedError, _UNAUTHORIZED_ADVICE),
-        403: (ForbiddenError, _forbidden_advice(message)),
-        404: (NodeNotFoundError, _NOT_FOUND_ADVICE),
-        413: (RejectedError, _TOO_LARGE_ADVICE),
-        429: (ThrottledError, _THROTTLED_ADVICE),
-    }
-    if status in by_status:
-        return by_status[status]
-    if 400 <= status < 500:
-        return RejectedError, _REJECTED_ADVICE
-    if 500 <= status < 600:
-        return ServerError, _SERVER_ADVICE
-    return MalformedBodyError, MALFORMED_ADVICE
-
-
-def _forbidden_advice(message: str) -> str:
-    denied = _DENIED.search(message)
-    if denied is None:
-        return f"let the agent's user get and patch nodes ({_CLUSTER_ROLE})"
-    user, verb, resource, namespace = denied.group("user", "verb", "resource", "namespace")
-    if resource == "nodes" and verb in {"get", "patch"}:
-        verb = "get and patch"
-    role = f"a Role and its RoleBinding in {namespace}" if namespace else _CLUSTER_ROLE
-    return f"let {user} {verb} {resource} ({role})"
-
-
-def _blames_uid(answer: dict[str, Any]) -> bool:
-    causes = _details(answer).get("causes")
-    return isinstance(causes, list) and any(
-        isinstance(cause, dict) and cause.get("field") == "metadata.uid" for cause in causes
-    )
-
-
-def _retry_after(headers: Mapping[str, str], answer: dict[str, Any], *, now: datetime) -> float | None:
-    seconds = parse_retry_after(headers.get("Retry-After"), now=now)
-    if seconds is not None:
-        return seconds
-    stated = _details(answer).get("retryAfterSeconds")
-    if isinstance(stated, int) and stated > 0:
-        return float(min(stated, int(RETRY_AFTER_LIMIT)))
-    return None
-
-
-def _status_object(body: bytes) -> dict[str, Any]:
-    """The ``Status`` object in a body, or an empty one."""
-    answer = error_object(body)
-    return answer if answer.get("kind") == "Status" else {}
-
-
-def _details(answer: dict[str, Any]) -> dict[str, Any]:
-    details = answer.get("details")
-    return details if isinstance(details, dict) else {}

@@ -7,7 +7,7 @@ kubeconfig files": the first file that says something counts), and what client-g
 is no text, a token goes before a credential plug-in, and what cannot be meant is refused.
 
 Not by ``kubernetes.aio`` (37.0.2): it knows no impersonation, takes the user's relative paths from
-the cluster's file, starts plug-ins without terminal, cluster and kubeconfig's folder, asks as nobody
+the cluster's file, starts plug-ins without terminal, cluster and kubeconfig's folder, sends no credentials
 where it does not know the kind of login, and refreshes OIDC tokens over TLS that is not verified.
 """
 
@@ -21,10 +21,10 @@ from urllib.parse import quote
 from yarl import URL
 
 from sidecar.blocking import Blocking
-from sidecar.kube.credentials import CONFIGURATION_ADVICE, Access, read_token, tls_context, unusable
+from sidecar.kube.credentials import Access, read_token, tls_context, unusable
 from sidecar.kube.errors import CredentialsError, KubeConfigError, printable
 from sidecar.kube.kubeconfig_files import Entry, KubeConfig, read
-from sidecar.kube.plugin import Credentials, credentials, plugin
+from sidecar.kube.plugin import Credentials, credentials
 
 _PROXIES = ("http", "https")
 """Schemes; of ``socks5``, which kubectl knows besides, there is no client here."""
@@ -42,41 +42,43 @@ async def contexts(paths: str, *, files: Blocking) -> list[str]:
         KubeConfigError: they are unusable, or have none.
         OSError: they cannot be read.
     """
-    return _names(await files.call(read, paths), paths)
+    config = await files.call(read, paths)
+    return list(config.contexts)
 
 
 async def load(paths: str, context: str | None, *, files: Blocking) -> Access:
-    """What a context of files joined by ``:`` says, read by ``files``; ``None`` is the current one.
+    """The access that a context of files joined by ``:`` describes; ``None``: the current context.
 
     Raises:
         KubeConfigError: they are unusable.
         OSError: a file cannot be read.
     """
     config = await files.call(read, paths)
-    names = _names(config, paths)
     context = context or config.current
-    if context not in names:
+    if context not in config.contexts:
         lacking = f"context {printable(context)}" if context else "current context"
         text = f"the kubeconfig {paths} has no {lacking}"
-        raise KubeConfigError(text, advice=f"--context is one of: {printable(', '.join(names))}")
+        raise KubeConfigError(text, advice=f"--context is one of: {printable(', '.join(config.contexts))}")
     cluster = _part(config, context, "cluster", config.clusters, required=True)
     user = _part(config, context, "user", config.users, required=False)
-    server = _server(cluster)
+    server = cluster.text("server")
+    if not server:
+        raise unusable(f"{cluster.what} names no server")
+    if "://" not in server:
+        # As client-go (`rest.DefaultServerURL`): TLS if the cluster says anything of certificates.
+        secure = cluster.has(
+            "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify"
+        )
+        server = f"{'https' if secure else 'http'}://{server}"
+    server = _url(server, what=f"the server of {cluster.what}", schemes=("http", "https"), user=False)
     given = await _credentials(user, cluster, server=server)
     return await files.call(_access, cluster, user, server, given)
-
-
-def _names(config: KubeConfig, paths: str) -> list[str]:
-    """The contexts; there is at least one."""
-    if not config.contexts:
-        raise KubeConfigError(f"the kubeconfig {paths} has no contexts", advice=CONFIGURATION_ADVICE)
-    return list(config.contexts)
 
 
 def _part(
     config: KubeConfig, context: str, kind: str, entries: Mapping[str, Entry], *, required: bool
 ) -> Entry:
-    """The cluster or the user of a context; an empty one if it may name none and does not."""
+    """The cluster or the user of a context; an empty entry if it names none and needs none."""
     chosen = config.contexts[context]
     name = chosen.text(kind)
     if name is None and not required:
@@ -87,29 +89,15 @@ def _part(
     return entries[name]
 
 
-def _server(cluster: Entry) -> str:
-    """The URL of the API server, without a slash at its end.
-
-    Without a scheme it is what client-go makes of it (``rest.DefaultServerURL``): TLS if the cluster
-    says anything of certificates.
-    """
-    given = cluster.text("server")
-    if not given:
-        raise unusable(f"{cluster.what} names no server")
-    secure = cluster.has("certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify")
-    url = given if "://" in given else f"{'https' if secure else 'http'}://{given}"
-    return _url(url, what=f"the server of {cluster.what}", schemes=("http", "https"), user=False)
-
-
 def _url(text: str, *, what: str, schemes: Sequence[str], user: bool) -> str:
-    """A URL that can be asked.
+    """A URL that requests can be sent to.
 
     Raises:
-        KubeConfigError: it cannot; its text is not shown, since it may have a password.
+        KubeConfigError: it is none; its text is not shown, since it may have a password.
     """
     try:
         url = URL(text)
-        # Names that the resolver could not even be asked for.
+        # Names that the resolver cannot encode.
         (url.host or "").encode("idna")
     except ValueError:
         raise unusable(f"{what} is no URL") from None
@@ -123,7 +111,7 @@ def _url(text: str, *, what: str, schemes: Sequence[str], user: bool) -> str:
 
 
 async def _credentials(user: Entry, cluster: Entry, *, server: str) -> Credentials:
-    """Who asks, but for a certificate or a token in a file."""
+    """The credentials of the user, except for a certificate or a token in a file."""
     provider = user.mapping("auth-provider")
     token, name = user.text("token"), user.text("username")
     if token and name:
@@ -136,22 +124,18 @@ async def _credentials(user: Entry, cluster: Entry, *, server: str) -> Credentia
         pair = f"{name}:{user.text('password') or ''}".encode()
         return Credentials(authorization=_header("Basic", b64encode(pair).decode(), user))
     if user.has("exec"):
-        return await credentials(plugin(user, cluster, server=server))
+        return await credentials(user, cluster, server=server)
     if provider and not user.has(*_CERTIFICATE):
-        return Credentials(authorization=_header("Bearer", _id_token(provider), user))
+        # Of an auth-provider only the token is used that kubectl left in the file.
+        kind = printable(provider.text("name"))
+        config = provider.mapping("config")
+        token = config.text("id-token") if config and kind == "oidc" else None
+        if token is None:
+            text = f"{provider.what} is {kind or 'nameless'}, which gives no token here"
+            advice = "use a credential plug-in (exec); kubelogin convert-kubeconfig makes one of azure's"
+            raise KubeConfigError(text, advice=advice)
+        return Credentials(authorization=_header("Bearer", token, user))
     return Credentials()
-
-
-def _id_token(provider: Entry) -> str:
-    """The token that kubectl left in the file, the only thing of an auth-provider that is used."""
-    kind = printable(provider.text("name"))
-    token = provider.mapping("config")
-    found = token.text("id-token") if token and kind == "oidc" else None
-    if found is None:
-        text = f"{provider.what} is {kind or 'nameless'}, which gives no token here"
-        advice = "use a credential plug-in (exec); kubelogin convert-kubeconfig makes one of azure's"
-        raise KubeConfigError(text, advice=advice)
-    return found
 
 
 def _header(scheme: str, value: str | None, user: Entry) -> str | None:
@@ -162,7 +146,7 @@ def _header(scheme: str, value: str | None, user: Entry) -> str | None:
 
 
 def _access(cluster: Entry, user: Entry, server: str, given: Credentials) -> Access:
-    """What requests are sent with; blocking."""
+    """Address, credentials and TLS of the requests; blocking."""
     authority = cluster.data("certificate-authority-data")
     authority_file = None if authority else cluster.file("certificate-authority")
     insecure = cluster.flag("insecure-skip-tls-verify")
@@ -184,13 +168,18 @@ def _access(cluster: Entry, user: Entry, server: str, given: Credentials) -> Acc
             read_token(token_file)
     except CredentialsError as error:
         raise unusable(error.args[0]) from error
+    server_name = cluster.text("tls-server-name")
+    try:
+        (server_name or "").encode("idna")
+    except ValueError:
+        raise unusable(f"{cluster.what}: its tls-server-name is no name") from None
     proxy = cluster.text("proxy-url")
     return Access(
         server=server,
         tls=tls,
         token_file=token_file,
         fixed_authorization=given.authorization,
-        server_name=_server_name(cluster),
+        server_name=server_name,
         proxy=proxy and _url(proxy, what=f"the proxy-url of {cluster.what}", schemes=_PROXIES, user=True),
         compression=not cluster.flag("disable-compression"),
         impersonation=_impersonation(user),
@@ -221,16 +210,6 @@ def _certificate(user: Entry, given: Credentials, stack: ExitStack) -> tuple[Pat
     if files[0] and not files[1]:
         raise unusable(f"{user.what} has a client certificate without its key")
     return files[0], files[1]
-
-
-def _server_name(cluster: Entry) -> str | None:
-    """The name that the server's certificate is for, where that is not the host of its URL."""
-    name = cluster.text("tls-server-name")
-    try:
-        (name or "").encode("idna")
-    except ValueError:
-        raise unusable(f"{cluster.what}: its tls-server-name is no name") from None
-    return name
 
 
 def _impersonation(user: Entry) -> list[tuple[str, str]]:

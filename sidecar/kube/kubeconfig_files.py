@@ -1,6 +1,6 @@
-"""Kubeconfig files: from bytes to entries, merged; what they mean is in ``kubeconfig``.
+"""Kubeconfig files: from bytes to entries, merged; ``kubeconfig`` interprets them.
 
-No error shows what stands in a file: a token can stand anywhere in one that is broken.
+No error shows the content of a file: in a broken one, a token can stand anywhere.
 """
 
 import codecs
@@ -15,8 +15,8 @@ from typing import Self
 from pydantic_core import from_json
 from yaml import MarkedYAMLError, YAMLError, safe_load
 
-from sidecar.kube.credentials import unusable
-from sidecar.kube.errors import printable
+from sidecar.kube.credentials import CONFIGURATION_ADVICE, unusable
+from sidecar.kube.errors import KubeConfigError, printable
 
 _SIZE_LIMIT = 4 * 1024 * 1024
 """Bytes of a file: a hundred times that of a hundred clusters with their certificates."""
@@ -27,7 +27,7 @@ _BROKEN = (YAMLError, ValueError, TypeError, LookupError, AttributeError, Arithm
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A mapping in a file. Every method raises a `KubeConfigError` where the value is of another type."""
+    """A mapping in a file. Every method raises a `KubeConfigError` if the value has another type."""
 
     what: str
     """What it is, for people: ``user a``."""
@@ -36,7 +36,7 @@ class Entry:
     """Of the file, where relative paths start."""
 
     def has(self, *keys: str) -> bool:
-        """Whether one of these says something; an empty value does not."""
+        """Whether one of these keys has a value that is not empty."""
         return any(self.values.get(key) not in (None, "", False) for key in keys)
 
     def text(self, key: str) -> str | None:
@@ -59,14 +59,14 @@ class Entry:
         return [Entry(self.what, {key: value}, self.path).text(key) or "" for value in values]
 
     def flag(self, key: str) -> bool:
-        """Yes or no; no where it is missing."""
+        """A boolean; false if it is missing."""
         value = self.values.get(key)
         if not isinstance(value, bool | None):
             raise unusable(f"{self.what}: its {key} is neither true nor false")
         return bool(value)
 
     def mapping(self, key: str) -> Self | None:
-        """What belongs together under a key."""
+        """A mapping under a key."""
         value = self.values.get(key)
         if value is None:
             return None
@@ -75,7 +75,7 @@ class Entry:
         return type(self)(f"{self.what}, {key}", value, self.path)
 
     def mappings(self, key: str) -> Sequence[Self]:
-        """A list of them."""
+        """A list of mappings."""
         values = self.values.get(key)
         if values is None:
             return ()
@@ -101,7 +101,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class KubeConfig:
-    """Several files as one: of each name the first counts, and the first current context."""
+    """Several files merged: of each name the first entry counts, and of current contexts the first."""
 
     contexts: dict[str, Entry] = field(default_factory=dict)
     clusters: dict[str, Entry] = field(default_factory=dict)
@@ -113,36 +113,35 @@ def read(paths: str) -> KubeConfig:
     """Read files joined by ``:``; blocking. Those that do not exist count as empty.
 
     Raises:
-        KubeConfigError: one is no kubeconfig, or nothing is in any.
+        KubeConfigError: one is no kubeconfig, or there is no context in any.
         OSError: one cannot be read.
     """
-    found = [path for path in map(Path, map(os.path.expanduser, paths.split(":"))) if path.exists()]
-    files = [file for file in map(_file, found) if file is not None]
+    files: list[Entry] = []
+    for path in map(Path, map(os.path.expanduser, paths.split(":"))):
+        if path.exists():
+            with path.open("rb") as file:
+                content = file.read(_SIZE_LIMIT + 1)
+            if len(content) > _SIZE_LIMIT:
+                raise unusable(f"{path} is longer than {_SIZE_LIMIT} bytes")
+            value = _parsed(content, path)
+            if value is None:
+                continue
+            if not isinstance(value, dict):
+                raise unusable(f"{path} is no mapping, which a kubeconfig is")
+            files.append(Entry(str(path), value, path))
     if not files:
         raise unusable(f"{paths} is empty")
-    sections: dict[str, dict[str, Entry]] = {}
-    for kind in ("context", "cluster", "user"):
-        sections[kind] = {}
-        for file in files:
-            sections[kind] = _named(file, kind) | sections[kind]
-    # The order of names is that of the files.
-    contexts = {name: sections["context"][name] for file in files for name in _named(file, "context")}
-    currents = (file.text("current-context") for file in files)
-    return KubeConfig(contexts, sections["cluster"], sections["user"], next(filter(None, currents), None))
-
-
-def _file(path: Path) -> Entry | None:
-    """The mapping that a file is; ``None`` if there is nothing in it."""
-    with path.open("rb") as file:
-        content = file.read(_SIZE_LIMIT + 1)
-    if len(content) > _SIZE_LIMIT:
-        raise unusable(f"{path} is longer than {_SIZE_LIMIT} bytes")
-    value = _parsed(content, path)
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise unusable(f"{path} is no mapping, which a kubeconfig is")
-    return Entry(str(path), value, path)
+    sections: dict[str, dict[str, Entry]] = {"context": {}, "cluster": {}, "user": {}}
+    for kind, entries in sections.items():
+        for each in files:
+            for name, entry in _named(each, kind).items():
+                entries.setdefault(name, entry)
+    if not sections["context"]:
+        raise KubeConfigError(f"the kubeconfig {paths} has no contexts", advice=CONFIGURATION_ADVICE)
+    currents = (each.text("current-context") for each in files)
+    return KubeConfig(
+        sections["context"], sections["cluster"], sections["user"], next(filter(None, currents), None)
+    )
 
 
 def _parsed(content: bytes, path: Path) -> object:

@@ -1,34 +1,59 @@
-"""Requests to the API server, each with a time limit and counted; what is no success is an error."""
+"""Requests to one API server, each with a time limit and counted, over connections that are kept open.
+
+They are the agent's own, over aiohttp, and not those of ``kubernetes.aio`` (37.0.2), for what was
+measured and found (docs/performance.md): its import takes 13 MiB in every agent; its client sends
+credentials and ``User-Agent`` only when asked in a roundabout way, its time-out of 300 s covers
+neither credentials nor body, it follows redirects, and it hands out a retry that nobody asked for.
+
+- A GET whose kept connection is reset is silently sent once more by aiohttp, and counted once here;
+  a PATCH never is. Connections are kept for 15 s only, too short for a load balancer to forget them.
+- ``Content-Type: application/apply-patch+yaml`` takes JSON, which is YAML.
+- No proxy, netrc or cookie of the environment.
+"""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Generic, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import aiohttp
+from multidict import CIMultiDict
+from pydantic_core import to_json
 
+import sidecar
 from sidecar.clock import now
-from sidecar.core.backoff import retry_ceiling
-from sidecar.core.parsing import error_object, parse_json
-from sidecar.kube.access import LoadingRules
-from sidecar.kube.connection import Connection, Request, Response
+from sidecar.core.parsing import ERROR_LIMIT, parse_json
+from sidecar.kube.access import LoadingRules, load_access
 from sidecar.kube.credentials import Access
 from sidecar.kube.errors import (
     MALFORMED_ADVICE,
-    KubernetesError,
+    CredentialsError,
+    KubeConfigError,
     MalformedBodyError,
     NoAnswerError,
-    NodeNotFoundError,
-    ServerError,
-    ThrottledError,
-    UnauthorizedError,
     describe,
     error_from_answer,
 )
 from sidecar.metrics import Metrics
+
+ANSWER_LIMIT = 4 * 1024 * 1024
+"""Bytes of an answer that are read; etcd stores at most 1.5 MiB, and JSON escapes add to that."""
+
+JSON = "application/json"
+"""Accepts whole objects, or says that a body is one."""
+
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""Accepts the metadata of an object without the rest of it."""
+
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""Accepts the metadata of every object of a list."""
+
+APPLY = "application/apply-patch+yaml"
+"""A server-side apply."""
+
+MERGE = "application/merge-patch+json"
+"""A patch in which ``null`` removes (RFC 7396)."""
 
 _MOST_VALUES = 600_000
 """Commas and brackets of one object: its annotations may have 256 KiB of them, and managed fields some
@@ -38,28 +63,95 @@ _NO_ANSWER_ADVICE = (
     "see that the API server is up, and that network policies and firewalls let the agent reach it"
 )
 
+_Parsed = TypeVar("_Parsed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request to the API server."""
+
+    method: str
+    path: str
+    """From the first slash on; nothing in it needs quoting."""
+    query: Sequence[tuple[str, str]] = ()
+    accept: str = METADATA
+    body: Mapping[str, Any] | None = None
+    content_type: str | None = None
+    """Of the body; ``None`` when there is none."""
+    answer_limit: int = ANSWER_LIMIT
+    """Bytes of a 2xx answer that are read; no error needs more than ``ERROR_LIMIT``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    """Longer than the request's ``answer_limit`` when it was cut there; that of an error is cut sooner."""
+
+
+@asynccontextmanager
+async def requester(
+    rules: LoadingRules,
+    *,
+    metrics: Metrics | None,
+    timeout: float,  # noqa: ASYNC109 - of each request, not of this function
+) -> AsyncIterator["Requester"]:
+    """A requester for the length of the block; nothing is sent by making it.
+
+    Args:
+        rules: Where to look for the way to the API server.
+        metrics: Counts the requests; ``None`` for a command, which exposes no metrics.
+        timeout: Seconds that each request may take, from reading the token to the last byte of the answer.
+
+    Raises:
+        KubeConfigError: there is no usable configuration.
+    """
+    requests = Requester(rules, metrics=metrics, timeout=timeout)
+    try:
+        await requests.access()
+        yield requests
+    finally:
+        await requests.close()
+
 
 class Requester:
-    """Sends requests, which may overlap; none is repeated here."""
+    """Sends requests, which may overlap; none is repeated here. Made by `requester`.
 
-    def __init__(self, connection: Connection, *, metrics: Metrics | None, timeout: float) -> None:
-        self._connection = connection
+    Its session is made anew after what a change of credentials or authority looks like: a 401 (an
+    embedded token or that of a plug-in ran out), or a connection that fails (TLS with another authority
+    or an expired client certificate among the causes).
+    """
+
+    def __init__(self, rules: LoadingRules, *, metrics: Metrics | None, timeout: float) -> None:
+        self._rules = rules
         self._metrics = metrics
-        """Counts the requests; ``None`` for a command, which exposes no metrics."""
         self._timeout = timeout
-        """Seconds, of each request."""
+        self._opening = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+        self._access: Access | None = None
+        self._outdated = False
+        self._in_flight = 0
 
     async def access(self) -> Access:
-        """What requests are sent with at the moment.
+        """Address and credentials that requests are sent with at the moment.
 
         Raises:
             KubeConfigError: there is no usable configuration.
         """
-        _, access = await self._connection.open()
+        _, access = await self._open()
         return access
 
+    async def close(self) -> None:
+        """Close all connections; may be repeated."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
     async def send(self, request: Request) -> Response:
-        """Give a 2xx answer.
+        """Send a request once, and give a 2xx answer.
 
         Raises:
             KubernetesError: a subclass names the situation.
@@ -67,16 +159,16 @@ class Requester:
         return successful(await self.exchange(request))
 
     async def exchange(self, request: Request) -> Response:
-        """Give the answer, whatever its status.
+        """Send a request once, and give the answer, whatever its status.
 
         Raises:
             NoAnswerError: there was no whole answer in time.
             CredentialsError: token or configuration cannot be read.
-            MalformedError: the answer is longer than it may be.
+            MalformedBodyError: the answer is longer than it may be.
         """
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._connection.exchange(request)
+                answer = await self._exchange(request)
         except TimeoutError as error:
             self._count(request, "timeout")
             text = f"the Kubernetes API server gave no whole answer within {self._timeout:g} s"
@@ -90,30 +182,76 @@ class Requester:
             raise malformed(answer, f"is longer than {request.answer_limit} bytes")
         return answer
 
+    async def _exchange(self, request: Request) -> Response:
+        """Send a request over the session, without a time limit.
+
+        Raises:
+            CredentialsError: token or configuration cannot be read.
+            aiohttp.ClientError, OSError: no whole answer.
+        """
+        try:
+            session, access = await self._open()
+        except KubeConfigError as error:
+            raise CredentialsError(error.args[0], advice=error.advice) from error
+        self._in_flight += 1
+        try:
+            headers = CIMultiDict([("Accept", request.accept), *access.impersonation])
+            if not access.compression:
+                headers["Accept-Encoding"] = "identity"
+            if authorization := await access.authorization():
+                headers["Authorization"] = authorization
+            if request.content_type is not None:
+                headers["Content-Type"] = request.content_type
+            async with session.request(
+                request.method,
+                access.server + request.path,
+                params=request.query,
+                headers=headers,
+                data=None if request.body is None else to_json(request.body),
+                server_hostname=access.server_name,
+                allow_redirects=False,
+            ) as response:
+                limit = request.answer_limit if 200 <= response.status < 300 else ERROR_LIMIT
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > limit:
+                        break
+        except (aiohttp.ClientError, OSError):
+            self._outdated = True
+            raise
+        finally:
+            self._in_flight -= 1
+        self._outdated |= response.status == 401
+        return Response(response.status, response.headers, bytes(body))
+
+    async def _open(self) -> tuple[aiohttp.ClientSession, Access]:
+        """The session and what it was made of, opened if need be.
+
+        Raises:
+            KubeConfigError: there is no usable configuration.
+        """
+        async with self._opening:
+            # A session that others still use is left to them, and to the next who finds it idle.
+            if self._outdated and not self._in_flight:
+                await self.close()
+            if self._session is None or self._access is None:
+                self._access = await load_access(self._rules)
+                self._session = aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(ssl=self._access.tls),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    headers={"User-Agent": f"azure-lb-metadata/{sidecar.__version__}"},
+                    proxy=self._access.proxy,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                    trust_env=False,
+                )
+                self._outdated = False
+            return self._session, self._access
+
     def _count(self, request: Request, code: str) -> None:
-        """Count a request by what it came to; one that was cancelled came to nothing."""
+        """Count a request by its result; a cancelled one has none."""
         if self._metrics is not None:
             self._metrics.kubernetes_requests.labels(method=request.method, code=code).inc()
-
-
-@asynccontextmanager
-async def requester(
-    rules: LoadingRules,
-    *,
-    metrics: Metrics | None,
-    timeout: float,  # noqa: ASYNC109 - of each request, not of this function
-) -> AsyncIterator[Requester]:
-    """A requester for the length of the block; nothing is sent by making it.
-
-    Raises:
-        KubeConfigError: there is no usable configuration.
-    """
-    connection = Connection(rules)
-    try:
-        await connection.open()
-        yield Requester(connection, metrics=metrics, timeout=timeout)
-    finally:
-        await connection.close()
 
 
 def successful(answer: Response) -> Response:
@@ -127,8 +265,20 @@ def successful(answer: Response) -> Response:
     raise error_from_answer(answer.status, headers=answer.headers, body=answer.body, now=now().utc)
 
 
+def parsed(answer: Response, parse: Callable[[bytes], _Parsed]) -> _Parsed:
+    """The value that an answer's body is parsed to.
+
+    Raises:
+        MalformedBodyError: it is something else than was requested.
+    """
+    try:
+        return parse(answer.body)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise malformed(answer, "is not what was asked for") from error
+
+
 def object_of(answer: Response) -> Any:  # noqa: ANN401 - JSON of any shape
-    """The JSON of an answer that is one object, which is not looked at here.
+    """The JSON of an answer that is one object, whose members are not checked here.
 
     Raises:
         sidecar.core.parsing.MalformedError: it is no JSON, or far more than an object can be; a ValueError.
@@ -140,202 +290,3 @@ def malformed(answer: Response, how: str) -> MalformedBodyError:
     """The error of an answer that is not what an API server gives."""
     text = f"the answer of the Kubernetes API server {how}"
     return MalformedBodyError(text, advice=MALFORMED_ADVICE, status=answer.status)
-
-
-ATTEMPTS = 5
-"""How often a request is sent before its failure counts."""
-
-_LONGEST_STEP = 10.0
-"""Seconds from which the ceilings 1, 2, 4, 8 s and so on are derived."""
-
-_TRANSIENT: dict[type[KubernetesError], int] = {
-    NoAnswerError: ATTEMPTS,
-    ServerError: ATTEMPTS,
-    ThrottledError: ATTEMPTS,
-    UnauthorizedError: 2,  # with credentials loaded anew; what they do not change stays as it is
-}
-
-_Value = TypeVar("_Value")
-
-
-async def with_retries(
-    ask: Callable[[], Awaitable[_Value]], *, fraction: Callable[[], float] = random.random
-) -> _Value:
-    """Ask, and again after a while when the API server was throttled, in trouble or out of reach.
-
-    Delays are random parts (full jitter) of 1, 2, 4 and 8 s, for 429 of the next longer one, and
-    never less than a ``Retry-After``.
-
-    Args:
-        ask: Sends a request that may be sent twice.
-        fraction: Gives random numbers from 0 to 1.
-
-    Raises:
-        KubernetesError: of the last attempt.
-    """
-    attempt = 1
-    while True:
-        try:
-            return await ask()
-        except KubernetesError as error:
-            if attempt >= _TRANSIENT.get(type(error), 1):
-                raise
-            step = attempt if isinstance(error, ThrottledError) else attempt - 1
-            delay = fraction() * retry_ceiling(step, poll_interval=_LONGEST_STEP)
-            delay = max(delay, error.retry_after or 0.0)
-        attempt += 1
-        await asyncio.sleep(delay)
-
-
-PAGE = 500
-"""Objects of one page of a list, as kubectl asks for."""
-
-PAGE_LIMIT = 256 * 1024 * 1024
-"""Bytes of a page that are read: a Node has at most 256 KiB of annotations, and some more beside."""
-
-UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
-"""The field selector of pods that may still run."""
-
-_RESTARTS = 3
-"""How often a list is begun anew because its place expired, or loses it again before a page came."""
-
-_Item = TypeVar("_Item")
-_Parsed = TypeVar("_Parsed")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[_Item]):
-    """A part of a list."""
-
-    items: list[_Item]
-    next: str
-    """The token of the next page; empty on the last."""
-
-
-async def pages(
-    requests: Requester,
-    first: Request,
-    *,
-    parse: Callable[[bytes], Page[_Item]],
-    fraction: Callable[[], float],
-    size: int = PAGE,
-) -> AsyncIterator[list[_Item]]:
-    """The pages of a list; after 410 Expired it goes on as the answer says, or begins anew.
-
-    An item may come twice, when the API server has forgotten the place in its list and cannot even
-    go on from a newer state.
-
-    Args:
-        requests: Of the cluster.
-        first: The list without ``limit``.
-        parse: Reads a page's body; what it raises of its kinds of error makes the answer malformed.
-        fraction: Gives random numbers from 0 to 1, for the delays between attempts.
-        size: Items of a page.
-
-    Raises:
-        KubernetesError: of the last attempt.
-    """
-
-    async def page_or_expired(request: Request) -> Response:
-        answer = await requests.exchange(request)
-        return answer if answer.status == 410 else successful(answer)
-
-    first = replace(first, query=[*first.query, ("limit", str(size))], answer_limit=PAGE_LIMIT)
-    token = ""
-    restarts = 0
-    progress = True
-    while True:
-        request = replace(first, query=[*first.query, ("continue", token)]) if token else first
-        answer = await with_retries(partial(page_or_expired, request), fraction=fraction)
-        if answer.status == 410 and token and restarts < _RESTARTS:
-            token = _inconsistent_continue(answer)
-            restarts += not (token and progress)
-            progress = False
-            continue
-        page = parsed(successful(answer), parse)
-        progress = True
-        token = page.next
-        # Some megabytes, and the next page needs as much.
-        del answer
-        yield page.items
-        del page
-        if not token:
-            return
-
-
-def _inconsistent_continue(answer: Response) -> str:
-    """The token to go on with from the present state of the list; empty to begin anew."""
-    try:
-        token = error_object(answer.body)["metadata"]["continue"]
-    except (TypeError, LookupError):
-        return ""
-    return token if isinstance(token, str) else ""
-
-
-def parsed(answer: Response, parse: Callable[[bytes], _Parsed]) -> _Parsed:
-    """What an answer's body says.
-
-    Raises:
-        MalformedError: something else than was asked for.
-    """
-    try:
-        return parse(answer.body)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise malformed(answer, "is not what was asked for") from error
-
-
-REQUEST_TIMEOUT = 30.0
-"""Seconds that a request may take: a page of Nodes is some megabytes, and an operator may be far away."""
-
-
-class PagingClient:
-    """Repeats a request a few times when its failure may pass, so none may do harm by coming twice.
-
-    Made by `connect`; its calls may overlap. Every method raises a `KubernetesError` that names the
-    situation when the last attempt failed.
-    """
-
-    def __init__(self, requests: Requester, *, fraction: Callable[[], float] = random.random) -> None:
-        """Make a client.
-
-        Args:
-            requests: Sends the requests.
-            fraction: Gives random numbers from 0 to 1, for the delays between attempts.
-        """
-        self._requests = requests
-        self._fraction = fraction
-
-    @classmethod
-    @asynccontextmanager
-    async def connect(
-        cls, *, kubeconfig: str | None = None, context: str | None = None
-    ) -> AsyncIterator[Self]:
-        """A client of the API server, for the length of the block; nothing is sent by connecting.
-
-        Args:
-            kubeconfig: A path, or several joined by ``:``. ``None``: the pod's service account if there
-                is one and no context is named, else ``KUBECONFIG``, else ``~/.kube/config``.
-            context: Of the kubeconfig; ``None`` is its current one.
-
-        Raises:
-            KubeConfigError: there is no usable configuration.
-        """
-        rules = LoadingRules(kubeconfig=kubeconfig, context=context)
-        async with requester(rules, metrics=None, timeout=REQUEST_TIMEOUT) as requests:
-            yield cls(requests)
-
-    async def _send(self, request: Request) -> Response:
-        return await with_retries(partial(self._requests.send, request), fraction=self._fraction)
-
-    async def _find(self, request: Request, parse: Callable[[bytes], _Item]) -> _Item | None:
-        """What an answer says; ``None`` if there is no such object."""
-        try:
-            answer = await self._send(request)
-        except NodeNotFoundError:
-            return None
-        return parsed(answer, parse)
-
-    def _pages(
-        self, first: Request, parse: Callable[[bytes], Page[_Item]], *, size: int
-    ) -> AsyncIterator[list[_Item]]:
-        return pages(self._requests, first, parse=parse, fraction=self._fraction, size=size)

@@ -1,10 +1,12 @@
-"""Objects of the API server as far as the commands for operators read them, and what they become.
+"""Objects of the API server as far as the commands for operators read them, and their conversion.
 
 https://kubernetes.io/docs/reference/kubernetes-api/. Of a page, only the members named here become
-Python objects: a Node has some ten kilobytes of images and field owners that nobody here asks about.
+Python objects: a Node has some ten kilobytes of images and field owners that are not needed here.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -13,27 +15,18 @@ from pydantic.alias_generators import to_camel
 
 from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.cluster import ClusterNode, LoadBalancerService, Taint
-from sidecar.kube.requests import Page
 
 _Value = TypeVar("_Value")
-_Converted = TypeVar("_Converted")
+_Item = TypeVar("_Item")
 
 
-def _empty_as_absent(value: object) -> object:
-    """Encoders of the API server write an empty list or map as null."""
-    return [] if value is None else value
-
-
-def _empty_map(value: object) -> object:
-    return {} if value is None else value
-
-
-OptionalMap = Annotated[dict[str, str], BeforeValidator(_empty_map)]
-OptionalList = Annotated[list[_Value], BeforeValidator(_empty_as_absent)]
+# Encoders of the API server write an empty list or map as null.
+OptionalMap = Annotated[dict[str, str], BeforeValidator(lambda value: {} if value is None else value)]
+OptionalList = Annotated[list[_Value], BeforeValidator(lambda value: [] if value is None else value)]
 
 
 class Wire(BaseModel):
-    """A part of an object; what it does not name is passed over."""
+    """A part of an object; members without a field are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
 
@@ -54,14 +47,9 @@ class Metadata(Wire):
     deletion_timestamp: datetime | None = None
     owner_references: OptionalList[_Owner] = Field(default_factory=list)
 
-    @property
-    def controller(self) -> str:
-        """Name of the object that controls it; empty if there is none."""
-        return next((owner.name for owner in self.owner_references if owner.controller), "")
-
 
 class WireCondition(Wire):
-    """What Nodes and pods say of themselves."""
+    """A condition of a Node or pod."""
 
     type: str
     status: str
@@ -86,7 +74,7 @@ class WireConditions(Wire):
 
     @property
     def ready_since(self) -> datetime | None:
-        """When the condition Ready changed last."""
+        """When the condition Ready last changed."""
         ready = self.condition("Ready")
         return None if ready is None else ready.last_transition_time
 
@@ -109,7 +97,7 @@ class WireNode(Wire):
     status: WireConditions = WireConditions()
 
     def convert(self) -> ClusterNode:
-        """The part that counts."""
+        """As a value of the core."""
         return ClusterNode(
             name=self.metadata.name,
             labels=self.metadata.labels,
@@ -149,14 +137,27 @@ class WireService(Wire):
     status: _ServiceStatus = _ServiceStatus()
 
     def convert(self) -> LoadBalancerService:
-        """The part that counts."""
-        given = (_address(each.ip) for each in self.status.load_balancer.ingress)
+        """As a value of the core."""
+        addresses: set[IPAddress] = set()
+        for each in self.status.load_balancer.ingress:
+            # An ingress may have a host name instead of an address.
+            with suppress(ValueError):
+                addresses.add(parse_address(each.ip))
         return LoadBalancerService(
             namespace=self.metadata.namespace,
             name=self.metadata.name,
-            addresses=frozenset(address for address in given if address is not None),
+            addresses=frozenset(addresses),
             ports=frozenset((each.protocol.lower(), each.port) for each in self.spec.ports),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[_Item]):
+    """A part of a list."""
+
+    items: list[_Item]
+    next: str
+    """The token of the next page; empty on the last."""
 
 
 class _ListMetadata(Wire):
@@ -168,21 +169,12 @@ class _Items(Wire, Generic[_Value]):
     items: OptionalList[_Value]
 
 
-def page_of(
-    kind: type[_Value], convert: Callable[[_Value], _Converted]
-) -> Callable[[bytes], Page[_Converted]]:
-    """What reads a page of a list of such objects."""
+def page_of(kind: type[_Value], convert: Callable[[_Value], _Item]) -> Callable[[bytes], Page[_Item]]:
+    """A function that parses a page of a list of such objects, and converts each."""
     adapter: TypeAdapter[Any] = TypeAdapter(_Items[kind])  # type: ignore[valid-type]
 
-    def read(body: bytes) -> Page[_Converted]:
+    def read(body: bytes) -> Page[_Item]:
         given = adapter.validate_json(body)
         return Page([convert(item) for item in given.items], given.metadata.next)
 
     return read
-
-
-def _address(text: str) -> IPAddress | None:
-    try:
-        return parse_address(text)
-    except ValueError:
-        return None

@@ -1,4 +1,4 @@
-"""Pods and DaemonSets of agents as the API server gives them, and what they become."""
+"""Pods and DaemonSets of agents as the API server has them, and their conversion."""
 
 from collections.abc import Sequence
 
@@ -46,11 +46,6 @@ class _NodeAffinity(Wire):
 class _Affinity(Wire):
     node_affinity: _NodeAffinity | None = None
 
-    @property
-    def terms(self) -> Sequence[_Term]:
-        required = self.node_affinity.required if self.node_affinity else None
-        return required.node_selector_terms if required else ()
-
 
 class _Toleration(Wire):
     key: str = ""
@@ -85,29 +80,16 @@ class _PodSpec(Wire):
 
     @property
     def prefix(self) -> str | None:
-        """Of the annotations that the agent in it writes."""
+        """Of the annotations that its agent writes; ``None`` if it writes none."""
         if self.agent is None:
             return None
         return annotation_prefix(self.agent.args, {each.name: each.value for each in self.agent.env})
 
     @property
-    def destination(self) -> str:
-        """The Node that it runs on, or that the DaemonSet controller made it for."""
-        terms = self.affinity.terms if self.affinity else ()
-        fields = (field for term in terms for field in term.match_fields if field.key == "metadata.name")
-        return self.node_name or next((value for field in fields for value in field.values), "")
-
-    @property
-    def placement(self) -> Placement:
-        terms = self.affinity.terms if self.affinity else ()
-        return Placement(
-            tolerations=tuple(Toleration(t.key, t.operator, t.value, t.effect) for t in self.tolerations),
-            selector=self.node_selector,
-            terms=tuple(
-                tuple(Requirement(e.key, e.operator, tuple(e.values)) for e in term.match_expressions)
-                for term in terms
-            ),
-        )
+    def terms(self) -> Sequence[_Term]:
+        """Of its required node affinity."""
+        affinity = self.affinity.node_affinity if self.affinity else None
+        return affinity.required.node_selector_terms if affinity and affinity.required else ()
 
 
 class _Waiting(Wire):
@@ -127,15 +109,6 @@ class _PodStatus(WireConditions):
     reason: str = ""
     container_statuses: OptionalList[_ContainerStatus] = Field(default_factory=list)
 
-    @property
-    def trouble(self) -> str:
-        """The most telling of the words that say why a pod does not run."""
-        scheduled = self.condition("PodScheduled")
-        if scheduled is not None and scheduled.status == "False":
-            return scheduled.reason
-        waiting = (each.state.waiting.reason for each in self.container_statuses if each.state.waiting)
-        return next((reason for reason in waiting if reason), self.reason)
-
 
 class WirePod(Wire):
     """A pod of an agent."""
@@ -145,19 +118,31 @@ class WirePod(Wire):
     status: _PodStatus = _PodStatus()
 
     def convert(self) -> AgentPod:
-        """The part that counts."""
+        """As a value of the core."""
+        # The DaemonSet controller makes a pod for a Node by its affinity, before the scheduler binds it.
+        fields = [each for term in self.spec.terms for each in term.match_fields]
+        nodes = [value for each in fields if each.key == "metadata.name" for value in each.values]
+        # The most specific reason why the pod does not run.
+        scheduled = self.status.condition("PodScheduled")
+        if scheduled is not None and scheduled.status == "False":
+            trouble = scheduled.reason
+        else:
+            states = [each.state.waiting for each in self.status.container_statuses]
+            reasons = [each.reason for each in states if each is not None]
+            trouble = next(filter(None, reasons), self.status.reason)
+        owners = [each.name for each in self.metadata.owner_references if each.controller]
         return AgentPod(
             namespace=self.metadata.namespace,
             name=self.metadata.name,
-            node=self.spec.destination,
+            node=self.spec.node_name or next(iter(nodes), ""),
             prefix=self.spec.prefix,
             ready=self.status.ready,
             since=self.status.ready_since or self.metadata.creation_timestamp,
             ending=self.metadata.deletion_timestamp is not None,
             scheduled=bool(self.spec.node_name),
-            trouble=printable(self.status.trouble),
+            trouble=printable(trouble),
             address=self.status.pod_ip,
-            controller=self.metadata.controller,
+            controller=next(iter(owners), ""),
         )
 
 
@@ -176,14 +161,25 @@ class WireDaemonSet(Wire):
     spec: _DaemonSetSpec
 
     def convert(self) -> AgentDaemonSet:
-        """The part that counts."""
+        """As a value of the core."""
         template = self.spec.template.spec
+        terms = [
+            tuple(Requirement(each.key, each.operator, tuple(each.values)) for each in term.match_expressions)
+            for term in template.terms
+        ]
+        placement = Placement(
+            tolerations=tuple(
+                Toleration(each.key, each.operator, each.value, each.effect) for each in template.tolerations
+            ),
+            selector=template.node_selector,
+            terms=tuple(terms),
+        )
         annotated = self.metadata.annotations.get(_PREFIX_ANNOTATION)
         return AgentDaemonSet(
             namespace=self.metadata.namespace,
             name=self.metadata.name,
             prefix=annotated if template.agent is None else template.prefix,
-            placement=template.placement,
+            placement=placement,
             deleting=self.metadata.deletion_timestamp is not None,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sidecar.kube import NodeNotFoundError, NodeReplacedError
-from sidecar.kube.fleet import DaemonSet, OperatorClient, connect_operator
+from sidecar.kube.listing import DaemonSetName, FleetClient, connect_fleet
 from tests.support.cluster import ApiError, Cluster, Identity
 from tests.support.commands import Ended, run
 from tests.support.faults import Origin, Promise, fault
@@ -42,9 +42,9 @@ async def identity(cluster: Cluster, node: NodeMetadata, tmp_path: Path) -> Iden
 
 
 @pytest.fixture
-async def client(identity: Identity) -> AsyncIterator[OperatorClient]:
+async def client(identity: Identity) -> AsyncIterator[FleetClient]:
     """An operator's client with that identity."""
-    async with connect_operator(kubeconfig=str(identity.kubeconfig)) as client:
+    async with connect_fleet(kubeconfig=str(identity.kubeconfig), timeout=30) as client:
         yield client
 
 
@@ -66,7 +66,7 @@ async def apply(cluster: Cluster, name: str, annotations: dict[str, str], *, man
     await cluster.request("PATCH", path, body=body, content_type="application/apply-patch+yaml")
 
 
-async def create_daemon_set(cluster: Cluster, namespace: str, *, finalizer: bool) -> DaemonSet:
+async def create_daemon_set(cluster: Cluster, namespace: str, *, finalizer: bool) -> DaemonSetName:
     """Make a DaemonSet that no controller looks after."""
     metadata = {"name": "agents", "finalizers": ["example.com/hold"] if finalizer else []}
     template = {
@@ -75,10 +75,10 @@ async def create_daemon_set(cluster: Cluster, namespace: str, *, finalizer: bool
     }
     body = {"metadata": metadata, "spec": {"selector": {"matchLabels": LABELS}, "template": template}}
     await cluster.request("POST", f"/apis/apps/v1/namespaces/{namespace}/daemonsets", body=body)
-    return DaemonSet(namespace, "agents")
+    return DaemonSetName(namespace, "agents")
 
 
-def path_of(daemon_set: DaemonSet) -> str:
+def path_of(daemon_set: DaemonSetName) -> str:
     """Where the DaemonSet is."""
     return f"/apis/apps/v1/namespaces/{daemon_set.namespace}/daemonsets/{daemon_set.name}"
 
@@ -173,11 +173,11 @@ async def test_no_such_node(prune: Prune) -> None:
     assert "no-such-node: there is no such Node" in ended.err
 
 
-async def test_pages(cluster: Cluster, client: OperatorClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages(cluster: Cluster, client: FleetClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of many pages holds each Node once, with its annotations and their owners."""
     made = [await cluster.create_node(annotations=ours(status="ok")) for _ in range(5)]
-    monkeypatch.setattr("sidecar.kube.fleet.PAGE", 2)
-    pages = [page async for page in client.nodes()]
+    monkeypatch.setattr("sidecar.kube.listing.PAGE", 2)
+    pages = [page async for page in client.nodes_metadata()]
     assert max(map(len, pages)) == 2
     read = {node.name: node for page in pages for node in page}
     assert sum(map(len, pages)) == len(read)
@@ -187,7 +187,7 @@ async def test_pages(cluster: Cluster, client: OperatorClient, monkeypatch: pyte
         await cluster.delete_node(node.name)
 
 
-async def test_node_made_anew(cluster: Cluster, client: OperatorClient, node: NodeMetadata) -> None:
+async def test_node_made_anew(cluster: Cluster, client: FleetClient, node: NodeMetadata) -> None:
     """A removal meant for a Node that was made anew leaves the new one alone."""
     await cluster.recreate_node(node.name)
     await cluster.annotate(node.name, ours(status="ok"))
@@ -198,7 +198,7 @@ async def test_node_made_anew(cluster: Cluster, client: OperatorClient, node: No
     assert (await cluster.node(node.name)).annotations == {**node.annotations, **ours(status="ok")}
 
 
-async def test_node_gone(cluster: Cluster, client: OperatorClient) -> None:
+async def test_node_gone(cluster: Cluster, client: FleetClient) -> None:
     """A removal from a Node that was deleted does not make it again."""
     node = await cluster.create_node()
     await cluster.delete_node(node.name)
@@ -210,7 +210,7 @@ async def test_node_gone(cluster: Cluster, client: OperatorClient) -> None:
         await cluster.node(node.name)
 
 
-async def test_key_gone(cluster: Cluster, client: OperatorClient, node: NodeMetadata) -> None:
+async def test_key_gone(cluster: Cluster, client: FleetClient, node: NodeMetadata) -> None:
     """Removing a key that is not there changes nothing, not even the Node's version."""
     await client.remove_annotations(node.name, uid=node.uid, keys=ours(status="ok"))
     assert await cluster.node(node.name) == node
@@ -301,12 +301,12 @@ async def test_waits_for_daemon_set_and_pods(
     assert (await cluster.node(node.name)).annotations == node.annotations
 
 
-async def test_finished_pod(cluster: Cluster, identity: Identity, client: OperatorClient) -> None:
+async def test_finished_pod(cluster: Cluster, identity: Identity, client: FleetClient) -> None:
     """A pod that has ended cannot write and does not count."""
     namespace = identity.namespace
     await create_pod(cluster, namespace, "agents-1")
-    assert [pod.name async for page in client.unfinished_pods(namespace, selector=SELECTOR) for pod in page]
+    assert await client.unfinished_pods(namespace, selector=SELECTOR) == ["agents-1"]
     path = f"/api/v1/namespaces/{namespace}/pods/agents-1/status"
     failed = {"status": {"phase": "Failed"}}
     await cluster.request("PATCH", path, body=failed, content_type="application/merge-patch+json")
-    assert not [pod async for page in client.unfinished_pods(namespace, selector=SELECTOR) for pod in page]
+    assert await client.unfinished_pods(namespace, selector=SELECTOR) == []

@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from sidecar.errors import ExitCode
 from sidecar.kube import KubeConfigError, KubernetesError
 from sidecar.kube.access import LoadingRules, context_names
-from sidecar.kube.connection import Connection, Request
-from sidecar.kube.requests import Requester
+from sidecar.kube.requests import Request, requester
 from sidecar.metrics import Metrics
 from tests.kube.kubeconfigs import of
 
@@ -104,12 +103,8 @@ async def ask(path: Path) -> None:
     """Load it, and ask: on loopback, where nobody answers."""
     rules = LoadingRules(kubeconfig=str(path))
     await context_names(rules)
-    connection = Connection(rules)
-    try:
-        await connection.open()
-        await Requester(connection, metrics=Metrics(), timeout=60).send(Request(method="GET", path="/a"))
-    finally:
-        await connection.close()
+    async with requester(rules, metrics=Metrics(), timeout=60) as requests:
+        await requests.send(Request(method="GET", path="/a"))
 
 
 SHOWN = ("certificate-authority", "tls-server-name", "tokenFile", "client-certificate", "client-key")

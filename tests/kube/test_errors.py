@@ -17,8 +17,8 @@ from sidecar.kube import (
     ThrottledError,
     UnauthorizedError,
 )
-from sidecar.kube.connection import ANSWER_LIMIT
 from sidecar.kube.errors import TEXT_LIMIT
+from sidecar.kube.requests import ANSWER_LIMIT
 from tests.kube.asking import NODE, apply
 from tests.support.fake_apiserver import FakeApiServer, Reply, refusal
 from tests.support.faults import Origin, also_shows, api_failure, fault

@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from sidecar.kube.access import LoadingRules
-from sidecar.kube.connection import JSON, Request
-from sidecar.kube.requests import requester
+from sidecar.kube.requests import JSON, Request, requester
 from sidecar.metrics import Metrics
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import Cluster

@@ -147,7 +147,7 @@ async def test_hanging(tmp_path: Path) -> None:
 @also_shows("The credential plug-in of a kubeconfig fails, hangs or says what is no credential")
 async def test_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plug-in that nobody can answer has its time, and then the error says so."""
-    monkeypatch.setattr("sidecar.kube.plugin._PATIENCE", 0.05)
+    monkeypatch.setattr("sidecar.kube.plugin._TIMEOUT", 0.05)
     program(tmp_path / "login", "#!/bin/sh\nexec sleep 600\n")
     with pytest.raises(KubeConfigError, match=r"gave nothing within 0\.05 s"):
         await loaded(tmp_path / "config", user=user("./login"))

@@ -17,7 +17,7 @@ from sidecar.kube import (
     ThrottledError,
     UnauthorizedError,
 )
-from sidecar.kube.requests import ATTEMPTS, with_retries
+from sidecar.kube.listing import ATTEMPTS, with_retries
 
 pytestmark = pytest.mark.looptime(start=1000)
 
@@ -25,13 +25,16 @@ pytestmark = pytest.mark.looptime(start=1000)
 class Asked:
     """Fails with these errors, then answers; knows when it was asked."""
 
-    def __init__(self, *failures: KubernetesError) -> None:
+    def __init__(self, *failures: KubernetesError, takes: float = 0.0) -> None:
         self.failures = deque(failures)
+        self.takes = takes
+        """Seconds that each answer takes."""
         self.times: list[float] = []
 
     async def __call__(self) -> str:
         """Be asked."""
         self.times.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.takes)
         if self.failures:
             raise self.failures.popleft()
         return "answer"
@@ -105,3 +108,29 @@ async def test_retry_after() -> None:
     asked = Asked(ThrottledError("why", retry_after=7), ServerError("why", retry_after=3))
     await with_retries(asked, fraction=lambda: 0.1)
     assert asked.delays == pytest.approx([7, 3])
+
+
+async def test_silence() -> None:
+    """An API server that never answers is given up about a minute after the first question."""
+    asked = Asked(*[NoAnswerError("why")] * 9, takes=30)
+    with pytest.raises(NoAnswerError):
+        await with_retries(asked, fraction=lambda: 1.0)
+    assert asked.delays == [31]
+
+
+@pytest.mark.parametrize(("seconds", "attempts"), [(59.0, 2), (61.0, 1), (300.0, 1)])
+async def test_long_retry_after(seconds: float, attempts: int) -> None:
+    """Nobody at a terminal waits for minutes because an API server wants them to."""
+    asked = Asked(*[ThrottledError("why", retry_after=seconds)] * 9)
+    with pytest.raises(ThrottledError):
+        await with_retries(asked, fraction=lambda: 0.1)
+    assert len(asked.times) == attempts
+
+
+async def test_retries_are_noted() -> None:
+    """Each failure that is not the last one is noted before the request is repeated."""
+    failures = [ServerError("one"), ThrottledError("two"), RejectedError("three")]
+    noted: list[KubernetesError] = []
+    with pytest.raises(RejectedError):
+        await with_retries(Asked(*failures), on_retry=noted.append)
+    assert noted == failures[:2]

@@ -1,5 +1,9 @@
 """`prune` while Nodes come and go, keys come back, and the API server throttles, fails or refuses."""
 
+import asyncio
+import os
+import sys
+
 import pytest
 
 from sidecar.errors import ExitCode
@@ -7,6 +11,7 @@ from sidecar.fleet.pruner import GIVE_UP_AFTER, ROUNDS
 from tests.fleet.prune.support import OURS, STATUS, Prune, patched
 from tests.support.fake_apiserver import RecordedRequest, Reply, refusal
 from tests.support.fake_cluster import FakeCluster, expired
+from tests.support.program import clean_environment
 
 
 @pytest.mark.parametrize(
@@ -164,3 +169,29 @@ async def test_may_not_list(cluster: FakeCluster, prune: Prune) -> None:
     ended = await prune()
     assert ended.code == ExitCode.FAILED
     assert "let eve list nodes (a ClusterRole bound by a ClusterRoleBinding)" in ended.err
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+async def test_full_output(cluster: FakeCluster, kubeconfig: str, output: str) -> None:
+    """Where standard output takes no more, all Nodes are pruned all the same, and then that is said."""
+    cluster.add_node("node-d", OURS)
+    command = (sys.executable, "-m", "sidecar", "prune", f"--kubeconfig={kubeconfig}", f"--output={output}")
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=full, stderr=asyncio.subprocess.PIPE, env=clean_environment()
+        )
+        _, err = await process.communicate()
+    finally:
+        os.close(full)
+    assert process.returncode == ExitCode.FAILED
+    assert b"standard output cannot be written: No space left on device" in err
+    assert sorted(set(patched(cluster))) == ["node-a", "node-b", "node-d"]
+
+
+async def test_silent_api_server(cluster: FakeCluster, prune: Prune) -> None:
+    """How long a silent API server is waited for can be chosen, and each repetition is noted once."""
+    cluster.replies["GET /apis/apps/v1/daemonsets"].extend([refusal(503, "busy")] * 2)
+    ended = await prune("--request-timeout=20s")
+    assert ended.code == ExitCode.DONE
+    assert ended.err.count("; trying again\n") == 1

@@ -16,7 +16,7 @@ from sidecar.core.cluster import (
     Taint,
     Toleration,
 )
-from sidecar.kube.fleet import FleetClient, connect_fleet
+from sidecar.kube.listing import FleetClient, connect_fleet
 from sidecar.kube.wire import WireNode, WireService, page_of
 from sidecar.kube.workloads import WireDaemonSet, WirePod
 from tests.support.cluster import Cluster
@@ -170,8 +170,8 @@ def test_service() -> None:
 async def test_pages(cluster: Cluster, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of many pages of whole Nodes holds each once; one Node can be asked for alone."""
     made = [await fleet.add(f"node-{number}", agent=number == 0) for number in range(5)]
-    monkeypatch.setattr("sidecar.kube.fleet.NODE_PAGE", 2)
-    async with connect_fleet(kubeconfig=str(cluster.server.admin_kubeconfig)) as client:
+    monkeypatch.setattr("sidecar.kube.listing.NODE_PAGE", 2)
+    async with connect_fleet(kubeconfig=str(cluster.server.admin_kubeconfig), timeout=30) as client:
         pages = [page async for page in client.nodes(selector=fleet.selector)]
         assert [len(page) for page in pages] == [2, 2, 1]
         assert sorted(node.name for page in pages for node in page) == sorted(made)
