@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from tests.support.apiserver import ApiServer, api_server_running
@@ -23,6 +24,17 @@ pytest_plugins = ["tests.support.preparation"]
 # Without this, Python 3.11 makes a loop for pytest-asyncio that nobody closes, when the first test
 # of a run is not a coroutine; the warning about it fails the next test.
 asyncio.set_event_loop(None)
+
+# How fast a busy machine runs or makes up examples says nothing about the code. Enough steps to meet every
+# rule of the small state machines, and a few seconds in all.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    stateful_step_count=40,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:

@@ -386,7 +386,7 @@ FIELD_VALUES = st.one_of(
 
 
 @given(st.lists(st.tuples(FIELD_NAMES, FIELD_VALUES), max_size=12), st.integers(1, 20_000))
-@settings(max_examples=60, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=60, phases=(Phase.explicit, Phase.generate))
 async def test_any_head(fields: list[tuple[bytes, bytes | int]], size: int) -> None:
     """Any head, in pieces of any size, is answered without a defect, and the next client is served."""
     values = [(name, b"x" * value if isinstance(value, int) else value) for name, value in fields]

@@ -27,7 +27,7 @@ SERVICE = "169.254.169.254"
 @pytest.fixture
 async def function() -> AsyncIterator[str]:
     """The page's function, which asks a simulator that keeps to the documented limit."""
-    async with serve(Simulator(parse_scenario(""))) as serving:
+    async with serve(Simulator(parse_scenario(""), time=lambda: 0.0)) as serving:
         yield f"NODE=node\n{FUNCTION.replace(f'http://{SERVICE}', serving.url)}"
 
 

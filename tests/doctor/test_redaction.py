@@ -86,7 +86,7 @@ VALUES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8,
 KEYS = st.sampled_from(["access_token", "refresh_token", "client_secret", "password", "AccountKey", "sig"])
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(key=KEYS, value=VALUES, depth=st.integers(0, 4), indent=st.sampled_from([None, 1]))
 def test_any_value_in_json(key: str, value: str, depth: int, indent: int | None) -> None:
     """Any value of such a name is hidden whole, in JSON within JSON too."""
@@ -99,7 +99,7 @@ def test_any_value_in_json(key: str, value: str, depth: int, indent: int | None)
     assert json.loads(shown) == {"a": 1, key: "(hidden)", "b": 2}
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(key=KEYS, value=VALUES)
 def test_any_value_in_a_form(key: str, value: str) -> None:
     """Any value is hidden in a query, whatever is quoted in it."""
@@ -107,7 +107,7 @@ def test_any_value_in_a_form(key: str, value: str) -> None:
     assert clean(f"a=1&{key}={quoted}&b=2".encode(), ()).decode() == f"a=1&{key}=(hidden)&b=2"
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(value=VALUES.filter(lambda value: not set(value) & set("\"'<>")))
 def test_any_password_of_a_url(value: str) -> None:
     """Any password before a host is hidden, with a slash and an ``@`` too."""

@@ -3,7 +3,7 @@
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from sidecar.core.document import Document
 from sidecar.core.views import EgressBasis, egress_basis, egress_ips
@@ -14,7 +14,6 @@ from tests.fleet.support import LAYOUT, NOW, agents, annotated, judged, node, po
 OUT = document(out=outbound("52.1.1.1"))
 
 
-@settings(deadline=None)
 @given(st.lists(documents, max_size=4))
 def test_every_node_is_in_the_list_or_a_gap(known: list[Document]) -> None:
     """Each node's addresses are in the list, or the node is named: never neither."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from sidecar.core import views
 from sidecar.core.annotations import KEYS, Layout, annotations
@@ -32,7 +32,6 @@ def edited(**values: str) -> Published:
     return taken(live | edits)
 
 
-@settings(deadline=None)
 @given(
     document=documents,
     status=st.sampled_from(Status),
@@ -69,7 +68,6 @@ def test_egress_left_out() -> None:
     assert taken(annotated).egress_ips is None
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), st.text(min_size=1, max_size=40), min_size=1))
 def test_hostile(values: dict[str, str]) -> None:
     """Whatever anybody writes there, nothing is raised, and no text of it comes out unchecked."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from sidecar.core.cluster import AgentDaemonSet, Placement, Taint
 from sidecar.core.document import Document
@@ -20,7 +20,6 @@ def test_ok() -> None:
     assert judged().current
 
 
-@settings(deadline=None)
 @given(
     status=st.sampled_from(Status),
     node_ready=st.booleans(),

@@ -74,7 +74,7 @@ def test_mutated_files(tmp_path: Path) -> None:
     assert 100 < believed < 2900
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     piece=st.sampled_from(PIECES),
     before=st.sampled_from(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from sidecar.agent import publish_file as file
 from sidecar.agent.publish_file import FilePublisher
@@ -208,7 +208,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {},

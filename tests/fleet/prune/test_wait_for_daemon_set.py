@@ -70,10 +70,10 @@ async def test_never_gone(cluster: FakeCluster, prune: Prune) -> None:
     """What does not go in time is named, the first five pods of it, and nothing is removed."""
     cluster.daemon_set = "deleting"
     cluster.pods = [FakePod(f"agents-{number}") for number in range(9)]
-    ended = await prune(*WAIT, "--timeout=200ms")
+    ended = await prune(*WAIT, "--timeout=5s")
     assert ended.code == ExitCode.FAILED
     assert (
-        "after 200ms there is still DaemonSet lb/agents, pod agents-0, pod agents-1, pod agents-2, "
+        "after 5s there is still DaemonSet lb/agents, pod agents-0, pod agents-1, pod agents-2, "
         "pod agents-3 and 5 more: nothing was removed" in ended.err
     )
     assert cluster.asked("GET", "/api/v1/nodes") == []
