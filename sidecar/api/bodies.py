@@ -82,9 +82,15 @@ def outbound_ips(facts: Facts, request: ParsedRequest) -> bytes:
 
 
 def egress_ips(facts: Facts, request: ParsedRequest) -> bytes:
-    """The addresses that the node's outbound flows come from; their basis is decided before any filter."""
-    by_instance = views.egress_basis(facts.document) is views.EgressBasis.INSTANCE_IP
-    return public_ips(facts, request) if by_instance else outbound_ips(facts, request)
+    """The addresses that outbound flows come from, of the node or of one private IP address or family."""
+    # What is in use is decided before any condition, and then selected from as outbound rules are.
+    used = [
+        OutboundRule(address, path.private_ip)
+        for path in views.configured_egress(facts.document)
+        for address in path.addresses
+    ]
+    selected = request.select(Document(outbound_rules=tuple(used)))
+    return _addresses(views.outbound_ips(selected), request.form)
 
 
 def inbound_rules(facts: Facts, request: ParsedRequest) -> bytes:

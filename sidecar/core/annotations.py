@@ -21,6 +21,7 @@ DEFAULT_PREFIX = "azure-lb-metadata.io"
 
 KEYS = (
     "public-ip",
+    "public-ipv6",
     "public-ips",
     "inbound-ips",
     "outbound-ips",
@@ -116,6 +117,7 @@ def annotations(state: State, status: Status, reason: Reason | None, *, layout: 
     }
     values = {name: ",".join(map(str, items)) for name, items in lists.items()} | {
         "public-ip": str(views.public_ip(document, layout.node_address) or ""),
+        "public-ipv6": str(views.public_ip(document, layout.node_address, family=6) or ""),
         "egress-basis": views.egress_basis(document),
         "loadbalancer": document.canonical.decode("ascii") if layout.annotate == "full" else "",
         "revision": document.revision,

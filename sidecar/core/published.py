@@ -164,6 +164,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "changed-at": parse_rfc3339,
     "observed-at": parse_rfc3339,
     "public-ip": _addresses,
+    "public-ipv6": _addresses,
     "public-ips": _addresses,
     "inbound-ips": _addresses,
     "outbound-ips": _addresses,

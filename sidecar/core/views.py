@@ -16,6 +16,8 @@ class EgressBasis(StrEnum):
 
     INSTANCE_IP = "instance-ip"
     OUTBOUND_RULE = "outbound-rule"
+    MIXED = "mixed"
+    """Instance IPs in one address family or of one private IP address, outbound rules in another."""
     UNKNOWN = "unknown"
 
 
@@ -50,20 +52,52 @@ def outbound_ips(document: Document) -> tuple[IPAddress, ...]:
     return sorted_addresses(rule.frontend_ip for rule in document.outbound_rules)
 
 
-def egress_ips(document: Document) -> tuple[IPAddress, ...]:
-    """The addresses that the node's outbound connections leave from, as far as the metadata service knows.
+@dataclass(frozen=True, slots=True)
+class ConfiguredEgress:
+    """The addresses that connections of one private IP address and one address family leave from."""
+
+    private_ip: IPAddress
+    family: int
+    """4 or 6: of the addresses, and of those that can be reached from them."""
+    basis: EgressBasis
+    """``instance-ip`` or ``outbound-rule``."""
+    addresses: tuple[IPAddress, ...]
+
+
+def configured_egress(document: Document) -> tuple[ConfiguredEgress, ...]:
+    """The addresses that outbound connections leave from, for each private IP and family, as configured.
 
     Azure's order is route table, NAT gateway, instance IP, outbound rule; the first two are
-    invisible here (MicrosoftDocs/azure-docs load-balancer-outbound-connections.md).
+    invisible here (MicrosoftDocs/azure-docs load-balancer-outbound-connections.md). An instance IP takes
+    the place of outbound rules only for its own private IP address, and only in its own family.
     """
-    return public_ips(document) or outbound_ips(document)
+    public, outbound = _by_private_ip(document.public_ip_addresses), _by_private_ip(document.outbound_rules)
+    paths = []
+    for private_ip in sorted_addresses({*public, *outbound}):
+        for family in (4, 6):
+            for basis, entries in (
+                (EgressBasis.INSTANCE_IP, public.get(private_ip, [])),
+                (EgressBasis.OUTBOUND_RULE, outbound.get(private_ip, [])),
+            ):
+                frontends = {entry.frontend_ip for entry in entries if entry.frontend_ip.version == family}
+                if frontends:
+                    addresses = sorted_addresses(frontends)
+                    paths.append(ConfiguredEgress(private_ip, family, basis, addresses))
+                    break
+    return tuple(paths)
+
+
+def egress_ips(document: Document) -> tuple[IPAddress, ...]:
+    """All addresses of :func:`configured_egress`: an allow-list may have too many, and must miss none."""
+    return sorted_addresses(address for path in configured_egress(document) for address in path.addresses)
 
 
 def egress_basis(document: Document) -> EgressBasis:
     """What :func:`egress_ips` rests on."""
-    if document.public_ip_addresses:
-        return EgressBasis.INSTANCE_IP
-    return EgressBasis.OUTBOUND_RULE if document.outbound_rules else EgressBasis.UNKNOWN
+    bases = {path.basis for path in configured_egress(document)}
+    if not bases:
+        return EgressBasis.UNKNOWN
+    return bases.pop() if len(bases) == 1 else EgressBasis.MIXED
 
 
 def inbound(document: Document) -> tuple[str, ...]:

@@ -108,7 +108,9 @@ def data_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
             yield found("no-standard-load-balancer", source)
     elif document is not None and not document.empty:
         listed = views.egress_ips(document)
-        others = [address for address in seen_from if address not in listed]
+        # What the load balancer has for this node is no NAT gateway's, whether it should be used or not.
+        own = {*views.public_ips(document), *views.outbound_ips(document), *views.inbound_ips(document)}
+        others = [address for address in seen_from if address not in own]
         if others:
             seen = f"connections were seen to come from {', '.join(map(str, others))}"
             text = f"the metadata service lists {', '.join(map(str, listed)) or 'no address to leave from'}"

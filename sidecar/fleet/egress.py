@@ -63,7 +63,7 @@ def union(rows: Iterable[NodeRow]) -> Egress:
             cause = row.kind
         elif data.egress_ips is None:
             cause = "egress-ips left out for the annotation budget: raise annotations.budget"
-        elif data.egress_basis not in {EgressBasis.INSTANCE_IP, EgressBasis.OUTBOUND_RULE}:
+        elif data.egress_basis in {None, EgressBasis.UNKNOWN}:
             cause = (
                 "neither an instance IP nor an outbound rule: a NAT gateway, a route table or default access"
             )

@@ -202,8 +202,8 @@ def _compared(row: NodeRow, aspect: str) -> tuple[Hashable, Hashable] | None:
     if aspect == "inbound":
         return None if data.inbound is None else (row.cluster, data.inbound)
     pool = row.cluster, row.pool
-    if data.egress_basis is EgressBasis.INSTANCE_IP:
-        return pool, data.egress_basis
+    if data.egress_basis in {EgressBasis.INSTANCE_IP, EgressBasis.MIXED}:
+        return pool, data.egress_basis  # instance IPs are each node's own
     if data.egress_basis is None or data.egress_ips is None:
         return None
     return pool, (data.egress_basis, data.egress_ips)

@@ -192,6 +192,37 @@ async def test_egress_by_outbound_rule() -> None:
     assert reply.json == ["52.1.1.1"]
 
 
+MIXED = states.snapshot_after(
+    states.answer(
+        states.body(
+            public=[states.pair("20.1.2.3")],
+            outbound=[states.pair("52.1.1.1"), states.pair("2603::1"), states.pair("52.9.9.9", "10.240.0.5")],
+        )
+    )
+)
+"""IPv4 by an instance IP, IPv6 by an outbound rule, and another private IP by one."""
+
+
+@pytest.mark.parametrize(
+    ("query", "addresses"),
+    [
+        ("", ["20.1.2.3", "52.9.9.9", "2603::1"]),
+        ("?family=ipv4", ["20.1.2.3", "52.9.9.9"]),
+        ("?family=ipv6", ["2603::1"]),
+        ("?privateIp=10.240.0.4", ["20.1.2.3", "2603::1"]),
+        ("?privateIp=10.240.0.5", ["52.9.9.9"]),
+        ("?privateIp=10.240.0.5&family=ipv6", []),
+        ("?scope=private", []),
+    ],
+)
+async def test_egress_by_family_and_private_ip(query: str, addresses: list[str]) -> None:
+    """Each private IP and family has its own way out, and filters pick among them."""
+    async with api_running(MIXED) as api:
+        reply = await api.get(f"/v1/egress-ips{query}")
+
+    assert reply.json == addresses
+
+
 async def test_egress_basis_before_filters() -> None:
     """A filter that leaves no instance IP does not make outbound rules the basis."""
     async with api_running(DUAL_STACK) as api:

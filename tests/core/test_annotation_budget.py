@@ -123,6 +123,7 @@ def test_smallest_budget_holds_with_the_longest_of_everything() -> None:
     values = fitted(state(document, changes=2), prefix=LONGEST_PREFIX, budget=2048)
     assert values.keys() == {
         "public-ip",
+        "public-ipv6",
         "egress-basis",
         "revision",
         "changed-at",
@@ -137,7 +138,7 @@ def test_smallest_budget_holds_with_the_longest_of_everything() -> None:
         f"inbound={len(set(fitted(state(document))['inbound'].split(',')))}",
         "last-changes=2",
         "inbound-ips=2000",
-        "egress-ips=2000",
+        "egress-ips=4000",
         "outbound-ips=2000",
         "public-ips=2000",
     ]

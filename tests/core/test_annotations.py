@@ -62,12 +62,13 @@ EXPECTED: dict[str, dict[str, str]] = {
         "public-ips": "51.0.0.1",
         "inbound-ips": "50.0.0.1,2603:10e1:100:2::1:1",
         "outbound-ips": "50.0.0.1,2603:10e1:100:2::1:1",
-        "egress-ips": "51.0.0.1",
-        "egress-basis": "instance-ip",
+        "egress-ips": "51.0.0.1,2603:10e1:100:2::1:1",
+        "egress-basis": "mixed",
         "inbound": "tcp/50.0.0.1:80,tcp/[2603:10e1:100:2::1:1]:80",
     },
     "bracketed-dual-stack": {
         "public-ip": "20.10.5.34",
+        "public-ipv6": "2603:1020:10:5::34",
         "public-ips": "20.10.5.34,2603:1020:10:5::34",
         "inbound-ips": "172.16.136.5,fd60:172:16:88::5",
         "egress-ips": "20.10.5.34,2603:1020:10:5::34",
@@ -180,12 +181,22 @@ def test_public_ip_is_that_of_the_node_address(node_address: str | None, first: 
     ("document", "basis", "egress"),
     [
         (FULL, "instance-ip", "20.1.2.3"),
+        (
+            replace(FULL, public_ip_addresses=(*FULL.public_ip_addresses, public("2603::1", "fd00::4"))),
+            "instance-ip",
+            "20.1.2.3,2603::1",
+        ),
+        (
+            replace(FULL, public_ip_addresses=(public("2603::1", "fd00::4"),)),
+            "mixed",
+            "52.1.1.1,2603::1",
+        ),
         (replace(FULL, public_ip_addresses=()), "outbound-rule", "52.1.1.1"),
         (replace(FULL, public_ip_addresses=(), outbound_rules=()), "unknown", None),
     ],
 )
 def test_egress_says_what_it_rests_on(document: Document, basis: str, egress: str | None) -> None:
-    """Egress is the instance IPs, else the outbound rules, else unknown; `outbound-ips` stays as listed."""
+    """Egress is by instance IPs, outbound rules, both or neither; `outbound-ips` stays as listed."""
     values = printed(published(document))
     assert (values["egress-basis"], values.get("egress-ips")) == (basis, egress)
     assert values.get("outbound-ips") == ("52.1.1.1" if document.outbound_rules else None)

@@ -73,25 +73,87 @@ def test_frontends_are_distinct_and_ordered() -> None:
     assert [str(ip) for ip in views.outbound_ips(document)] == ["9.9.9.9", "52.2.2.2"]
 
 
-@pytest.mark.parametrize(
-    ("document", "basis", "addresses"),
-    [
-        (
-            Document.of(public_ip_addresses=[public("20.1.2.3")], outbound_rules=[outbound("52.1.1.1")]),
-            "instance-ip",
-            ["20.1.2.3"],
-        ),
-        (Document.of(outbound_rules=[outbound("52.1.1.1")]), "outbound-rule", ["52.1.1.1"]),
-        (Document.of(inbound_rules=[inbound("20.20.20.20")]), "unknown", []),
-        (EMPTY, "unknown", []),
-    ],
-)
-def test_egress_is_instance_ip_then_outbound_rule(
-    document: Document, basis: str, addresses: list[str]
-) -> None:
-    """A node leaves from its instance IPs if it has any, else from outbound frontends, else nobody knows."""
-    assert views.egress_basis(document) == basis
+SIX = "fd00::4"
+"""An IPv6 address of the network interface, whose IPv4 one is 10.240.0.4."""
+
+EGRESS = {
+    "an instance IP only": ([public("20.1.2.3")], [], "instance-ip", ["20.1.2.3"]),
+    "outbound rules only": (
+        [],
+        [outbound("52.1.1.1"), outbound("52.1.1.2")],
+        "outbound-rule",
+        ["52.1.1.1", "52.1.1.2"],
+    ),
+    "both on one private IP": ([public("20.1.2.3")], [outbound("52.1.1.1")], "instance-ip", ["20.1.2.3"]),
+    "IPv4 by an instance IP, IPv6 by a rule": (
+        [public("20.1.2.3")],
+        [outbound("52.1.1.1"), outbound("2603::1", SIX)],
+        "mixed",
+        ["20.1.2.3", "2603::1"],
+    ),
+    "IPv4 by a rule, IPv6 by an instance IP": (
+        [public("2603::1", SIX)],
+        [outbound("52.1.1.1"), outbound("2603::9", SIX)],
+        "mixed",
+        ["52.1.1.1", "2603::1"],
+    ),
+    "families apart on one private IP": (
+        [public("20.1.2.3")],
+        [outbound("52.1.1.1"), outbound("2603::1")],
+        "mixed",
+        ["20.1.2.3", "2603::1"],
+    ),
+    "an instance IP on another network interface": (
+        [public("20.1.2.3", "10.240.0.99")],
+        [outbound("52.1.1.1")],
+        "mixed",
+        ["20.1.2.3", "52.1.1.1"],
+    ),
+    "instance IPs on both": (
+        [public("20.1.2.3"), public("20.9.9.9", "10.240.0.99")],
+        [outbound("52.1.1.1"), outbound("52.1.1.1", "10.240.0.99")],
+        "instance-ip",
+        ["20.1.2.3", "20.9.9.9"],
+    ),
+    "a rule that names no network interface": (
+        [public("20.1.2.3")],
+        [outbound("52.1.1.1", "52.1.1.1")],
+        "mixed",
+        ["20.1.2.3", "52.1.1.1"],
+    ),
+    "inbound rules only": ([], [], "unknown", []),
+}
+"""By what there is: public IP addresses, outbound rules, what the answer rests on, and the answer."""
+
+
+@pytest.mark.parametrize("case", EGRESS)
+def test_egress(case: str) -> None:
+    """An instance IP takes the place of outbound rules for its own private IP and in its own family only."""
+    public_ip_addresses, outbound_rules, basis, addresses = EGRESS[case]
+    document = Document.of(
+        public_ip_addresses=public_ip_addresses,
+        outbound_rules=outbound_rules,
+        inbound_rules=[inbound("20.20.20.20")],
+    )
     assert [str(ip) for ip in views.egress_ips(document)] == addresses
+    assert views.egress_basis(document) == basis
+
+
+def test_egress_of_nothing() -> None:
+    """Nobody knows what a node without metadata leaves from."""
+    assert views.egress_basis(EMPTY) == "unknown"
+    assert views.configured_egress(EMPTY) == ()
+
+
+@given(documents)
+def test_no_way_out_is_lost(document: Document) -> None:
+    """Each private IP and family that a public IP or an outbound rule names has its part in the answer."""
+    entries = (*document.public_ip_addresses, *document.outbound_rules)
+    named = {(entry.private_ip, entry.frontend_ip.version) for entry in entries}
+    paths = views.configured_egress(document)
+    assert {(path.private_ip, path.family) for path in paths} == named
+    assert all(path.addresses for path in paths)
+    assert set(views.public_ips(document)) <= set(views.egress_ips(document))
 
 
 @given(documents)

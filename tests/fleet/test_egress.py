@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from sidecar.core.document import Document
 from sidecar.core.views import EgressBasis, egress_basis, egress_ips
 from sidecar.fleet.egress import Difference, cidr, compare, outside, parse_networks, union
-from tests.core.examples import document, documents, inbound, outbound
+from tests.core.examples import document, documents, inbound, outbound, public
 from tests.fleet.support import LAYOUT, NOW, agents, annotated, judged, node, pod
 
 OUT = document(out=outbound("52.1.1.1"))
@@ -23,8 +23,16 @@ def test_every_node_is_in_the_list_or_a_gap(known: list[Document]) -> None:
     for number, each in enumerate(known):
         if str(number) not in gaps:
             assert set(egress_ips(each)) <= set(egress.addresses)
-            assert egress_basis(each) is not EgressBasis.UNKNOWN
+        assert (str(number) in gaps) == (egress_basis(each) is EgressBasis.UNKNOWN)
     assert set(egress.addresses) <= {address for each in known for address in egress_ips(each)}
+
+
+def test_families_apart() -> None:
+    """A node that leaves by an instance IP in one family and by a rule in the other has both in the list."""
+    mixed = document(public=public("20.1.2.3"), out=outbound("2603::1"))
+    egress = union([judged(node(values=annotated(mixed)))])
+    assert egress.addresses == (ip_address("20.1.2.3"), ip_address("2603::1"))
+    assert egress.gaps == ()
 
 
 def test_last_known() -> None:

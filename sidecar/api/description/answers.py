@@ -60,7 +60,8 @@ ANSWERS = {
         shape=list[models.Address],
         text="20.1.2.3\n",
         description=(
-            "The instance-level public IP addresses if there are any, else the frontends of outbound rules. "
+            "For each private IP address and each address family: its instance-level public IP addresses if "
+            "it has any, else the frontends of its outbound rules. "
             "Route tables and NAT gateways, which come before both, are invisible to the metadata service."
         ),
     ),

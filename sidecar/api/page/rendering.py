@@ -51,6 +51,10 @@ _INVISIBLE = "unless a route table or a NAT gateway, which are invisible from he
 _BASIS = {
     views.EgressBasis.INSTANCE_IP: f"From its instance-level public IP addresses, {_INVISIBLE}.",
     views.EgressBasis.OUTBOUND_RULE: f"From the frontends of its outbound rules, {_INVISIBLE}.",
+    views.EgressBasis.MIXED: (
+        "From instance-level public IP addresses and from the frontends of its outbound rules, "
+        f"by address family and private IP address, {_INVISIBLE}."
+    ),
     views.EgressBasis.UNKNOWN: (
         "Unknown: the metadata service lists neither an instance-level public IP address "
         "nor an outbound rule."

@@ -25,7 +25,7 @@ from tests.agent.publish.files import (
     saying,
     variables_path,
 )
-from tests.core.examples import FULL, MOVED, failure, outbound, public
+from tests.core.examples import FULL, MOVED, failure, inbound, public
 from tests.support.faults import FILE_FAILS, Origin, fault
 from tests.support.states import EPOCH, POLICY, FakeClock, later, restored, snapshot_after
 
@@ -125,7 +125,7 @@ async def test_variables_change_only_with_an_address_or_the_status(path: Path) -
     """A change of rules that moves no address rewrites the JSON and leaves the variables alone."""
     await publisher(path).turn(saying(FULL))
     document, variables = identity(path), identity(variables_path(path))
-    other = replace(FULL, outbound_rules=(outbound("52.1.1.1", "10.240.0.5"),))
+    other = replace(FULL, inbound_rules=(inbound("20.20.20.20", port=9999),))
     assert (await publisher(path).turn(saying(other))).wrote
     assert identity(path) != document
     assert identity(variables_path(path)) == variables
