@@ -13,7 +13,8 @@ from sidecar.agent.publish_file import FilePublisher
 from sidecar.agent.publish_loop import Publisher, PublishLoop
 from sidecar.api.admin import AdminApplication
 from sidecar.api.application import Application, Configuration
-from sidecar.api.sockets import BoundAddress, Limits, bind, serving
+from sidecar.api.connections import Limits
+from sidecar.api.sockets import BoundAddress, bind, serving
 from sidecar.core.addresses import PRIVATE_NETWORKS
 from sidecar.core.annotations import Layout
 from sidecar.core.events import EventPolicy
@@ -38,7 +39,7 @@ _ADMIN_CLIENTS = 128
 DRAIN_SECONDS = 3.0
 """How long the HTTP API goes on answering after a request to stop, while its endpoint is taken away.
 
-After that requests under way have the time of :class:`sidecar.api.sockets.Limits`.
+After that requests under way have the time of :class:`sidecar.api.connections.Limits`.
 """
 
 

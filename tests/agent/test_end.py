@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.agent.agent import DRAIN_SECONDS
-from sidecar.api.sockets import Limits
+from sidecar.api.connections import Limits
 from sidecar.simulator import Serving
 from tests.agent.support import PUBLIC_IP
 from tests.faults.support import prepared

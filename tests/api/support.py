@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from aiohttp import ClientSession, web
 
 from sidecar.api.application import Application, Configuration
-from sidecar.api.sockets import Handler, Limits, bind, serving
+from sidecar.api.connections import Handler, Limits
+from sidecar.api.sockets import bind, serving
 from sidecar.core.listen import parse_listen
 from sidecar.core.state import Snapshot
 from sidecar.latest import Watch

@@ -4,16 +4,17 @@ import asyncio
 import gc
 import gzip
 import re
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from functools import partial
 from unittest.mock import patch
 
 import pytest
-from hypothesis import Phase, given, settings, strategies as st
+from aiohttp import web_protocol
+from hypothesis import Phase, example, given, settings, strategies as st
 
-from sidecar.api import sockets
+from sidecar.api import connections
+from sidecar.api.connections import Limits
 from sidecar.api.problems import TooManyWaitingError
-from sidecar.api.sockets import Limits
 from sidecar.api.waiting import Waiting
 from sidecar.metrics import Metrics
 from tests.api.snapshots import DATA
@@ -393,12 +394,54 @@ async def test_any_head(fields: list[tuple[bytes, bytes | int]], size: int) -> N
     head = REQUEST[:-2] + b"".join(name + b": " + value + b"\r\n" for name, value in values)
     head += b"Connection: close\r\n\r\n"
     # In small pieces, and on a busy machine, a head may be longer on its way than refusals linger.
-    with patch.object(sockets, "_LINGER_SECONDS", DEADLINE_S):
+    with patch.object(connections, "_LINGER_SECONDS", DEADLINE_S):
         said, after = await answer_in_pieces(head, size)
     status = said.split(b" ", 2)[1]
     assert status in {b"200", b"304", b"400", b"431"}
     assert len(head) <= Limits().max_head_size or status in {b"400", b"431"}
     assert after.startswith(b"HTTP/1.1 200 ")
+
+
+PARTS = st.sampled_from(
+    [b"\n", b"\r", b"\r\n", b"\n\n", b"\n\r", REQUEST, REQUEST[:-2], b"GET / HTTP/1.1", b"X: y", b":", b"\0"]
+)
+
+
+@given(st.lists(PARTS, max_size=30).map(b"".join), st.integers(1, 40))
+@settings(max_examples=200, phases=(Phase.explicit, Phase.generate))
+@example(b"\n\n\n", 40)
+@example(b"\r\n\n\n", 1)
+@example(REQUEST + b"\n\n\n", 40)
+@example(b"\r\n" * 20_000, 40_000)
+@example(b"\r" + b"\n\r" * 20_000, 40_000)
+async def test_any_lines(sent: bytes, size: int) -> None:
+    """Whatever comes, empty lines in any number too, ends, and the next client is served."""
+    async with api_running(DATA) as api:
+        async with connected(api.address) as connection:
+            for start in range(0, len(sent), size):
+                connection[1].write(sent[start : start + size])
+                await asyncio.sleep(0)
+            with suppress(OSError):
+                connection[1].write_eof()
+            await ended(connection)
+        assert (await last_answer(api)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("lines", [b"\n", b"\r\n", b"\n\n\n", b"\r\n" * 50_000])
+@pytest.mark.parametrize("before", [b"", REQUEST])
+async def test_empty_lines_before_a_request(lines: bytes, before: bytes) -> None:
+    """Empty lines before a request are ignored, and cost the parser nothing."""
+    last = REQUEST[:-2] + b"Connection: close\r\n\r\n"
+    async with api_running(DATA) as api:
+        with patch.object(web_protocol.RequestHandler, "data_received", autospec=True) as parsed:
+            parsed.side_effect = RECEIVE
+            said = await exchange(api.address, before + lines + last)
+
+    assert said.count(b"HTTP/1.1 200 ") == 1 + bool(before)
+    assert parsed.call_count < 20
+
+
+RECEIVE = web_protocol.RequestHandler.data_received
 
 
 async def answer_in_pieces(head: bytes, size: int) -> tuple[bytes, bytes]:

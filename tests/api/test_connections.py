@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 
 from sidecar.api.admin import AdminApplication
-from sidecar.api.sockets import Limits, serving
+from sidecar.api.connections import Limits
+from sidecar.api.sockets import serving
 from sidecar.metrics import Metrics
 from tests.api.snapshots import DATA
 from tests.api.support import (

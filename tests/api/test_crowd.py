@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from sidecar.api.sockets import Limits
+from sidecar.api.connections import Limits
 from tests.api.snapshots import DATA
 from tests.api.support import API, api_running, clients, connected, exchange
 from tests.support.waiting import until_holds

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import ClientResponse
 
-from sidecar.api.sockets import Limits
+from sidecar.api.connections import Limits
 from sidecar.api.waiting import Pace
 from tests.api.snapshots import DATA, MOVED, STARTING, after, with_rules
 from tests.api.support import API, NODE, api_running, connected, ended, exchange

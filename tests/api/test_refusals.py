@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sidecar.api import sockets as connections
+from sidecar.api import connections
 from sidecar.api.application import Application, Configuration
 from sidecar.core.instant import Instant
 from sidecar.latest import Watch

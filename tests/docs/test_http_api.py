@@ -3,9 +3,9 @@
 import re
 
 from sidecar.agent.agent import DRAIN_SECONDS
+from sidecar.api.connections import Limits
 from sidecar.api.description.answers import HEADERS, PARAMETERS, REASONS
 from sidecar.api.endpoints import ENDPOINTS
-from sidecar.api.sockets import Limits
 from sidecar.settings import Settings
 from tests.docs.pages import DOCS
 

@@ -210,7 +210,7 @@ PROMISES = (
     ),
     Mutation(
         promise="Clients of other networks than allowed are not served",
-        file="sidecar/api/sockets.py",
+        file="sidecar/api/connections.py",
         old="return any(address in network for network in self.allow_from)",
         new="return bool(address)",
         tests=("tests/api/test_connections.py",),
