@@ -78,7 +78,7 @@ _TABLE = (
     Cause(
         name="agent-stuck",
         summary="A loop of the agent does not turn any more.",
-        seen="`/livez` says that a loop is overdue.",
+        seen="`/livez` says that a loop is overdue, or its port accepts connections and nothing answers.",
         confidence=Confidence.CERTAIN,
         remedy="Restart the agent, which kubelet does by itself; please report it with its log.",
         source="",

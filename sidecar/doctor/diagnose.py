@@ -78,7 +78,11 @@ def agent_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
     if agent is None:
         return
     if not agent.reached:
-        yield found("no-agent", f"no agent answers at {agent.where}: {agent.detail}")
+        text = f"no agent answers at {agent.where}: {agent.detail}"
+        if agent.silent:
+            yield found("agent-stuck", text, confidence=Confidence.LIKELY)
+        else:
+            yield found("no-agent", text)
         return
     upstream = environment.upstream
     if upstream and agent.where != upstream and agent.status in {Status.STARTING, Status.STALE}:

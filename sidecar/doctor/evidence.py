@@ -95,6 +95,8 @@ class AgentEvidence:
     """Which agent: a URL, or a pod."""
     reached: bool
     """Whether an agent answered."""
+    silent: bool = False
+    """Whether something there accepts connections, and did not answer in time."""
     detail: str = ""
     """Why it could not be reached, or what it says of its data."""
     node: str | None = None

@@ -28,6 +28,9 @@ _ATTEMPTS = TypeAdapter(tuple[AgentAttempt, ...])
 class LostError(Exception):
     """There was no response; the text says why."""
 
+    silent = False
+    """Whether there was a connection, and nothing came in time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -49,14 +52,18 @@ Raises:
 
 def over_http(session: aiohttp.ClientSession, url: str, *, timeout: float) -> Fetch:
     """Requests over HTTP, which may take so many seconds each."""
-    limit = aiohttp.ClientTimeout(total=timeout)
+    limit = aiohttp.ClientTimeout(total=timeout, sock_connect=0.9 * timeout)
 
     async def fetch(path: str) -> Fetched:
         try:
             async with session.get(f"{url}{path}", allow_redirects=False, timeout=limit) as response:
                 return Fetched(response.status, response.headers, await reading.read(response))
+        except aiohttp.ConnectionTimeoutError as error:
+            raise LostError(f"no connection within {timeout:g} s") from error
         except TimeoutError as error:
-            raise LostError(f"no complete answer within {timeout:g} s") from error
+            lost = LostError(f"no complete answer within {timeout:g} s")
+            lost.silent = True
+            raise lost from error
         except reading.ERRORS as error:
             raise LostError(reading.failure(error).detail) from error
 
@@ -74,7 +81,7 @@ async def probe_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentEv
     try:
         document = await api(_DOCUMENT)
     except LostError as error:
-        return AgentEvidence(where=where, reached=False, detail=str(error))
+        return AgentEvidence(where=where, reached=False, silent=error.silent, detail=str(error))
     headers = document.headers
     status = headers.get(_STATUS, "")
     if status not in set(Status):

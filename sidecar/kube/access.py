@@ -28,7 +28,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _HOST, _PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
 """Variables by which kubelet gives every pod the address of the API server."""
 
-_KUBECONFIG_TIMEOUT = 60.0
+_KUBECONFIG_TIMEOUT = 20.0
 """Seconds that reading a kubeconfig may take: it may be a pipe, whose writer asks for a passphrase first."""
 
 _AUTHORITY_LIMIT = 1024 * 1024

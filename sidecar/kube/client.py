@@ -64,6 +64,8 @@ class NodeMetadata:
         texts = (name, uid, version, *annotations.values(), *labels.values())
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("a name or value is no text")
+        if not is_node_name(name):
+            raise ValueError("a name is none that a Node can have")  # it is printed, and part of paths
         return cls(
             name=name,
             uid=uid,

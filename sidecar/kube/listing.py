@@ -36,6 +36,7 @@ from sidecar.kube.requests import (
     Request,
     Requester,
     Response,
+    malformed,
     parsed,
     requester,
     successful,
@@ -55,8 +56,14 @@ PAGE = 500
 NODE_PAGE = 250
 """Nodes of a page: whole Nodes, of some 20 KiB each."""
 
-PAGE_LIMIT = 256 * 1024 * 1024
+PAGE_LIMIT = 96 * 1024 * 1024
 """Bytes of a page that are read: a Node has at most 256 KiB of annotations, and some more beside."""
+
+MOST_ITEMS = 200_000
+"""Objects of a list: more than any cluster has."""
+
+MOST_EMPTY_PAGES = 10
+"""Pages without objects, one after the other, after which a list is taken for endless."""
 
 UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
 """The field selector of pods that may still run."""
@@ -278,6 +285,7 @@ class FleetClient:
         token = ""
         restarts = 0
         progress = True
+        items = empty_pages = 0
         while True:
             request = replace(first, query=[*first.query, ("continue", token)]) if token else first
             answer = await self._retry(partial(page_or_expired, request))
@@ -293,6 +301,10 @@ class FleetClient:
                 continue
             page = parsed(successful(answer), parse)
             progress = True
+            items += len(page.items)
+            empty_pages = 0 if page.items else empty_pages + 1
+            if page.next and (page.next == token or items > MOST_ITEMS or empty_pages >= MOST_EMPTY_PAGES):
+                raise malformed(answer, "is of a list without an end")
             token = page.next
             # Some megabytes, and the next page needs as much.
             del answer
@@ -376,6 +388,6 @@ def _node_metadata(body: bytes) -> NodeMetadata:
 
 def _metadata(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
     metadata = value["metadata"]
-    if not (isinstance(metadata["name"], str) and isinstance(metadata["uid"], str)):
-        raise TypeError("a name is no text")
+    if not (is_node_name(metadata["name"]) and isinstance(metadata["uid"], str)):
+        raise TypeError("a name is none that an object can have")
     return metadata

@@ -198,7 +198,8 @@ class Requester:
             headers = CIMultiDict([("Accept", request.accept), *access.impersonation])
             if not access.compression:
                 headers["Accept-Encoding"] = "identity"
-            if authorization := await access.authorization():
+            authorization = await access.authorization() or ""
+            if authorization:
                 headers["Authorization"] = authorization
             if request.content_type is not None:
                 headers["Content-Type"] = request.content_type
@@ -223,7 +224,11 @@ class Requester:
         finally:
             self._in_flight -= 1
         self._outdated |= response.status == 401
-        return Response(response.status, response.headers, bytes(body))
+        content = bytes(body)
+        credential = authorization.partition(" ")[2].encode()
+        if credential and not 200 <= response.status < 300:
+            content = content.replace(credential, b"(hidden)")  # errors are printed and logged
+        return Response(response.status, response.headers, content)
 
     async def _open(self) -> tuple[aiohttp.ClientSession, Access]:
         """The session and what it was made of, opened if need be.

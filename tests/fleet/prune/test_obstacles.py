@@ -1,13 +1,18 @@
 """`prune` while Nodes come and go, keys come back, and the API server throttles, fails or refuses."""
 
 import asyncio
+import itertools
+import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 from sidecar.errors import ExitCode
 from sidecar.fleet.pruner import GIVE_UP_AFTER, ROUNDS
+from sidecar.kube.listing import MOST_EMPTY_PAGES
 from tests.fleet.prune.support import OURS, STATUS, Prune, patched
 from tests.support.fake_apiserver import RecordedRequest, Reply, refusal
 from tests.support.fake_cluster import FakeCluster, expired
@@ -195,3 +200,49 @@ async def test_silent_api_server(cluster: FakeCluster, prune: Prune) -> None:
     ended = await prune("--request-timeout=20s")
     assert ended.code == ExitCode.DONE
     assert ended.err.count("; trying again\n") == 1
+
+
+@pytest.mark.parametrize("name", ["..", "../namespaces/default/secrets/s?x=", "a b", "\x1b]0;x\x07node", "N"])
+async def test_name_that_no_node_has(cluster: FakeCluster, prune: Prune, name: str) -> None:
+    """A Node's name becomes part of a path and of the output only if it is one."""
+    cluster.add_node(name, OURS)
+    ended = await prune()
+    assert ended.code == ExitCode.FAILED
+    assert "is not what was asked for" in ended.err
+    assert ended.out == ""
+    assert "\x1b" not in ended.err
+    assert patched(cluster) == []
+
+
+@pytest.mark.parametrize("names", [(), ("node-a",)], ids=["empty pages", "the same page"])
+async def test_list_without_an_end(cluster: FakeCluster, prune: Prune, names: tuple[str, ...]) -> None:
+    """An API server whose list goes on for ever is not asked for ever."""
+    items = [cluster.nodes[name].metadata_object() for name in names]
+    count = itertools.count()
+
+    def go_on(request: RecordedRequest) -> None:
+        if request.path == "/api/v1/nodes":
+            token = "same" if names else str(next(count))
+            page = {"metadata": {"continue": token}, "items": items}
+            cluster.replies["GET /api/v1/nodes"].append(Reply(body=json.dumps(page).encode()))
+
+    cluster.on_request = go_on
+    ended = await prune()
+    assert ended.code == ExitCode.FAILED
+    assert "is of a list without an end" in ended.err
+    assert len(cluster.asked("GET", "/api/v1/nodes")) <= MOST_EMPTY_PAGES
+    assert patched(cluster) == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 422, 429, 500])
+async def test_credential_in_an_error(
+    cluster: FakeCluster, prune: Prune, kubeconfig: str, status: int
+) -> None:
+    """An API server's or proxy's error that repeats the credential is printed without it."""
+    (user,) = yaml.safe_load(Path(kubeconfig).read_text())["users"]  # noqa: ASYNC240 - a small file
+    token = user["user"]["token"]
+    cluster.replies["GET /apis/apps/v1/daemonsets"].extend([refusal(status, f"Bearer {token} may not")] * 9)
+    ended = await prune()
+    assert ended.code == ExitCode.FAILED
+    assert token not in ended.err
+    assert "Bearer (hidden) may not" in ended.err
