@@ -1,5 +1,6 @@
 """What is prepared for a whole session and fails is reported once."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,4 +58,5 @@ def test_failed_preparation_is_one_error(tmp_path: Path) -> None:
     (skipped,) = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
     assert skipped.startswith("SKIPPED [5]")
     assert skipped.endswith(f": {why}")
-    assert "1 passed, 5 skipped, 3 errors" in done.stdout.splitlines()[-1]
+    # Without the project's settings, warnings of plug-ins are counted too.
+    assert re.match(r"1 passed, 5 skipped, (\d+ warnings?, )?3 errors ", done.stdout.splitlines()[-1])
