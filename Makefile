@@ -98,6 +98,7 @@ requirements: venv-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=
 
 house: venv-dev ## Measure the shape of the code: files, functions, names, and what is to be reached
 	@$(BIN)/python -m tools.house
+	@$(BIN)/python -m tools.walks
 
 fuzz: venv-dev ## Mutated answers to parser and state (N=20000 of small documents, LARGE=200 of 250 rules, SEED=1)
 	$(BIN)/python -m tests.fuzz --small $(or $(N),20000) --large $(or $(LARGE),200) --seed $(or $(SEED),1)
