@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,6 +13,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _TERMINATED = 128 + signal.SIGTERM
 """What a shell reports of a command that SIGTERM ended."""
+
+_CANCEL_AGAIN_SECONDS = 0.5
+"""More than the end of any task takes that has heard of its cancellation."""
 
 _Value = TypeVar("_Value")
 
@@ -39,6 +42,19 @@ class Shutdown:
         finally:
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
+
+
+async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait until they have ended; their results and errors are left to others.
+
+    A library may take a cancellation away: aiohttp 3.14 does where one meets its own time-out, since it
+    counts that twice (``TimerContext``). So what still runs after a while is cancelled again.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def run(coroutine: Coroutine[Any, Any, _Value]) -> _Value:

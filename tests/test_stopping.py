@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 
-from sidecar.stopping import Shutdown
+from sidecar.stopping import Shutdown, cancelled
 from tests.support.waiting import DEADLINE_S
 
 
@@ -54,3 +55,24 @@ async def test_handlers_are_removed() -> None:
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert not stopping.requested.is_set()
+
+
+async def test_swallowed_cancellation() -> None:
+    """A task whose library takes its first cancellations away is cancelled again, until it ends."""
+    heard = []
+
+    async def deaf() -> None:
+        for number in range(3):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            heard.append(number)
+
+    async def hears() -> None:
+        await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(deaf()), asyncio.create_task(hears())]
+    await asyncio.sleep(0)
+    await cancelled(tasks)
+    assert heard == [0, 1, 2]
+    assert [task.done() for task in tasks] == [True, True]
+    assert tasks[1].cancelled()

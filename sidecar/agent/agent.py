@@ -29,7 +29,7 @@ from sidecar.runtime import Runtime
 from sidecar.settings import Settings
 from sidecar.sources.imds import IMDSSource
 from sidecar.sources.upstream import UpstreamSource
-from sidecar.stopping import Shutdown
+from sidecar.stopping import Shutdown, cancelled
 
 _logger = logging.getLogger(__name__)
 
@@ -148,8 +148,7 @@ class Agent:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(DRAIN_SECONDS):
                         await self.stopping.at_once.wait()
-                for task in running:
-                    task.cancel()
+                await cancelled(running)
         except ExceptionGroup as group:
             # Not `except*`, which before Python 3.11.4 puts what is raised into a group again.
             errors, others = group.split(Error)

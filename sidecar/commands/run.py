@@ -15,7 +15,7 @@ from sidecar.errors import Error, ExitCode
 from sidecar.logs import configure, log
 from sidecar.runtime import LoopErrors, Runtime
 from sidecar.settings import Settings
-from sidecar.stopping import run
+from sidecar.stopping import cancelled, run
 
 _logger = logging.getLogger(__name__)
 
@@ -84,9 +84,7 @@ async def _run(settings: Settings, runtime: Runtime, *, once: bool) -> None:
         turn = asyncio.create_task(agent.run_once())
         stopping = asyncio.create_task(agent.stopping.requested.wait())
         await asyncio.wait((turn, stopping), return_when=asyncio.FIRST_COMPLETED)
-        for task in (turn, stopping):
-            task.cancel()
-        await asyncio.wait((turn, stopping))
+        await cancelled((turn, stopping))
         if turn.cancelled():
             raise Error("stopped before it was done")
         turn.result()
