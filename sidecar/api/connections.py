@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import select
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -207,6 +208,7 @@ class _Connection(web.RequestHandler):
         "_half_closed",
         "_head_size",
         "_held",
+        "_look",
         "_served",
         "_server",
         "_tail",
@@ -240,6 +242,8 @@ class _Connection(web.RequestHandler):
         """Whether the client has said that it sends no more."""
         self._finished = False
         """Whether the last answer has been sent."""
+        self._look: asyncio.TimerHandle | None = None
+        """When to look for a client that has gone, while nothing is read."""
         self.answered = False
         """Whether it has had an answer."""
 
@@ -275,6 +279,8 @@ class _Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timer()
+        if self._look is not None:
+            self._look.cancel()
         if self._served:
             self._server.count_client(-1)
             self._server.weigh(self, 0)
@@ -333,6 +339,28 @@ class _Connection(web.RequestHandler):
             self._stop_timer()
         elif began:
             self._close_in(self._server.limits.header_timeout)
+
+    def _pause_reading_for_buffer(self) -> None:
+        super()._pause_reading_for_buffer()
+        if self._look is None:
+            self._look = self._loop.call_later(_LINGER_SECONDS, self._look_for_end, self._request_count)
+
+    def _look_for_end(self, count: int) -> None:
+        """Let a client go that has closed, or its side, behind a request that waits for longer than a moment.
+
+        Its end is behind requests that are not read yet, so nobody else sees it.
+        """
+        self._look = None
+        if not self._buffer_paused or self.transport is None:
+            return
+        watched = select.poll()
+        watched.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        waits = count == self._request_count and self.transport.get_write_buffer_size() == 0
+        if waits and watched.poll(0):
+            self.give_way()
+        else:
+            again = self._request_count
+            self._look = self._loop.call_later(_LINGER_SECONDS, self._look_for_end, again)
 
     def _resume_reading_for_buffer(self) -> None:
         """Read on once the last request that was queued is being answered."""
@@ -409,9 +437,9 @@ class _Connection(web.RequestHandler):
         return response
 
     def log_exception(self, *_: object, **settings: object) -> None:
-        """Keep bad requests, which anybody can send, out of the log."""
+        """Keep bad requests, and clients that go away, which anybody can do, out of the log."""
         error = settings.get("exc_info")
-        if isinstance(error, http_exceptions.HttpProcessingError | web.RequestPayloadError):
+        if isinstance(error, http_exceptions.HttpProcessingError | web.RequestPayloadError | ConnectionError):
             log(_logger, logging.DEBUG, "request-malformed", error=repr(error))
         elif count := self._server.defects.count(type(error).__name__):
             log(_logger, logging.ERROR, "connection-failed", error=repr(error), count=count)

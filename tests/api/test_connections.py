@@ -330,6 +330,26 @@ async def test_half_closed_client_that_waits() -> None:
         await until_holds(lambda: api.waiting == 0)
 
 
+@pytest.mark.parametrize("behind", [REQUEST, b"GARBAGE\r\n\r\n", REQUEST * 100])
+@pytest.mark.parametrize("how", ["half-closed", "closed", "reset"])
+@pytest.mark.parametrize("target", [b"/v1/public-ip", b"/v1/events"])
+async def test_gone_client_that_pipelined(behind: bytes, how: str, target: bytes) -> None:
+    """A client that has gone gives up its place also where its end is behind requests not read yet."""
+    async with api_running(DATA) as api, connected(api.address) as connection:
+        etag = (await api.get("/v1/public-ip")).headers["ETag"].encode()
+        head = b"GET %b HTTP/1.1\r\nHost: x\r\nIf-None-Match: %b\r\nPrefer: wait=300\r\n\r\n" % (target, etag)
+        connection[1].write(head + behind)
+        await until_holds(lambda: clients(api) == 1 and api.waiting == (target == b"/v1/public-ip"))
+        match how:
+            case "half-closed":
+                connection[1].write_eof()
+            case "closed":
+                connection[1].close()
+            case _:
+                connection[1].transport.abort()
+        await until_holds(lambda: clients(api) == 0 and api.waiting == 0)
+
+
 @pytest.mark.parametrize(
     "half", [b"", b"GET /v1/public-ip HTTP/1.1\r\nHo", REQUEST[:-2] + b"Content-Length: 9\r\n\r\n"]
 )
