@@ -79,7 +79,7 @@ def test_parts_that_wait_until_they_are_needed() -> None:
     [
         ("public-ip", 499, 340),
         ("all", 1142, 538),
-        ("dual-stack", 1500, 623),
+        ("dual-stack", 1543, 666),
         ("several-nics", 1321, 520),
         ("many-rules", 6378, 6334),
     ],
