@@ -23,8 +23,8 @@ CAPTURES = {
         "public-ips": "51.0.0.1",
         "inbound-ips": "50.0.0.1,2603:10e1:100:2::1:1",
         "outbound-ips": "50.0.0.1,2603:10e1:100:2::1:1",
-        "egress-ips": "51.0.0.1",
-        "egress-basis": "instance-ip",
+        "egress-ips": "51.0.0.1,2603:10e1:100:2::1:1",
+        "egress-basis": "mixed",
         "inbound": "tcp/50.0.0.1:80,tcp/[2603:10e1:100:2::1:1]:80",
         "loadbalancer": (
             '{"publicIpAddresses":[{"frontendIpAddress":"51.0.0.1","privateIpAddress":"10.1.0.4"}],'
@@ -38,6 +38,7 @@ CAPTURES = {
     },
     "capture-talos": {
         "public-ip": "20.10.5.34",
+        "public-ipv6": "2603:1020:10:5::34",
         "public-ips": "20.10.5.34,2603:1020:10:5::34",
         "inbound-ips": "172.16.136.5,fd60:172:16:88::5",
         "egress-ips": "20.10.5.34,2603:1020:10:5::34",
