@@ -71,10 +71,12 @@ def run_until_terminated(coroutine: Coroutine[Any, Any, _Value]) -> _Value:
     """
 
     async def until_terminated() -> _Value:
-        task = asyncio.ensure_future(coroutine)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(coroutine)
+        ends: set[asyncio.Task[None]] = set()
         # Signals come to the main thread alone.
         if threading.current_thread() is threading.main_thread():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            loop.add_signal_handler(signal.SIGTERM, lambda: ends.add(loop.create_task(cancelled((task,)))))
         return await task
 
     try:

@@ -108,6 +108,14 @@ class Deadline:
         self._seconds = seconds
         self._end = asyncio.get_running_loop().time() + seconds
 
+    @property
+    def over(self) -> bool:
+        """Whether the time is up. For loops within `limit`, whose end a library may take for its own.
+
+        See :func:`sidecar.stopping.cancelled`.
+        """
+        return asyncio.get_running_loop().time() >= self._end
+
     def limit(self) -> asyncio.Timeout:
         """A block that ends with ``TimeoutError`` when the time is up."""
         return asyncio.timeout_at(self._end)
@@ -126,6 +134,8 @@ class Deadline:
                         return await ask()
                     except RetryLaterError as error:
                         last, least = str(error), error.retry_after or 0.1
+                    if self.over:
+                        break
                     ceiling = retry_ceiling(step, poll_interval=1.0)
                     await asyncio.sleep(random.uniform(least, least + ceiling))  # noqa: S311 - no secret
         except TimeoutError:

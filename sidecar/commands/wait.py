@@ -119,7 +119,7 @@ async def wait(parsed: Namespace) -> Waited:
         state = State(started=clock.now())
         try:
             async with deadline.limit():
-                while True:
+                while not deadline.over:
                     outcome = await source.fetch()
                     answered = True
                     state = observe(state, outcome, clock.now(), _POLICY)
@@ -137,7 +137,8 @@ async def wait(parsed: Namespace) -> Waited:
                     )
                     await asyncio.sleep(delay)
         except TimeoutError:
-            verdict, why = judge(condition, state)
+            pass
+    verdict, why = judge(condition, state)
     if not answered:
         why = f"{url or 'the metadata service'}: {why}"
     kinds = {ConditionResult.NONE: EmptyError, ConditionResult.DIFFERS: IncompleteError}
