@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_address
 from typing import Any, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, http_exceptions, streams, web, web_protocol
 
+from sidecar.api.peers import address_of
 from sidecar.api.problems import HEADERS, problem_response
 from sidecar.core.addresses import IPNetwork
 from sidecar.logs import Recurring, log
@@ -92,12 +92,10 @@ class Limits:
 
     def allow(self, peer: object) -> bool:
         """Whether a peer, as sockets name it, may connect."""
-        if not self.allow_from or not isinstance(peer, tuple):
+        if not self.allow_from:
             return True
-        address = ip_address(str(peer[0]).partition("%")[0])
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.allow_from)
+        address = address_of(peer)
+        return address is None or any(address in network for network in self.allow_from)
 
 
 class Server(web.Server):
@@ -359,8 +357,7 @@ class _Connection(web.RequestHandler):
         if waits and watched.poll(0):
             self.give_way()
         else:
-            again = self._request_count
-            self._look = self._loop.call_later(_LINGER_SECONDS, self._look_for_end, again)
+            self._look = self._loop.call_later(_LINGER_SECONDS, self._look_for_end, self._request_count)
 
     def _resume_reading_for_buffer(self) -> None:
         """Read on once the last request that was queued is being answered."""

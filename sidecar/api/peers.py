@@ -6,17 +6,26 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from sidecar.core.addresses import IPAddress
+
+
+def address_of(peer: object) -> IPAddress | None:
+    """The address of a peer as sockets name it; ``None`` for Unix sockets.
+
+    IPv4 clients of a socket for both families have theirs mapped into IPv6: they are IPv4 again.
+    """
+    if not isinstance(peer, tuple):
+        return None
+    address = ip_address(str(peer[0]).partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped
+
 
 def peer_of(request: web.BaseRequest) -> str | None:
     """The address of another pod or machine; ``None`` for Unix sockets and loopback, the own pod or node."""
     transport = request.transport
-    peer = None if transport is None else transport.get_extra_info("peername")
-    if not isinstance(peer, tuple):
-        return None
-    address = ip_address(str(peer[0]).partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return None if address.is_loopback else str(address)
+    address = None if transport is None else address_of(transport.get_extra_info("peername"))
+    return None if address is None or address.is_loopback else str(address)
 
 
 def is_own_host(host: str) -> bool:

@@ -52,7 +52,7 @@ def written_as(parse: Callable[[str], _Value]) -> Callable[[str], _Value]:
 duration = written_as(parse_duration)
 """Argument type: a duration, in seconds."""
 
-_REQUEST_TIMEOUT = 30.0
+REQUEST_TIMEOUT = 30.0
 """Seconds: a page of Nodes is some megabytes, and an operator may be far away."""
 
 annotation_prefix = written_as(parse_prefix)
@@ -92,9 +92,9 @@ def add_api_server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--request-timeout",
         type=duration,
-        default=_REQUEST_TIMEOUT,
+        default=REQUEST_TIMEOUT,
         metavar="DURATION",
-        help=f"for each request to the API server [{_REQUEST_TIMEOUT:g}s]",
+        help=f"for each request to the API server [{REQUEST_TIMEOUT:g}s]",
     )
 
 

@@ -75,16 +75,19 @@ def configured_egress(document: Document) -> tuple[ConfiguredEgress, ...]:
     paths = []
     for private_ip in sorted_addresses({*public, *outbound}):
         for family in (4, 6):
-            for basis, entries in (
-                (EgressBasis.INSTANCE_IP, public.get(private_ip, [])),
-                (EgressBasis.OUTBOUND_RULE, outbound.get(private_ip, [])),
-            ):
-                frontends = {entry.frontend_ip for entry in entries if entry.frontend_ip.version == family}
-                if frontends:
-                    addresses = sorted_addresses(frontends)
-                    paths.append(ConfiguredEgress(private_ip, family, basis, addresses))
-                    break
+            own = _of_family(public.get(private_ip, ()), family)
+            shared = _of_family(outbound.get(private_ip, ()), family)
+            if own or shared:
+                basis = EgressBasis.INSTANCE_IP if own else EgressBasis.OUTBOUND_RULE
+                paths.append(ConfiguredEgress(private_ip, family, basis, own or shared))
     return tuple(paths)
+
+
+def _of_family(
+    entries: Iterable[PublicIPAddress] | Iterable[OutboundRule], family: int
+) -> tuple[IPAddress, ...]:
+    frontends = (entry.frontend_ip for entry in entries)
+    return sorted_addresses(address for address in frontends if address.version == family)
 
 
 def egress_ips(document: Document) -> tuple[IPAddress, ...]:

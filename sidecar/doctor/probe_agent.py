@@ -28,8 +28,10 @@ _ATTEMPTS = TypeAdapter(tuple[AgentAttempt, ...])
 class LostError(Exception):
     """There was no response; the text says why."""
 
-    silent = False
-    """Whether there was a connection, and nothing came in time."""
+    def __init__(self, why: str, *, silent: bool = False) -> None:
+        super().__init__(why)
+        self.silent = silent
+        """Whether there was a connection, and nothing came in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,7 @@ def over_http(session: aiohttp.ClientSession, url: str, *, timeout: float) -> Fe
         except aiohttp.ConnectionTimeoutError as error:
             raise LostError(f"no connection within {timeout:g} s") from error
         except TimeoutError as error:
-            lost = LostError(f"no complete answer within {timeout:g} s")
-            lost.silent = True
-            raise lost from error
+            raise LostError(f"no complete answer within {timeout:g} s", silent=True) from error
         except reading.ERRORS as error:
             raise LostError(reading.failure(error).detail) from error
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sidecar.clock import now
-from sidecar.commands.arguments import Parser, add_api_server_arguments, add_prefix_argument, duration
+from sidecar.commands.arguments import (
+    REQUEST_TIMEOUT,
+    Parser,
+    add_api_server_arguments,
+    add_prefix_argument,
+    duration,
+)
 from sidecar.core.annotations import Layout
 from sidecar.core.cluster import ClusterNode, agents_by_node
 from sidecar.errors import Error
@@ -31,7 +37,7 @@ class Selection:
     """Which nodes to scan, and where their agents are."""
 
     kubeconfig: str | None = None
-    request_timeout: float = 30.0
+    request_timeout: float = REQUEST_TIMEOUT
     """Seconds for each request."""
     layout: Layout
     selector: str = ""

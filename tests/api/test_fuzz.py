@@ -85,7 +85,6 @@ def session() -> Iterator[requests.Session]:
 @schema.parametrize()
 @settings(
     max_examples=6,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

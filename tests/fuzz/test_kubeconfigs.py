@@ -110,7 +110,6 @@ async def ask(path: Path) -> None:
 SHOWN = ("certificate-authority", "tls-server-name", "tokenFile", "client-certificate", "client-key")
 
 RUNS = settings(
-    deadline=None,
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
