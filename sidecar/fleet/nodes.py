@@ -132,7 +132,12 @@ async def _nodes(parsed: Namespace) -> int:
     if parsed.watch:
         await nodes_egress.watch(contexts, selection, interval=parsed.interval or _INTERVAL)
     try:
-        scans = await scan_all(contexts, selection, read=lambda count: progress.show(f"{count} Nodes read"))
+        scans = await scan_all(
+            contexts,
+            selection,
+            read=lambda count: progress.show(f"{count} Nodes read"),
+            on_retry=progress.retries(),
+        )
     finally:
         progress.erase()
     if all(scan.error is not None for scan in scans):

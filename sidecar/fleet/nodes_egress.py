@@ -124,12 +124,13 @@ async def watch(contexts: Sequence[str | None], selection: Selection, *, interva
         Error: of a cluster that cannot be read at the first scan.
     """
     progress.message(ASSUMPTION)
+    on_retry = progress.retries()  # once for all scans: an outage is a line, and not one a minute
     rows: dict[str, Sequence[NodeRow]] = {}
     listed: frozenset[IPAddress] = frozenset()
     reported: list[str] | None = None
     while True:
         problems: list[str] = []
-        for scan in await scan_all(contexts, selection, read=lambda _: None):
+        for scan in await scan_all(contexts, selection, read=lambda _: None, on_retry=on_retry):
             problems += map(scan.named, scan.problems)
             if scan.error is None:
                 rows[scan.cluster] = scan.rows

@@ -17,11 +17,10 @@ from sidecar.commands.arguments import (
 from sidecar.core.annotations import Layout
 from sidecar.core.cluster import ClusterNode, agents_by_node
 from sidecar.errors import Error
-from sidecar.fleet import progress
 from sidecar.fleet.row import Agents, NodeRow, NodeStatus, View, row
 from sidecar.kube import ForbiddenError
 from sidecar.kube.access import LoadingRules, context_names
-from sidecar.kube.listing import AGENT_SELECTOR, FleetClient, connect_fleet
+from sidecar.kube.listing import AGENT_SELECTOR, FleetClient, OnRetry, connect_fleet
 
 _AT_A_TIME = 4
 """Clusters that are read concurrently."""
@@ -113,7 +112,11 @@ async def contexts_of(parsed: Namespace) -> list[str | None]:
 
 
 async def scan_all(
-    contexts: Sequence[str | None], selection: Selection, *, read: Callable[[int], None]
+    contexts: Sequence[str | None],
+    selection: Selection,
+    *,
+    read: Callable[[int], None],
+    on_retry: OnRetry,
 ) -> list[Scan]:
     """Scan several clusters, a few at a time; one that cannot be read gives a scan with an error.
 
@@ -121,9 +124,9 @@ async def scan_all(
         contexts: Of the kubeconfig.
         selection: Which nodes.
         read: Called with the number of Nodes read so far, of all clusters.
+        on_retry: Called with the failure of each request that is repeated.
     """
     places = asyncio.Semaphore(_AT_A_TIME)
-    on_retry = progress.retries()
     counts: dict[str, int] = {}
 
     async def one(context: str | None) -> Scan:
