@@ -211,8 +211,8 @@ PROMISES = (
     Mutation(
         promise="Clients of other networks than allowed are not served",
         file="sidecar/api/connections.py",
-        old="return any(address in network for network in self.allow_from)",
-        new="return bool(address)",
+        old="return address is None or any(address in network for network in self.allow_from)",
+        new="return True",
         tests=("tests/api/test_connections.py",),
     ),
     Mutation(
