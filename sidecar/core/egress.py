@@ -1,0 +1,254 @@
+"""Where a node's connections leave from: as configured, as declared, as observed.
+
+Configured comes from the document, declared from the operator, observed from probes. What is published
+as egress addresses is declared or configured and never observed: an answer from a machine outside must
+not write itself into allow-lists.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sidecar.core.addresses import IPAddress, IPNetwork, sorted_addresses
+from sidecar.core.document import Document, OutboundRule, PublicIPAddress
+from sidecar.core.instant import Instant
+from sidecar.core.probes import Flow, Probe
+
+LISTED_ADDRESSES = 16
+"""A declared network of at most so many addresses is also listed address by address.
+
+As many as a NAT gateway can have (MicrosoftDocs/azure-docs nat-gateway/nat-gateway-resource.md).
+"""
+
+_SIGHTINGS = 32
+"""Addresses that one probe can have seen; beyond, the one not seen for longest goes."""
+
+MOST_PROBES = 8
+"""Probes of one agent."""
+
+
+class EgressBasis(StrEnum):
+    """What the published egress addresses rest on."""
+
+    INSTANCE_IP = "instance-ip"
+    OUTBOUND_RULE = "outbound-rule"
+    MIXED = "mixed"
+    """One of these in one address family or of one private IP address, another in another."""
+    DECLARED = "declared"
+    UNKNOWN = "unknown"
+
+
+class EgressState(StrEnum):
+    """How what was observed compares with what is published."""
+
+    AGREES = "agrees"
+    """All addresses that were seen are declared or configured."""
+    UNLISTED = "unlisted"
+    """One is not: who allows what is published will refuse it."""
+    INSIDE = "inside"
+    """Only own or private addresses came back: the probes are on this side of the translation."""
+    UNANSWERED = "unanswered"
+    """No probe answered in the last round."""
+    OFF = "off"
+    """There is no probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class EgressPath:
+    """The addresses that connections of one private IP address and one address family leave from."""
+
+    private_ip: IPAddress | None
+    """``None``: of every private IP address, as declared."""
+    family: int
+    """4 or 6: of the addresses, and of those that can be reached from them."""
+    basis: EgressBasis
+    """``instance-ip``, ``outbound-rule`` or ``declared``."""
+    addresses: tuple[IPAddress, ...]
+    """All of them; of what is declared, those of networks that are small enough to be listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """Where connections leave from, as declared or configured."""
+
+    paths: tuple[EgressPath, ...]
+    networks: tuple[IPNetwork, ...]
+    """As declared: IPv4 before IPv6, in numeric order, none within another."""
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """All addresses of all paths: an allow-list may have too many, and must miss none."""
+        return sorted_addresses(address for path in self.paths for address in path.addresses)
+
+    @property
+    def basis(self) -> EgressBasis:
+        """What :attr:`addresses` and :attr:`networks` rest on."""
+        bases = {path.basis for path in self.paths}
+        if not bases:
+            return EgressBasis.UNKNOWN
+        return bases.pop() if len(bases) == 1 else EgressBasis.MIXED
+
+    def lists(self, address: IPAddress) -> bool:
+        """Whether an address is among what is declared or configured."""
+        return any(address in path.addresses for path in self.paths) or any(
+            address in network for network in self.networks if network.version == address.version
+        )
+
+
+def egress(document: Document, declared: Sequence[IPNetwork] = ()) -> Egress:
+    """Where connections leave from; for the families that it names, what is declared replaces the document.
+
+    Args:
+        document: What is configured.
+        declared: Networks of :func:`declared_networks`.
+    """
+    paths = []
+    for family in sorted({network.version for network in declared}):
+        networks = [network for network in declared if network.version == family]
+        listed = (
+            address
+            for network in networks
+            if network.num_addresses <= LISTED_ADDRESSES
+            for address in network
+        )
+        paths.append(EgressPath(None, family, EgressBasis.DECLARED, sorted_addresses(listed)))
+    families = {path.family for path in paths}
+    paths += [path for path in configured_egress(document) if path.family not in families]
+    return Egress(tuple(paths), tuple(declared))
+
+
+def configured_egress(document: Document) -> tuple[EgressPath, ...]:
+    """The addresses that outbound connections leave from, for each private IP and family, as configured.
+
+    Azure's order is route table, NAT gateway, instance IP, outbound rule; the first two are
+    invisible here (MicrosoftDocs/azure-docs load-balancer-outbound-connections.md). An instance IP takes
+    the place of outbound rules only for its own private IP address, and only in its own family.
+    """
+    public, outbound = _by_private_ip(document.public_ip_addresses), _by_private_ip(document.outbound_rules)
+    paths = []
+    for private_ip in sorted_addresses({*public, *outbound}):
+        for family in (4, 6):
+            own = _of_family(public.get(private_ip, ()), family)
+            shared = _of_family(outbound.get(private_ip, ()), family)
+            if own or shared:
+                basis = EgressBasis.INSTANCE_IP if own else EgressBasis.OUTBOUND_RULE
+                paths.append(EgressPath(private_ip, family, basis, own or shared))
+    return tuple(paths)
+
+
+def _by_private_ip(
+    entries: Iterable[PublicIPAddress] | Iterable[OutboundRule],
+) -> dict[IPAddress, list[IPAddress]]:
+    groups: dict[IPAddress, list[IPAddress]] = {}
+    for entry in entries:
+        groups.setdefault(entry.private_ip, []).append(entry.frontend_ip)
+    return groups
+
+
+def _of_family(addresses: Iterable[IPAddress], family: int) -> tuple[IPAddress, ...]:
+    return sorted_addresses(address for address in addresses if address.version == family)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An address that a probe saw connections of this node come from."""
+
+    address: IPAddress
+    probe: Probe | None
+    """``None``: an earlier run of this agent knew it, which wrote down no more."""
+    first: Instant
+    last: Instant
+    flows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All that the probes have said."""
+
+    probes: tuple[Probe, ...] = ()
+    """Those that are asked."""
+    sightings: tuple[Sighting, ...] = ()
+    """By address and probe, sorted as they are printed."""
+    last_round: tuple[Flow, ...] = ()
+    """Every flow of the last round that ended."""
+    round_at: Instant | None = None
+    """When that round ended; ``None`` before the first."""
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """Every address that is observed."""
+        return sorted_addresses(sighting.address for sighting in self.sightings)
+
+    def state(self, published: Egress) -> EgressState:
+        """How this compares with what is published."""
+        if not self.probes:
+            return EgressState.OFF
+        answered = [flow for flow in self.last_round if flow.address is not None]
+        if not answered:
+            return EgressState.UNANSWERED
+        if all(flow.inside for flow in answered):
+            return EgressState.INSIDE
+        unlisted = any(not published.lists(address) for address in self.addresses)
+        return EgressState.UNLISTED if unlisted else EgressState.AGREES
+
+    def after_round(self, flows: Sequence[Flow], *, now: Instant, keep: float) -> "Observation":
+        """What is known once a round has ended: nothing is lost by an answer that did not come.
+
+        Args:
+            flows: All flows of the round.
+            now: When it ended.
+            keep: Seconds that an address stays observed without being seen again.
+        """
+        seen: Mapping[tuple[IPAddress, Probe | None], Sighting]
+        seen = {(one.address, one.probe): one for one in self.sightings if one.last.age(now) < keep}
+        for flow in flows:
+            if flow.address is None or flow.inside:
+                continue
+            before = seen.get((flow.address, flow.probe)) or Sighting(flow.address, flow.probe, now, now, 0)
+            seen[flow.address, flow.probe] = Sighting(
+                flow.address, flow.probe, before.first, now, before.flows + 1
+            )
+            # What a probe sees now takes the place of what an earlier run knew.
+            seen.pop((flow.address, None), None)
+        kept: list[Sighting] = []
+        for probe in {one.probe for one in seen.values()}:
+            of_probe = [one for one in seen.values() if one.probe == probe]
+            kept += sorted(of_probe, key=lambda one: one.last.mono, reverse=True)[:_SIGHTINGS]
+        return Observation(self.probes, _ordered(kept), tuple(flows), now)
+
+    def restored(self, addresses: Iterable[IPAddress], *, at: Instant) -> "Observation":
+        """With what an earlier run had observed, last at ``at``."""
+        known = set(self.addresses)
+        found = [Sighting(address, None, at, at, 0) for address in sorted_addresses(addresses)[:_SIGHTINGS]]
+        new = [one for one in found if one.address not in known]
+        return Observation(self.probes, _ordered((*self.sightings, *new)), self.last_round, self.round_at)
+
+
+def _ordered(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
+    return tuple(sorted(sightings, key=lambda one: (one.address.version, int(one.address), str(one.probe))))
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPolicy:
+    """How many flows a probe gets in a round. All durations are in seconds."""
+
+    interval: float
+    flows: int
+    keep: float
+
+    def enough(self, observation: Observation, flows: Sequence[Flow]) -> bool:
+        """Whether a probe has had enough flows over one family in this round.
+
+        One while all agree: as long as nothing but one address is known, and the first flow brings it,
+        there is no sign of a second. A flow that failed was tried four times; one more is no use.
+
+        Args:
+            observation: What was known before the round.
+            flows: Those to this probe over this family, in this round.
+        """
+        if not flows:
+            return False
+        if len(flows) >= self.flows or flows[-1].failure is not None:
+            return True
+        family = [address for address in observation.addresses if address.version == flows[0].family]
+        return family == [flow.address for flow in flows] and observation.round_at is not None
