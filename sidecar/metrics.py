@@ -21,8 +21,10 @@ from sidecar.clock import Clock
 from sidecar.core import views
 from sidecar.core.changes import KINDS
 from sidecar.core.document import EMPTY, Document
+from sidecar.core.egress import EgressState
 from sidecar.core.outcome import Reason, Status
-from sidecar.core.state import Snapshot
+from sidecar.core.probes import FlowFailure, Transport
+from sidecar.core.state import Snapshot, State
 from sidecar.latest import Watch
 
 PREFIX = "azure_lb_metadata"
@@ -33,11 +35,12 @@ _ENTRIES: Mapping[str, Callable[[Document], Sequence[object]]] = {
     "inbound": lambda document: document.inbound_rules,
     "outbound": lambda document: document.outbound_rules,
 }
-_ADDRESSES: Mapping[str, Callable[[Document], Iterable[object]]] = {
-    "public": views.public_ips,
-    "inbound": views.inbound_ips,
-    "outbound": views.outbound_ips,
-    "egress": views.egress_ips,
+_ADDRESSES: Mapping[str, Callable[[State], Iterable[object]]] = {
+    "public": lambda state: views.public_ips(state.document or EMPTY),
+    "inbound": lambda state: views.inbound_ips(state.document or EMPTY),
+    "outbound": lambda state: views.outbound_ips(state.document or EMPTY),
+    "egress": lambda state: state.egress.addresses,
+    "observed": lambda state: state.shared_egress.observed,
 }
 
 _Made = TypeVar("_Made", Counter, Gauge, Histogram)
@@ -139,6 +142,22 @@ class Metrics:
             code=(),
         )
 
+        self.egress_flows = make(
+            Counter,
+            "egress_flows",
+            "Connections to egress probes, by transport, address family and result: answered, inside (an own "
+            "or a private address came back) or why no address came.",
+            transport=tuple(Transport),
+            family=("ipv4", "ipv6"),
+            result=("answered", "inside", *FlowFailure),
+        )
+        self.egress_new_addresses = make(
+            Counter,
+            "egress_new_addresses",
+            "Addresses that egress probes saw connections come from and that were not observed before.",
+            family=("ipv4", "ipv6"),
+        )
+
         self.clients = make(Gauge, "http_clients", "Connections that the HTTP API serves at the moment.")
         self.refused_clients = make(
             Counter,
@@ -181,6 +200,20 @@ class Metrics:
             "the changes remembered; NaN before the first.",
             kind=KINDS,
         )
+        egress_state = make(
+            Gauge,
+            "egress_state",
+            "1 for the present state of this agent's egress probes, 0 for the others.",
+            state=tuple(EgressState),
+        )
+        observed = make(
+            Gauge,
+            "egress_observed_addresses",
+            "Addresses that egress probes observed, by address family and by whether they are declared or "
+            "configured.",
+            family=(),
+            listed=(),
+        )
         size = make(Gauge, "document_bytes", "Bytes of the canonical document; 0 while there is none.")
 
         def is_status(word: Status) -> float:
@@ -201,6 +234,21 @@ class Metrics:
             document = latest.value.state.document
             return 0.0 if document is None else float(len(document.canonical))
 
+        def is_egress_state(word: EgressState) -> float:
+            state = latest.value.state
+            return float(state.observation.state(state.egress) is word)
+
+        def count_observed(version: int, *, listed: bool) -> float:
+            state = latest.value.state
+            seen = (one for one in state.observation.addresses if one.version == version)
+            return float(sum(state.egress.lists(one) is listed for one in seen))
+
+        for state_word in EgressState:
+            egress_state.labels(state=state_word).set_function(partial(is_egress_state, state_word))
+        for version in (4, 6):
+            for listed in (True, False):
+                labels = {"family": f"ipv{version}", "listed": str(listed).lower()}
+                observed.labels(**labels).set_function(partial(count_observed, version, listed=listed))
         age.set_function(age_now)
         size.set_function(size_now)
         for word in Status:
@@ -238,11 +286,10 @@ class _AddressInfo(Collector):
 
     def collect(self) -> Iterator[Metric]:
         family = self._family()
-        document = self._latest.value.state.document
-        if document is not None:
-            for kind, addresses_of in _ADDRESSES.items():
-                for address in addresses_of(document):
-                    family.add_metric([kind, str(address)], 1)
+        state = self._latest.value.state
+        for kind, addresses_of in _ADDRESSES.items():
+            for address in addresses_of(state):
+                family.add_metric([kind, str(address)], 1)
         yield family
 
     @staticmethod

@@ -18,8 +18,10 @@ from pydantic_settings import (
 
 from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
 from sidecar.core.annotations import DEFAULT_PREFIX, is_node_name, parse_prefix
+from sidecar.core.egress import MOST_PROBES, declared_networks
 from sidecar.core.instant import parse_duration
 from sidecar.core.listen import ListenAddress, parse_listen
+from sidecar.core.probes import Probe, parse_probe
 from sidecar.core.reply import VERSION
 from sidecar.errors import UsageError
 
@@ -86,6 +88,12 @@ DurationOrZero = Annotated[
 ]
 Listen = Annotated[ListenAddress | None, NoDecode, _written(parse_listen)]
 Prefixes = Annotated[tuple[str, ...], NoDecode, _list_of(parse_prefix)]
+Declared = Annotated[
+    tuple[IPNetwork, ...],
+    NoDecode,
+    _written(lambda text: declared_networks(part.strip() for part in text.split(","))),
+]
+Probes = Annotated[tuple[Probe, ...], NoDecode, _list_of(parse_probe), Field(max_length=MOST_PROBES)]
 Networks = Annotated[tuple[IPNetwork, ...], NoDecode, _list_of(ip_network)]
 
 
@@ -169,6 +177,18 @@ class Settings(BaseSettings):
     """Also write the document as JSON there, and KEY=value lines to the same path + .env."""
     metrics_addresses: bool = False
     """Export the addresses as a metric, address_info: one sample each."""
+    egress_declared: Declared = ()
+    """Networks that connections leave from, as of a NAT gateway; replaces what is configured, per family."""
+    egress_probe: Probes = ()
+    """Servers elsewhere that tell which address connections come from: stun:, stun+tcp:, https: URLs."""
+    egress_probe_interval: Annotated[Duration, Field(ge=60)] = 600.0
+    """Interval between rounds of egress probes, ±20 %, at least 1m; the first is within 10s of the start."""
+    egress_probe_flows: Annotated[int, Field(ge=1, le=32)] = 5
+    """Maximum connections to an egress probe in a round, per address family; one while all agree."""
+    egress_probe_keep: Duration = 86_400.0
+    """How long an address stays observed without being seen again."""
+    egress_probe_ca: Path | None = None
+    """File of certificate authorities (PEM) for https: probes; the system's if not set."""
     log_format: Annotated[Literal["json", "text"], _written(str.lower)] | None = None
     """Format of log lines; text on a terminal and json elsewhere, if not set."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _written(str.lower)] = "info"
@@ -197,6 +217,11 @@ class Settings(BaseSettings):
                     f"{named(field)} is {address}, but {named('node_address')} is not set",
                     advice="set it (in a pod from the downward API, status.hostIP)",
                 )
+        if self.egress_probe_ca is not None and not self.egress_probe:
+            raise UsageError(
+                f"{named('egress_probe_ca')} needs {named('egress_probe')}",
+                advice="the file is for https: probes",
+            )
         if self.annotation_prefix in self.previous_annotation_prefixes:
             raise UsageError(
                 f"{named('previous_annotation_prefixes')} contains {self.annotation_prefix!r}",

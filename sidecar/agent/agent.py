@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sidecar
 from sidecar.agent.poller import Poller
@@ -17,6 +18,7 @@ from sidecar.api.connections import Limits
 from sidecar.api.sockets import BoundAddress, bind, serving
 from sidecar.core.addresses import PRIVATE_NETWORKS
 from sidecar.core.annotations import Layout
+from sidecar.core.egress import Observation, RoundPolicy
 from sidecar.core.events import EventPolicy
 from sidecar.core.listen import ListenAddress
 from sidecar.core.state import Policy, Snapshot, State
@@ -30,6 +32,9 @@ from sidecar.settings import Settings
 from sidecar.sources.imds import IMDSSource
 from sidecar.sources.upstream import UpstreamSource
 from sidecar.stopping import Shutdown, cancelled
+
+if TYPE_CHECKING:
+    from sidecar.agent.egress_observer import EgressObserver
 
 _logger = logging.getLogger(__name__)
 
@@ -59,7 +64,10 @@ class Agent:
         self._runtime = runtime or Runtime()
         self._policy = Policy(stale_after=settings.stale_after, absent_after=settings.absent_after)
         now = self._runtime.clock()
-        self.latest = Watch(Snapshot.of(State(started=now), now, self._policy))
+        state = State(
+            started=now, declared=settings.egress_declared, observation=Observation(settings.egress_probe)
+        )
+        self.latest = Watch(Snapshot.of(state, now, self._policy))
         self._runtime.metrics.watch(self.latest, self._runtime.clock, addresses=settings.metrics_addresses)
         self.stopping = Shutdown()
         self._files: list[PublishLoop] = []
@@ -138,6 +146,8 @@ class Agent:
         loops = [poller.run(), poller.watch_staleness(), *(file.run() for file in self._files)]
         if self._settings.annotations:
             loops.append(self._drive_cluster_publishers(poller))
+        if self._settings.egress_probe:
+            loops.append(self._egress_observer().run())
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(loop) for loop in loops]
@@ -177,6 +187,8 @@ class Agent:
                 # One turn has nothing to compare with: no Event.
                 node, *_ = await stack.enter_async_context(self._cluster_publishers(poller, once=True))
                 publishers.append(node)
+            if self._settings.egress_probe:
+                await self._egress_observer().round()
             await poller.turn()
             failure = self.latest.value.state.failure
             if failure is not None:
@@ -232,6 +244,24 @@ class Agent:
 
     def _loop(self, publisher: Publisher) -> PublishLoop:
         return PublishLoop(publisher, self.latest, runtime=self._runtime)
+
+    def _egress_observer(self) -> "EgressObserver":
+        # Late: an agent without probes never loads what asks them.
+        from sidecar.agent.egress_observer import EgressObserver  # noqa: PLC0415
+        from sidecar.sources.probing import Prober  # noqa: PLC0415
+
+        settings = self._settings
+        return EgressObserver(
+            Prober(ca=settings.egress_probe_ca),
+            self.latest,
+            round_policy=RoundPolicy(
+                interval=settings.egress_probe_interval,
+                flows=settings.egress_probe_flows,
+                keep=settings.egress_probe_keep,
+            ),
+            policy=self._policy,
+            runtime=self._runtime,
+        )
 
     def _file_publishers(self, poller: Poller) -> list[Publisher]:
         """The file publisher, if there is to be one; its first turn restores what an earlier run wrote."""

@@ -3,10 +3,10 @@
 JSON bodies are ASCII without spaces; text bodies are one item per line, each line ended.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib import resources
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from sidecar.api import models
 from sidecar.api.parameters import API_VERSIONS, Format
@@ -16,11 +16,15 @@ from sidecar.core import views
 from sidecar.core.addresses import IPAddress, endpoint
 from sidecar.core.changes import OTHER, Change
 from sidecar.core.document import Document, InboundRule, OutboundRule, canonical_bytes
+from sidecar.core.egress import Sighting, configured_egress
 from sidecar.core.instant import rfc3339
 from sidecar.core.representation import load_balancer
 from sidecar.core.state import DataOrigin
 
 _Item = TypeVar("_Item")
+
+_FAMILIES: Mapping[int, Literal["ipv4", "ipv6"]] = {4: "ipv4", 6: "ipv6"}
+"""As the parameter ``family`` has them."""
 
 NO_METADATA = (
     "The metadata service says that this node has no load balancer metadata: neither a Standard SKU "
@@ -83,14 +87,81 @@ def outbound_ips(facts: Facts, request: ParsedRequest) -> bytes:
 
 def egress_ips(facts: Facts, request: ParsedRequest) -> bytes:
     """The addresses that outbound flows come from, of the node or of one private IP address or family."""
+    _ = facts.document
     # What is in use is decided before any condition, and then selected from as outbound rules are.
     used = [
-        OutboundRule(address, path.private_ip)
-        for path in views.configured_egress(facts.document)
+        # What is declared holds for every private IP address, so for the one that is asked about.
+        OutboundRule(address, path.private_ip or request.private_ip or address)
+        for path in facts.snapshot.state.egress.paths
         for address in path.addresses
     ]
     selected = request.select(Document(outbound_rules=tuple(used)))
     return _addresses(views.outbound_ips(selected), request.form)
+
+
+def egress(facts: Facts, _: ParsedRequest) -> bytes:
+    """Where connections leave from: as configured, as declared, as observed."""
+    state = facts.answered.state
+    published, shared, observation = state.egress, state.shared_egress, state.observation
+    observed: dict[IPAddress, list[Sighting]] = {address: [] for address in shared.observed}
+    for sighting in observation.sightings:
+        observed[sighting.address].append(sighting)
+    networks = list(map(str, published.networks))
+    return canonical_bytes(
+        models.Egress(
+            ips=list(map(str, published.addresses)),
+            networks=networks,
+            basis=published.basis.value,
+            state=shared.state.value,
+            configured=[
+                models.ConfiguredEgress(
+                    family=_FAMILIES[path.family],
+                    privateIp=str(path.private_ip),
+                    basis=path.basis.value,
+                    ipAddresses=list(map(str, path.addresses)),
+                )
+                for path in configured_egress(facts.document)
+            ],
+            declared=networks,
+            observed=[
+                models.ObservedEgress(
+                    ipAddress=str(address),
+                    family=_FAMILIES[address.version],
+                    listed=published.lists(address),
+                    probes=[str(one.probe) for one in sightings if one.probe is not None],
+                    transports=sorted(
+                        {one.probe.transport.value for one in sightings if one.probe is not None}
+                    ),
+                    firstSeenAt=rfc3339(min(one.first.utc for one in sightings)) if sightings else None,
+                    lastSeenAt=rfc3339(max(one.last.utc for one in sightings)) if sightings else None,
+                    flows=sum(one.flows for one in sightings),
+                )
+                for address, sightings in observed.items()
+            ],
+            probedAt=None if observation.round_at is None else rfc3339(observation.round_at.utc),
+            probes=[
+                models.EgressProbe(
+                    probe=str(probe),
+                    transport=probe.transport.value,
+                    # Of several flows over one family the last.
+                    results=list(
+                        {
+                            flow.family: models.EgressFlow(
+                                family=_FAMILIES[flow.family],
+                                ipAddress=None if flow.address is None else str(flow.address),
+                                inside=flow.inside,
+                                failure=None if flow.failure is None else flow.failure.value,
+                                detail=flow.detail,
+                            )
+                            for flow in observation.last_round
+                            if flow.probe == probe
+                        }.values()
+                    ),
+                )
+                for probe in observation.probes
+            ],
+        )
+    )
 
 
 def inbound_rules(facts: Facts, request: ParsedRequest) -> bytes:

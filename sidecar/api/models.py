@@ -70,6 +70,27 @@ class MetadataDocument(TypedDict):
     loadbalancer: LoadBalancerDocument
 
 
+EgressBasis = Literal["instance-ip", "outbound-rule", "mixed", "declared", "unknown"]
+EgressState = Annotated[
+    Literal["agrees", "unlisted", "inside", "unanswered", "off"],
+    Field(
+        description="How what was observed compares with what is published: `agrees`; `unlisted`: one "
+        "address is not among it; `inside`: the probes are on this side of the translation; `unanswered`; "
+        "`off`: there is no probe."
+    ),
+]
+Family = Literal["ipv4", "ipv6"]
+Network = Annotated[str, Field(description="In CIDR notation.", examples=["20.1.2.0/30"])]
+
+
+class SharedEgress(TypedDict):
+    """What is declared and observed of where connections leave from."""
+
+    networks: list[Network]
+    observed: list[Address]
+    state: EgressState
+
+
 class LoadBalancer(TypedDict):
     """The document with what it is worth."""
 
@@ -78,7 +99,71 @@ class LoadBalancer(TypedDict):
     reason: Annotated[Reason | None, Field(description="Why the last attempt gave no data; null while `ok`.")]
     revision: Revision
     changedAt: Annotated[Time | None, Field(description="When this revision was first seen.")]
+    egress: NotRequired[
+        Annotated[SharedEgress, Field(description="Only where anything is declared or probed.")]
+    ]
     loadbalancer: LoadBalancerDocument
+
+
+class ConfiguredEgress(TypedDict):
+    """The addresses that connections of one private IP address and one family leave from, by the document."""
+
+    family: Family
+    privateIp: Address
+    basis: EgressBasis
+    ipAddresses: list[Address]
+
+
+class ObservedEgress(TypedDict):
+    """An address that egress probes saw connections come from."""
+
+    ipAddress: Address
+    family: Family
+    listed: Annotated[bool, Field(description="Whether it is among what is declared or configured.")]
+    probes: Annotated[
+        list[str], Field(description="Those that saw it; empty: an earlier run, or the node agent, did.")
+    ]
+    transports: list[Literal["udp", "tcp", "https"]]
+    firstSeenAt: Time | None
+    lastSeenAt: Time | None
+    flows: Annotated[int, Field(ge=0, description="How many connections came from it.")]
+
+
+class EgressFlow(TypedDict):
+    """The last connection to a probe over one family."""
+
+    family: Family
+    ipAddress: Address | None
+    inside: Annotated[
+        bool, Field(description="Whether that is an own or a private address: nothing was translated.")
+    ]
+    failure: (
+        Literal["unknown-name", "no-route", "refused", "no-answer", "certificate", "rejected", "malformed"]
+        | None
+    )
+    detail: Annotated[str, Field(description="Of a failure, in words; else empty.")]
+
+
+class EgressProbe(TypedDict):
+    """A probe, and what its last round brought."""
+
+    probe: Annotated[str, Field(examples=["stun:stun.example.org:3478"])]
+    transport: Literal["udp", "tcp", "https"]
+    results: list[EgressFlow]
+
+
+class Egress(TypedDict):
+    """Where connections of the node leave from: as configured, as declared, as observed."""
+
+    ips: Annotated[list[Address], Field(description="Declared or configured, never observed.")]
+    networks: Annotated[list[Network], Field(description="Declared.")]
+    basis: EgressBasis
+    state: EgressState
+    configured: Annotated[list[ConfiguredEgress], Field(description="From the metadata service.")]
+    declared: Annotated[list[Network], Field(description="By the operator.")]
+    observed: Annotated[list[ObservedEgress], Field(description="By probes.")]
+    probedAt: Annotated[Time | None, Field(description="When the last round of probes ended.")]
+    probes: list[EgressProbe]
 
 
 class PrivateIPModel(TypedDict):

@@ -138,7 +138,8 @@ def _content(snapshot: Snapshot) -> tuple[object, ...]:
     """Everything that bodies depend on, except those of routes with ``per_answer``."""
     state = snapshot.state
     node = state.node(None)
-    return state.document, snapshot.status, snapshot.reason, state.changed_at, state.changes, node
+    egress = state.declared, state.told_egress, state.observation
+    return state.document, snapshot.status, snapshot.reason, state.changed_at, state.changes, node, egress
 
 
 def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:

@@ -24,6 +24,7 @@ from sidecar.config import load_variables
 from sidecar.core.addresses import IPAddress, parse_address
 from sidecar.core.annotations import Layout, found
 from sidecar.core.backoff import retry_ceiling
+from sidecar.core.egress import EgressState, SharedEgress
 from sidecar.core.listen import ListenAddress
 from sidecar.core.outcome import Failure, Reason, Status, Success
 from sidecar.core.parsing import error_object
@@ -334,8 +335,11 @@ def _annotated(annotations: Mapping[str, str], name: str, layout: Layout) -> Sna
             advice=f"see kubectl get node {name} -o yaml for what there is, or ask the node's agent",
         )
     now = clock.now()
-    state = restore(State(started=now), earlier, now, _POLICY)
     said = read(annotations, layout=layout) or Published()
+    egress = SharedEgress(
+        said.egress_networks or (), said.egress_observed or (), said.egress_state or EgressState.OFF
+    )
+    state = restore(State(started=now, told_egress=egress), earlier, now, _POLICY)
     status = said.status or Status.STALE
     reason = None if status is Status.OK else said.reason or state.reason(status)
     return SnapshotClient(Snapshot(state=state, status=status, reason=reason), node=name)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
 from sidecar.core import views
-from sidecar.core.addresses import IPAddress
+from sidecar.core.addresses import IPAddress, parse_address, sorted_addresses
 from sidecar.core.changes import parse_changes, print_changes
 from sidecar.core.document import REVISION, Document
+from sidecar.core.egress import EgressState
 from sidecar.core.instant import parse_rfc3339, rfc3339
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.parsing import MalformedError, parse_canonical
@@ -26,6 +27,9 @@ KEYS = (
     "inbound-ips",
     "outbound-ips",
     "egress-ips",
+    "egress-networks",
+    "egress-observed",
+    "egress-state",
     "egress-basis",
     "inbound",
     "loadbalancer",
@@ -43,6 +47,7 @@ _OMITTED_FIRST = (
     "loadbalancer",
     "inbound",
     "last-changes",
+    "egress-observed",
     "inbound-ips",
     "egress-ips",
     "outbound-ips",
@@ -107,18 +112,21 @@ def annotations(state: State, status: Status, reason: Reason | None, *, layout: 
     """
     if state.document is None or state.observed is None or state.changed_at is None:
         raise ValueError("a state without a document has no annotations")
-    document = state.document
+    document, published, shared = state.document, state.egress, state.shared_egress
     lists: dict[str, tuple[object, ...]] = {
         "public-ips": views.public_ips(document),
         "inbound-ips": views.inbound_ips(document),
         "outbound-ips": views.outbound_ips(document),
-        "egress-ips": views.egress_ips(document),
+        "egress-ips": published.addresses,
+        "egress-networks": published.networks,
+        "egress-observed": shared.observed,
         "inbound": views.inbound(document),
     }
     values = {name: ",".join(map(str, items)) for name, items in lists.items()} | {
         "public-ip": str(views.public_ip(document, layout.node_address) or ""),
         "public-ipv6": str(views.public_ip(document, layout.node_address, family=6) or ""),
-        "egress-basis": views.egress_basis(document),
+        "egress-basis": published.basis,
+        "egress-state": "" if shared.state is EgressState.OFF else shared.state,
         "loadbalancer": document.canonical.decode("ascii") if layout.annotate == "full" else "",
         "revision": document.revision,
         "changed-at": rfc3339(state.changed_at),
@@ -185,7 +193,16 @@ def found(live: Mapping[str, str], *, layout: Layout) -> Found | None:
         changes=parse_changes(live.get(layout.key("last-changes"), "")),
         document=canonical_document(live.get(layout.key("loadbalancer"), ""), revision=revision),
         observed_at=parse_rfc3339(live.get(layout.key("observed-at"), "")),
+        egress_observed=_observed(live.get(layout.key("egress-observed"), "")),
     )
+
+
+def _observed(text: str) -> tuple[IPAddress, ...]:
+    """The addresses of ``egress-observed``; none if one is no address that an agent would write."""
+    try:
+        return sorted_addresses(map(parse_address, text.split(","))) if text else ()
+    except ValueError:
+        return ()
 
 
 def canonical_document(text: str, *, revision: str) -> Document | None:

@@ -1,15 +1,17 @@
-"""The conditions of `wait`: data, a public IP address, or egress addresses within expected networks."""
+"""The conditions of `wait`: data, a public IP address, egress addresses expected or observed."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 
-from sidecar.core import views
+from sidecar.core.addresses import IPAddress, IPNetwork
+from sidecar.core.egress import Egress, EgressBasis, EgressState, SharedEgress, within
 from sidecar.core.state import State
 
 _DATA = "data"
 _PUBLIC_IP = "public-ip"
 _EGRESS_IN = "egress-in="
+_EGRESS_OBSERVED = "egress-observed"
 
 _NO_METADATA = "the metadata service has no load balancer metadata for this machine"
 
@@ -32,20 +34,22 @@ class WaitCondition:
 
     text: str
     """As it was given."""
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    networks: tuple[IPNetwork, ...] = ()
     """Of ``egress-in``: where every address that the node leaves from must be."""
 
 
 def parse_condition(text: str) -> WaitCondition:
-    """Read ``data``, ``public-ip`` or ``egress-in=20.1.2.3,20.9.9.0/24``.
+    """Read ``data``, ``public-ip``, ``egress-observed`` or ``egress-in=20.1.2.3,20.9.9.0/24``.
 
     Raises:
         ValueError: it is none of these; the text says what there is.
     """
-    if text in (_DATA, _PUBLIC_IP):
+    if text in (_DATA, _PUBLIC_IP, _EGRESS_OBSERVED):
         return WaitCondition(text)
     if not text.startswith(_EGRESS_IN):
-        raise ValueError(f"{text!r} is neither data nor public-ip nor egress-in=ADDRESS,NETWORK,...")
+        raise ValueError(
+            f"{text!r} is none of data, public-ip, egress-observed, egress-in=ADDRESS,NETWORK,..."
+        )
     networks = [ip_network(part.strip()) for part in text.removeprefix(_EGRESS_IN).split(",")]
     return WaitCondition(text, tuple(networks))
 
@@ -58,18 +62,46 @@ def judge(condition: WaitCondition, state: State) -> tuple[ConditionResult, str]
         if state.empty_answers:
             return ConditionResult.NONE, _NO_METADATA
         return ConditionResult.UNKNOWN, "there is no answer yet"
+    if condition.text.startswith(_EGRESS_IN):
+        return _judge_egress_in(condition, state.egress)
+    if condition.text == _EGRESS_OBSERVED:
+        return _judge_egress_observed(state.shared_egress)
     if state.document.empty:
         return ConditionResult.NONE, _NO_METADATA
     if condition.text == _DATA:
         return ConditionResult.HELD, ""
-    if condition.text == _PUBLIC_IP:
-        if state.document.public_ip_addresses:
-            return ConditionResult.HELD, ""
-        return ConditionResult.NONE, "the node has no public IP address"
-    addresses = views.egress_ips(state.document)
-    if not addresses:
-        return ConditionResult.NONE, "the metadata service tells no address that the node leaves from"
-    others = [address for address in addresses if not any(address in net for net in condition.networks)]
+    if state.document.public_ip_addresses:
+        return ConditionResult.HELD, ""
+    return ConditionResult.NONE, "the node has no public IP address"
+
+
+def _judge_egress_in(condition: WaitCondition, published: Egress) -> tuple[ConditionResult, str]:
+    if not published.paths:
+        return ConditionResult.NONE, "nothing tells an address that the node leaves from"
+    # The addresses of a declared network that is within are within.
+    others: list[IPAddress | IPNetwork] = [
+        network
+        for network in published.networks
+        if not any(within(network, one) for one in condition.networks)
+    ]
+    others += [
+        address
+        for path in published.paths
+        if path.basis is not EgressBasis.DECLARED
+        for address in path.addresses
+        if not any(address in network for network in condition.networks)
+    ]
     if not others:
         return ConditionResult.HELD, ""
     return ConditionResult.DIFFERS, f"the node leaves from {', '.join(map(str, others))} as well"
+
+
+def _judge_egress_observed(shared: SharedEgress) -> tuple[ConditionResult, str]:
+    match shared.state:
+        case EgressState.OFF:
+            return ConditionResult.NONE, "the agent has no egress probe"
+        case EgressState.INSIDE:
+            return ConditionResult.UNKNOWN, "the egress probes are on this side of the address translation"
+        case EgressState.UNANSWERED if not shared.observed:
+            return ConditionResult.UNKNOWN, "no egress probe has answered"
+    return ConditionResult.HELD, ""

@@ -6,8 +6,9 @@ not write itself into allow-lists.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from ipaddress import ip_network
 
 from sidecar.core.addresses import IPAddress, IPNetwork, sorted_addresses
 from sidecar.core.document import Document, OutboundRule, PublicIPAddress
@@ -20,8 +21,36 @@ LISTED_ADDRESSES = 16
 As many as a NAT gateway can have (MicrosoftDocs/azure-docs nat-gateway/nat-gateway-resource.md).
 """
 
+_LONGEST_NETWORK = 50
+"""Characters: the longest IPv6 address, a slash and a length."""
+
+_SHORTEST_PREFIX = {4: 8, 6: 16}
+"""What is larger is a mistake, and would call any address listed."""
+
+_NOT_UNICAST: tuple[IPNetwork, ...] = tuple(
+    ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "224.0.0.0/3",  # Multicast and reserved.
+        "::/127",  # Unspecified and loopback.
+        "::ffff:0:0/96",  # IPv4 in IPv6.
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+
+_UNANSWERED_ROUNDS = 2
+
 _SIGHTINGS = 32
 """Addresses that one probe can have seen; beyond, the one not seen for longest goes."""
+
+_SPREAD = 0.2
+"""Part of the interval by which a round comes earlier or later."""
+
+_LEAST_INTERVAL = 60.0
+"""Seconds from one round to the next, whatever the settings are."""
 
 MOST_PROBES = 8
 """Probes of one agent."""
@@ -48,7 +77,7 @@ class EgressState(StrEnum):
     INSIDE = "inside"
     """Only own or private addresses came back: the probes are on this side of the translation."""
     UNANSWERED = "unanswered"
-    """No probe answered in the last round."""
+    """No probe answered in the last two rounds, or in any."""
     OFF = "off"
     """There is no probe."""
 
@@ -117,6 +146,43 @@ def egress(document: Document, declared: Sequence[IPNetwork] = ()) -> Egress:
     return Egress(tuple(paths), tuple(declared))
 
 
+def declared_networks(values: Iterable[object]) -> tuple[IPNetwork, ...]:
+    """Read the networks of ``--egress-declared``: sorted, and without those that lie within another.
+
+    Raises:
+        ValueError: one is no network, has bits set beyond its length, or is none that connections can
+            come from; the text is a sentence for the person who wrote the setting.
+    """
+    networks: list[IPNetwork] = []
+    for value in values:
+        if not isinstance(value, str) or len(value) > _LONGEST_NETWORK:
+            raise ValueError("a network is a short text such as 20.1.2.0/30")
+        network = ip_network(value)
+        special = [
+            word for word in _NOT_UNICAST if network.overlaps(word) and network.version == word.version
+        ]
+        if special or network.prefixlen < _SHORTEST_PREFIX[network.version]:
+            raise ValueError(f"{value!r} holds addresses that nothing can connect from")
+        networks.append(network)
+    kept: list[IPNetwork] = []
+    for network in sorted(set(networks), key=_network_order):
+        if not any(within(network, other) for other in kept):
+            kept.append(network)
+    return tuple(kept)
+
+
+def _network_order(network: IPNetwork) -> tuple[int, int, int]:
+    """IPv4 before IPv6, in numeric order, a network before those within it."""
+    return network.version, int(network.network_address), network.prefixlen
+
+
+def within(network: IPNetwork, other: IPNetwork) -> bool:
+    """Whether all of a network is part of another, or the same."""
+    return network.version == other.version and (
+        network.prefixlen >= other.prefixlen and network.network_address in other
+    )
+
+
 def configured_egress(document: Document) -> tuple[EgressPath, ...]:
     """The addresses that outbound connections leave from, for each private IP and family, as configured.
 
@@ -173,6 +239,8 @@ class Observation:
     """Every flow of the last round that ended."""
     round_at: Instant | None = None
     """When that round ended; ``None`` before the first."""
+    unanswered_rounds: int = 0
+    """In a row, the last one included: no connection of theirs brought an address."""
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
@@ -184,10 +252,11 @@ class Observation:
         if not self.probes:
             return EgressState.OFF
         answered = [flow for flow in self.last_round if flow.address is not None]
-        if not answered:
-            return EgressState.UNANSWERED
-        if all(flow.inside for flow in answered):
+        if answered and all(flow.inside for flow in answered):
             return EgressState.INSIDE
+        # One round can be lost with a probe that restarts, which is no reason to write to every Node.
+        if not self.sightings or self.unanswered_rounds >= _UNANSWERED_ROUNDS:
+            return EgressState.UNANSWERED
         unlisted = any(not published.lists(address) for address in self.addresses)
         return EgressState.UNLISTED if unlisted else EgressState.AGREES
 
@@ -214,14 +283,15 @@ class Observation:
         for probe in {one.probe for one in seen.values()}:
             of_probe = [one for one in seen.values() if one.probe == probe]
             kept += sorted(of_probe, key=lambda one: one.last.mono, reverse=True)[:_SIGHTINGS]
-        return Observation(self.probes, _ordered(kept), tuple(flows), now)
+        unanswered = 0 if any(flow.address is not None for flow in flows) else self.unanswered_rounds + 1
+        return Observation(self.probes, _ordered(kept), tuple(flows), now, unanswered)
 
     def restored(self, addresses: Iterable[IPAddress], *, at: Instant) -> "Observation":
         """With what an earlier run had observed, last at ``at``."""
         known = set(self.addresses)
         found = [Sighting(address, None, at, at, 0) for address in sorted_addresses(addresses)[:_SIGHTINGS]]
         new = [one for one in found if one.address not in known]
-        return Observation(self.probes, _ordered((*self.sightings, *new)), self.last_round, self.round_at)
+        return replace(self, sightings=_ordered((*self.sightings, *new)))
 
 
 def _ordered(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
@@ -229,12 +299,30 @@ def _ordered(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedEgress:
+    """What an agent says of its node's egress beside the document, so that who reads it says the same."""
+
+    networks: tuple[IPNetwork, ...] = ()
+    """As declared."""
+    observed: tuple[IPAddress, ...] = ()
+    state: EgressState = EgressState.OFF
+
+
+@dataclass(frozen=True, slots=True)
 class RoundPolicy:
     """How many flows a probe gets in a round. All durations are in seconds."""
 
     interval: float
+    """Between two rounds, by up to 20 % earlier or later."""
     flows: int
+    """Most connections to a probe in a round, over each family."""
     keep: float
+    """How long an address stays observed without being seen again."""
+
+    def next_at(self, started: float, ended: float, *, fraction: float) -> float:
+        """Monotonic time of the next round; ``fraction`` is random, from 0 to 1."""
+        at = started + self.interval * (1 - _SPREAD + 2 * _SPREAD * fraction)
+        return max(at, started + _LEAST_INTERVAL, ended)
 
     def enough(self, observation: Observation, flows: Sequence[Flow]) -> bool:
         """Whether a probe has had enough flows over one family in this round.

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from sidecar.core import views
 from sidecar.core.document import Document
+from sidecar.core.egress import EgressState
 from sidecar.core.instant import Instant, print_duration
 from sidecar.core.state import State
 
@@ -30,6 +31,8 @@ class EventReason(StrEnum):
     """A list became empty that was not."""
     UNAVAILABLE = "LoadBalancerDataUnavailable"
     """The source has not answered for so long."""
+    EGRESS_STATE_CHANGED = "EgressStateChanged"
+    """What probes observed compares otherwise with what is published."""
 
 
 _WORDS = {"public": "public IPs", "inbound": "inbound rules", "outbound": "outbound IPs"}
@@ -67,6 +70,8 @@ class EventToSend:
     """What is known once it is sent."""
     since: float | None = None
     """Monotonic start of the fault that it reports."""
+    egress: EgressState | None = None
+    """The state that it reports; ``None``: it is about something else."""
     count: int = 1
     """More than 1: the Event called ``name`` is repeated."""
     name: str = ""
@@ -96,6 +101,8 @@ class EventState:
 
     reported: Reported | None = None
     """What counts as reported; ``None`` before there is a document."""
+    egress: EgressState | None = None
+    """The state that counts as reported; ``None`` before the first round of egress probes has ended."""
     restored: bool = False
     """Whether ``reported`` is what an earlier run published."""
     due: Mapping[EventReason, float] = field(default_factory=dict)
@@ -127,6 +134,15 @@ class EventPolicy:
             known = event_state.reported or current
             known = replace(known, inbound=current.inbound or known.inbound)
             event_state = replace(event_state, reported=known)
+        if event_state.egress is None and state.observation.round_at is not None:
+            # The first state is no change, but for an address that an earlier run had not seen.
+            known_addresses = () if state.found is None else state.found.egress_observed
+            egress = state.shared_egress.state
+            if egress is EgressState.UNLISTED and not set(state.shared_egress.observed) <= set(
+                known_addresses
+            ):
+                egress = EgressState.AGREES
+            event_state = replace(event_state, egress=egress)
         reports = {report.reason: report for report in self._reports(event_state, state, now)}
         due = {reason: event_state.due.get(reason, now.mono + fraction * self.splay) for reason in reports}
         not_before = {}
@@ -152,7 +168,11 @@ class EventPolicy:
         sent = Sent(at=now.mono, name=name, since=report.since, count=report.count)
         due = {reason: at for reason, at in event_state.due.items() if reason is not report.reason}
         return replace(
-            event_state, reported=report.reported, due=due, sent={**event_state.sent, report.reason: sent}
+            event_state,
+            reported=report.reported,
+            egress=report.egress or event_state.egress,
+            due=due,
+            sent={**event_state.sent, report.reason: sent},
         )
 
     def _reports(self, event_state: EventState, state: State, now: Instant) -> Iterable[EventToSend]:
@@ -184,6 +204,17 @@ class EventPolicy:
                         warning=False,
                         reported=replace(reported, **{name: after}),
                     )
+        egress, before_egress = state.shared_egress, event_state.egress
+        if before_egress is not None and egress.state is not before_egress:
+            published = (*map(str, state.egress.networks), *map(str, state.egress.addresses))
+            yield EventToSend(
+                reason=EventReason.EGRESS_STATE_CHANGED,
+                note=f"egress probes: {egress.state} (was {before_egress}); observed "
+                f"{_listed(tuple(map(str, egress.observed)))}; published {_listed(published)}",
+                warning=egress.state is not EgressState.AGREES,
+                reported=reported or Reported(),
+                egress=egress.state,
+            )
         since = state.failing_since
         if since is not None and state.failure is not None and now.mono >= since.mono + self.fault_after:
             last = event_state.sent.get(EventReason.UNAVAILABLE)

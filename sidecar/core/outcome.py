@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sidecar.core.document import EMPTY, Document
+from sidecar.core.egress import SharedEgress
 from sidecar.core.instant import Instant
 from sidecar.core.parsing import DroppedEntry
 
@@ -77,6 +78,7 @@ class UpstreamAnswer(Success):
     """The node's name, if the agent knows it."""
     observed: Instant
     """The last good answer that the agent had."""
+    egress: SharedEgress = SharedEgress()  # noqa: RUF009 - immutable
     held: bool = False
     """Whether the next request can follow at once: the agent holds it until the answer changes."""
 

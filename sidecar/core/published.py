@@ -12,19 +12,27 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sidecar.core.addresses import IPAddress, parse_address
+from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
 from sidecar.core.annotations import KEYS, Layout
 from sidecar.core.changes import Change, parse_changes
 from sidecar.core.document import REVISION
+from sidecar.core.egress import EgressBasis, EgressState, declared_networks
 from sidecar.core.instant import parse_rfc3339
 from sidecar.core.outcome import Reason, Status
-from sidecar.core.views import EgressBasis
 
 _Item = TypeVar("_Item")
 _Word = TypeVar("_Word", bound=StrEnum)
 
 _OMITTED = re.compile(r"([a-z-]{1,20})=([0-9]{1,9})")
-_LISTS = ("public-ips", "inbound-ips", "outbound-ips", "egress-ips", "inbound")
+_LISTS = (
+    "public-ips",
+    "inbound-ips",
+    "outbound-ips",
+    "egress-ips",
+    "egress-networks",
+    "egress-observed",
+    "inbound",
+)
 _ENDPOINT = re.compile(r"([a-z0-9]{1,16})/(?:\[([0-9a-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
 
 # Most nodes of a cluster have the same values, which are parsed and kept once.
@@ -63,6 +71,10 @@ class Published:
     inbound_ips: tuple[IPAddress, ...] | None = ()
     outbound_ips: tuple[IPAddress, ...] | None = ()
     egress_ips: tuple[IPAddress, ...] | None = ()
+    egress_networks: tuple[IPNetwork, ...] | None = ()
+    egress_observed: tuple[IPAddress, ...] | None = ()
+    egress_state: EgressState | None = None
+    """``None``: no probes, or unreadable."""
     egress_basis: EgressBasis | None = None
     inbound: tuple[PublishedFrontend, ...] | None = ()
     changes: tuple[Change, ...] = ()
@@ -102,6 +114,9 @@ def read(annotations: Mapping[str, str], *, layout: Layout) -> Published | None:
         inbound_ips=lists["inbound-ips"],
         outbound_ips=lists["outbound-ips"],
         egress_ips=lists["egress-ips"],
+        egress_networks=lists["egress-networks"],
+        egress_observed=lists["egress-observed"],
+        egress_state=parsed.get("egress-state"),
         egress_basis=basis,
         inbound=lists["inbound"],
         changes=_changes(values.get("last-changes", "")),
@@ -153,6 +168,14 @@ def _list(parse: Callable[[str], _Item]) -> Callable[[str], tuple[_Item, ...] | 
 _addresses = _list(parse_address)
 
 
+@lru_cache(_SHARED)
+def _networks(text: str) -> tuple[IPNetwork, ...] | None:
+    try:
+        return declared_networks(text.split(","))
+    except ValueError:
+        return None
+
+
 def _word(words: type[_Word]) -> Callable[[str], _Word | None]:
     return lambda text: words(text) if text in set(words) else None
 
@@ -169,6 +192,9 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "inbound-ips": _addresses,
     "outbound-ips": _addresses,
     "egress-ips": _addresses,
+    "egress-networks": _networks,
+    "egress-observed": _addresses,
+    "egress-state": _word(EgressState),
     "egress-basis": _word(EgressBasis),
     "inbound": _list(parse_endpoint),
 }

@@ -4,8 +4,9 @@ import shlex
 from collections.abc import Mapping
 
 from sidecar.core import views
-from sidecar.core.addresses import IPAddress
+from sidecar.core.addresses import IPAddress, IPNetwork
 from sidecar.core.document import EMPTY, canonical_bytes
+from sidecar.core.egress import SharedEgress
 from sidecar.core.instant import rfc3339
 from sidecar.core.state import Snapshot
 
@@ -13,21 +14,27 @@ from sidecar.core.state import Snapshot
 def load_balancer(snapshot: Snapshot, *, node: str | None) -> bytes:
     """The whole answer: ``node``, ``status``, ``reason``, ``revision``, ``changedAt``, ``loadbalancer``.
 
+    And ``egress`` where anything is declared or probed.
+
     Raises:
         ValueError: the state has no document yet.
     """
     state = snapshot.state
     if state.document is None or state.changed_at is None:
         raise ValueError("a state without a document has no representation")
-    envelope = canonical_bytes(
-        {
-            "node": node,
-            "status": snapshot.status,
-            "reason": snapshot.reason,
-            "revision": state.document.revision,
-            "changedAt": rfc3339(state.changed_at),
-        }
-    )
+    members: dict[str, object] = {
+        "node": node,
+        "status": snapshot.status,
+        "reason": snapshot.reason,
+        "revision": state.document.revision,
+        "changedAt": rfc3339(state.changed_at),
+    }
+    shared = state.shared_egress
+    if shared != SharedEgress():
+        # What the document does not have, so that sidecars and commands say the same of egress.
+        networks, observed = (list(map(str, items)) for items in (shared.networks, shared.observed))
+        members["egress"] = {"networks": networks, "observed": observed, "state": shared.state}
+    envelope = canonical_bytes(members)
     # The document keeps its own bytes, which may be long and are made already.
     return envelope[:-1] + b',"loadbalancer":' + state.document.canonical + b"}"
 
@@ -37,7 +44,7 @@ def variables(snapshot: Snapshot, *, node: str | None, node_address: IPAddress |
 
     Neither revision nor age is among them, so they change only when an address or the status does.
     """
-    document = snapshot.state.document or EMPTY
+    document, shared = snapshot.state.document or EMPTY, snapshot.state.shared_egress
     values = {
         "NODE": node or "",
         "STATUS": snapshot.status,
@@ -46,13 +53,15 @@ def variables(snapshot: Snapshot, *, node: str | None, node_address: IPAddress |
         "PUBLIC_IPS": _joined(views.public_ips(document)),
         "INBOUND_IPS": _joined(views.inbound_ips(document)),
         "OUTBOUND_IPS": _joined(views.outbound_ips(document)),
-        "EGRESS_IPS": _joined(views.egress_ips(document)),
+        "EGRESS_IPS": _joined(snapshot.state.egress.addresses),
+        "EGRESS_NETWORKS": _joined(shared.networks),
+        "EGRESS_OBSERVED": _joined(shared.observed),
     }
     return {f"AZURE_LB_{name}": str(value) for name, value in values.items()}
 
 
-def _joined(addresses: tuple[IPAddress, ...]) -> str:
-    return ",".join(map(str, addresses))
+def _joined(items: tuple[IPAddress | IPNetwork, ...]) -> str:
+    return ",".join(map(str, items))
 
 
 def print_variables(values: Mapping[str, str]) -> str:

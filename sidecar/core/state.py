@@ -13,8 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 from sidecar.core import changes
+from sidecar.core.addresses import IPAddress, IPNetwork
 from sidecar.core.changes import HISTORY_LENGTH, Change
-from sidecar.core.document import LISTS, Document
+from sidecar.core.document import EMPTY, LISTS, Document
+from sidecar.core.egress import Egress, Observation, SharedEgress, egress
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Attempt, Failure, Outcome, Reason, Status, Success, UpstreamAnswer
 
@@ -64,6 +66,8 @@ class Found:
     """When that document was last known to be true; without it the document is not served."""
     node: str | None = None
     """The node that the document is about, if that was written down."""
+    egress_observed: tuple[IPAddress, ...] = ()
+    """The addresses that probes had seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,12 @@ class State:
     """What an earlier run published."""
     attempts: tuple[Attempt, ...] = ()
     """Newest last, at most ``ATTEMPTS_LENGTH``."""
+    declared: tuple[IPNetwork, ...] = ()
+    """Networks that the operator says this node's connections leave from."""
+    told_egress: SharedEgress = SharedEgress()  # noqa: RUF009 - immutable
+    """What the node agent says, or stands in the Node's annotations."""
+    observation: Observation = Observation()  # noqa: RUF009 - immutable
+    """What the probes of this process have seen."""
 
     def status(self, now: Instant, policy: Policy) -> Status:
         """What the published data are worth at ``now``."""
@@ -127,6 +137,20 @@ class State:
         """The last answer of the node agent that the data are from; ``None`` where they are not from one."""
         said = self.answer
         return said if self.source is DataOrigin.UPSTREAM and isinstance(said, UpstreamAnswer) else None
+
+    @property
+    def egress(self) -> Egress:
+        """Where the node's connections leave from, as declared or configured."""
+        return egress(self.document or EMPTY, self.shared_egress.networks)
+
+    @property
+    def shared_egress(self) -> SharedEgress:
+        """What is declared and observed: here, else as the node agent or the Node tells."""
+        networks = self.declared or self.told_egress.networks
+        if not self.observation.probes:
+            return SharedEgress(networks, self.told_egress.observed, self.told_egress.state)
+        state = self.observation.state(egress(self.document or EMPTY, networks))
+        return SharedEgress(networks, self.observation.addresses, state)
 
     @property
     def failing_since(self) -> Instant | None:
@@ -239,7 +263,14 @@ def _copied(state: State, answer: UpstreamAnswer, now: Instant, policy: Policy) 
         state = replace(state, document=answer.document, changes=known.changes if known and same else ())
     else:
         state = _changed(state, answer.document, at=changed_at)
-    return replace(state, source=DataOrigin.UPSTREAM, observed=observed, changed_at=changed_at, absences={})
+    return replace(
+        state,
+        source=DataOrigin.UPSTREAM,
+        observed=observed,
+        changed_at=changed_at,
+        absences={},
+        told_egress=answer.egress,
+    )
 
 
 def _changed(state: State, document: Document, *, at: datetime) -> State:
@@ -317,6 +348,10 @@ def restore(state: State, found: Found, now: Instant, policy: Policy) -> State:
     observed again on top of what was found, so that nothing found is lost unguarded. Of several
     places where something is found (a file, the Node), the one that was true last counts.
     """
+    if found.egress_observed and state.observation.probes:
+        at = now if found.observed_at is None else Instant.in_the_past(found.observed_at, now=now)
+        observation = state.observation.restored(found.egress_observed, at=at)
+        state = replace(state, observation=observation)
     known = state.found
     if known is not None and (
         found.document is None

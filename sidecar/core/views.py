@@ -1,4 +1,4 @@
-"""Views of a document: its public IP, the frontends that reach it, its egress addresses."""
+"""Views of a document: its public IP, the frontends that reach it, its private IPs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,16 +9,6 @@ from sidecar.core.addresses import IPAddress, address_order, endpoint, sorted_ad
 from sidecar.core.document import ALL_PROTOCOLS, Document, InboundRule, OutboundRule, PublicIPAddress
 
 _Entry = TypeVar("_Entry", PublicIPAddress, OutboundRule, InboundRule)
-
-
-class EgressBasis(StrEnum):
-    """What :func:`egress_ips` rests on."""
-
-    INSTANCE_IP = "instance-ip"
-    OUTBOUND_RULE = "outbound-rule"
-    MIXED = "mixed"
-    """Instance IPs in one address family or of one private IP address, outbound rules in another."""
-    UNKNOWN = "unknown"
 
 
 def public_ips(document: Document) -> tuple[IPAddress, ...]:
@@ -50,57 +40,6 @@ def inbound_ips(document: Document) -> tuple[IPAddress, ...]:
 def outbound_ips(document: Document) -> tuple[IPAddress, ...]:
     """Distinct frontend IP addresses of the outbound rules, as the metadata service lists them."""
     return sorted_addresses(rule.frontend_ip for rule in document.outbound_rules)
-
-
-@dataclass(frozen=True, slots=True)
-class ConfiguredEgress:
-    """The addresses that connections of one private IP address and one address family leave from."""
-
-    private_ip: IPAddress
-    family: int
-    """4 or 6: of the addresses, and of those that can be reached from them."""
-    basis: EgressBasis
-    """``instance-ip`` or ``outbound-rule``."""
-    addresses: tuple[IPAddress, ...]
-
-
-def configured_egress(document: Document) -> tuple[ConfiguredEgress, ...]:
-    """The addresses that outbound connections leave from, for each private IP and family, as configured.
-
-    Azure's order is route table, NAT gateway, instance IP, outbound rule; the first two are
-    invisible here (MicrosoftDocs/azure-docs load-balancer-outbound-connections.md). An instance IP takes
-    the place of outbound rules only for its own private IP address, and only in its own family.
-    """
-    public, outbound = _by_private_ip(document.public_ip_addresses), _by_private_ip(document.outbound_rules)
-    paths = []
-    for private_ip in sorted_addresses({*public, *outbound}):
-        for family in (4, 6):
-            own = _of_family(public.get(private_ip, ()), family)
-            shared = _of_family(outbound.get(private_ip, ()), family)
-            if own or shared:
-                basis = EgressBasis.INSTANCE_IP if own else EgressBasis.OUTBOUND_RULE
-                paths.append(ConfiguredEgress(private_ip, family, basis, own or shared))
-    return tuple(paths)
-
-
-def _of_family(
-    entries: Iterable[PublicIPAddress] | Iterable[OutboundRule], family: int
-) -> tuple[IPAddress, ...]:
-    frontends = (entry.frontend_ip for entry in entries)
-    return sorted_addresses(address for address in frontends if address.version == family)
-
-
-def egress_ips(document: Document) -> tuple[IPAddress, ...]:
-    """All addresses of :func:`configured_egress`: an allow-list may have too many, and must miss none."""
-    return sorted_addresses(address for path in configured_egress(document) for address in path.addresses)
-
-
-def egress_basis(document: Document) -> EgressBasis:
-    """What :func:`egress_ips` rests on."""
-    bases = {path.basis for path in configured_egress(document)}
-    if not bases:
-        return EgressBasis.UNKNOWN
-    return bases.pop() if len(bases) == 1 else EgressBasis.MIXED
 
 
 def inbound(document: Document) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Those about the metadata service stand in ``diagnose_service``, those about the 
 from collections.abc import Collection, Iterator
 
 from sidecar.core import views
+from sidecar.core.egress import EgressBasis, egress
 from sidecar.core.outcome import Reason, Status
 from sidecar.doctor.causes import CAUSES, Confidence, Diagnosis, found
 from sidecar.doctor.diagnose_cluster import annotation_diagnoses, cluster_diagnoses
@@ -111,7 +112,7 @@ def data_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
         else:
             yield found("no-standard-load-balancer", source)
     elif document is not None and not document.empty:
-        listed = views.egress_ips(document)
+        listed = egress(document).addresses
         # What the load balancer has for this node is no NAT gateway's, whether it should be used or not.
         own = {*views.public_ips(document), *views.outbound_ips(document), *views.inbound_ips(document)}
         others = [address for address in seen_from if address not in own]
@@ -125,7 +126,7 @@ def data_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
     elif document is None and cluster is not None:
         basis = cluster.annotations.get("egress-basis")
         # Of a node without data the basis is unknown as well.
-        if basis == views.EgressBasis.UNKNOWN and "inbound-ips" in cluster.annotations:
+        if basis == EgressBasis.UNKNOWN and "inbound-ips" in cluster.annotations:
             yield found("nat-gateway-or-route-table", f"the annotation egress-basis says {basis}")
     if service is not None and service.dropped:
         first, count = service.dropped[0], sum(each.count for each in service.dropped)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from sidecar.core.addresses import IPAddress, IPNetwork, sorted_addresses
+from sidecar.core.egress import EgressBasis
 from sidecar.core.instant import rfc3339
-from sidecar.core.views import EgressBasis
 from sidecar.fleet.row import NodeRow, NodeStatus
 
 ASSUMPTION = (

@@ -12,10 +12,10 @@ from enum import StrEnum
 
 from sidecar.core.annotations import Layout
 from sidecar.core.cluster import AgentDaemonSet, AgentPod, ClusterNode
+from sidecar.core.egress import EgressBasis
 from sidecar.core.instant import age
 from sidecar.core.outcome import Status
 from sidecar.core.published import Published, read
-from sidecar.core.views import EgressBasis
 
 _POOL_LABELS = ("kubernetes.azure.com/agentpool", "agentpool")
 

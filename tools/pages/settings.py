@@ -47,11 +47,25 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "events",
         "events_fault_after",
     ),
+    "Where connections leave from": (
+        "egress_declared",
+        "egress_probe",
+        "egress_probe_interval",
+        "egress_probe_flows",
+        "egress_probe_keep",
+        "egress_probe_ca",
+    ),
     "Files, metrics and logs": ("file", "metrics_addresses", "log_format", "log_level"),
 }
 """All settings, in the order in which people look for them."""
 
 CHART_VALUES: Mapping[str, str] = {
+    "egress_declared": "egress.declared",
+    "egress_probe": "egress.probes",
+    "egress_probe_interval": "egress.interval",
+    "egress_probe_flows": "egress.flows",
+    "egress_probe_keep": "egress.keep",
+    "egress_probe_ca": "egress.ca",
     "imds_endpoint": "imds.endpoint",
     "imds_api_version": "imds.apiVersion",
     "poll_interval": "imds.pollInterval",

@@ -56,13 +56,24 @@ ANSWERS = {
         text="52.1.1.1\n",
     ),
     "/v1/egress-ips": ResponseSpec(
-        summary="What the node leaves from, as far as the metadata service can tell",
+        summary="What the node leaves from, as declared or else as the metadata service can tell",
         shape=list[models.Address],
         text="20.1.2.3\n",
         description=(
             "For each private IP address and each address family: its instance-level public IP addresses if "
             "it has any, else the frontends of its outbound rules. "
-            "Route tables and NAT gateways, which come before both, are invisible to the metadata service."
+            "Route tables and NAT gateways, which come before both, are invisible to the metadata service: "
+            "what the operator declares takes the place of its answer for the families that it names. "
+            "Of a declared network, at most 16 addresses are listed here; `/v1/egress` has the networks."
+        ),
+    ),
+    "/v1/egress": ResponseSpec(
+        summary="Where connections leave from: as configured, as declared, as observed",
+        shape=models.Egress,
+        description=(
+            "What probes observed never becomes part of `ips`: an answer from a machine elsewhere must not "
+            "write itself into allow-lists. In a sidecar, `declared` and `observed` are the node agent's, "
+            "unless it has settings of its own."
         ),
     ),
     "/v1/inbound-rules": ResponseSpec(

@@ -15,6 +15,7 @@ from sidecar.core import views
 from sidecar.core.addresses import IPAddress, endpoint
 from sidecar.core.changes import OTHER
 from sidecar.core.document import Document
+from sidecar.core.egress import EgressBasis
 from sidecar.core.instant import Instant, rfc3339
 from sidecar.core.outcome import Reason, Status
 
@@ -49,13 +50,14 @@ _MEANING = {
 
 _INVISIBLE = "unless a route table or a NAT gateway, which are invisible from here, leads elsewhere"
 _BASIS = {
-    views.EgressBasis.INSTANCE_IP: f"From its instance-level public IP addresses, {_INVISIBLE}.",
-    views.EgressBasis.OUTBOUND_RULE: f"From the frontends of its outbound rules, {_INVISIBLE}.",
-    views.EgressBasis.MIXED: (
+    EgressBasis.INSTANCE_IP: f"From its instance-level public IP addresses, {_INVISIBLE}.",
+    EgressBasis.OUTBOUND_RULE: f"From the frontends of its outbound rules, {_INVISIBLE}.",
+    EgressBasis.MIXED: (
         "From instance-level public IP addresses and from the frontends of its outbound rules, "
         f"by address family and private IP address, {_INVISIBLE}."
     ),
-    views.EgressBasis.UNKNOWN: (
+    EgressBasis.DECLARED: "From what the operator declared.",
+    EgressBasis.UNKNOWN: (
         "Unknown: the metadata service lists neither an instance-level public IP address "
         "nor an outbound rule."
     ),
@@ -136,8 +138,10 @@ def _sections(document: Document, facts: Facts) -> str:
     return _DATA.substitute(
         public=_addresses(public),
         rules=rules,
-        basis=escape(_BASIS[views.egress_basis(document)]),
-        egress=_addresses(f"<li>{escape(str(address))}</li>" for address in views.egress_ips(document)),
+        basis=escape(_BASIS[facts.snapshot.state.egress.basis]),
+        egress=_addresses(
+            f"<li>{escape(str(address))}</li>" for address in facts.snapshot.state.egress.addresses
+        ),
         history=_log(changes, empty="None that this agent knows of."),
     )
 

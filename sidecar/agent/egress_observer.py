@@ -1,0 +1,137 @@
+"""The egress observer: asks the probes in rounds, and adds what they saw to the state.
+
+How many connections a probe gets and what follows from the answers is decided in
+:mod:`sidecar.core.egress`; here it is done. Loaded only where there is a probe.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from sidecar.core.addresses import IPAddress
+from sidecar.core.egress import EgressState, RoundPolicy
+from sidecar.core.probes import Flow, Probe
+from sidecar.core.state import Policy, Snapshot
+from sidecar.latest import Watch
+from sidecar.logs import log
+from sidecar.runtime import Runtime
+
+_logger = logging.getLogger(__name__)
+
+_FIRST_WITHIN = 10.0
+"""Seconds from the start to the first round: agents that start together do not ask together."""
+
+_LOGGED = 8
+"""How many connections that failed a log line names."""
+
+_LONGEST_FLOW = 4.0
+"""Seconds of one connection to a probe, or one resolution of its name, with something to spare."""
+
+
+class Prober(Protocol):
+    """Who makes the connections: see :mod:`sidecar.sources.probing`."""
+
+    async def resolve(self, probe: Probe) -> "Sequence[tuple[int, IPAddress]] | Flow":
+        """The families of a probe's host, each with an address; or why there is none."""
+        ...
+
+    async def ask(self, probe: Probe, family: int, address: IPAddress) -> Flow:
+        """One connection from a fresh port, and what it brought."""
+        ...
+
+
+class EgressObserver:
+    """Keeps ``latest`` informed of where connections are seen to come from."""
+
+    def __init__(
+        self,
+        prober: Prober,
+        latest: Watch[Snapshot],
+        *,
+        round_policy: RoundPolicy,
+        policy: Policy,
+        runtime: Runtime,
+    ) -> None:
+        self._prober = prober
+        self._latest = latest
+        self._round_policy = round_policy
+        self._policy = policy
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._metrics = runtime.metrics
+
+    async def run(self) -> None:
+        """Make rounds until cancelled."""
+        at = self._clock().mono + _FIRST_WITHIN * self._runtime.random()
+        while True:
+            await self._runtime.liveness.sleep_until("egress", at)
+            started = self._clock().mono
+            self._runtime.liveness.expect("egress", at=started + self._longest_round)
+            await self.round()
+            at = self._round_policy.next_at(started, self._clock().mono, fraction=self._runtime.random())
+
+    @property
+    def _longest_round(self) -> float:
+        return (2 * self._round_policy.flows + 1) * _LONGEST_FLOW
+
+    async def round(self) -> None:
+        """Ask every probe, all at the same time, over each of its families, and note what they saw."""
+        probes = self._latest.value.state.observation.probes
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(self._flows(probe)) for probe in probes]
+        flows = [flow for task in asked for flow in task.result()]
+        before = self._latest.value.state
+        now = self._clock()
+        after = replace(
+            before, observation=before.observation.after_round(flows, now=now, keep=self._round_policy.keep)
+        )
+        self._latest.set(Snapshot.of(after, now, self._policy))
+        for address in after.observation.addresses:
+            if address not in before.observation.addresses:
+                listed = after.egress.lists(address)
+                self._metrics.egress_new_addresses.labels(family=f"ipv{address.version}").inc()
+                log(
+                    _logger,
+                    logging.INFO if listed else logging.WARNING,
+                    "egress-address-seen",
+                    address=address,
+                    listed=listed,
+                    probe=next(one.probe for one in after.observation.sightings if one.address == address),
+                )
+        was, state = before.shared_egress.state, after.shared_egress.state
+        if state is not was or before.observation.round_at is None:
+            level = logging.INFO if state is EgressState.AGREES else logging.WARNING
+            failed = [
+                f"{flow.probe} {flow.failure} ({flow.detail})" for flow in flows if flow.failure is not None
+            ]
+            log(
+                _logger,
+                level,
+                "egress-state-changed",
+                before=was,
+                state=state,
+                observed=",".join(map(str, after.observation.addresses)) or None,
+                published=",".join(map(str, (*after.egress.networks, *after.egress.addresses))) or None,
+                failed="; ".join(failed[:_LOGGED]) or None,
+            )
+
+    async def _flows(self, probe: Probe) -> list[Flow]:
+        """All connections of one round to one probe."""
+        resolved = await self._prober.resolve(probe)
+        if isinstance(resolved, Flow):
+            return [self._counted(resolved)]
+        flows = []
+        for family, address in resolved:
+            of_family: list[Flow] = []
+            while not self._round_policy.enough(self._latest.value.state.observation, of_family):
+                of_family.append(self._counted(await self._prober.ask(probe, family, address)))
+            flows += of_family
+        return flows
+
+    def _counted(self, flow: Flow) -> Flow:
+        result = flow.failure or ("inside" if flow.inside else "answered")
+        labels = {"transport": flow.probe.transport, "family": f"ipv{flow.family}", "result": result}
+        self._metrics.egress_flows.labels(**labels).inc()
+        return flow
