@@ -15,6 +15,7 @@ from sidecar.clock import Clock
 from sidecar.core.addresses import IPAddress
 from sidecar.core.annotations import canonical_document, is_node_name
 from sidecar.core.document import canonical_bytes
+from sidecar.core.egress import parse_shared_egress
 from sidecar.core.instant import parse_rfc3339
 from sidecar.core.parsing import MalformedError, parse_json
 from sidecar.core.representation import load_balancer, print_variables, variables
@@ -170,6 +171,15 @@ def found(path: Path, node: str | None = None) -> Found | None:
     document = canonical_document(text, revision=revision)
     if document is None:
         return None
+    try:
+        egress_observed = parse_shared_egress(value.get("egress")).observed
+    except ValueError:
+        egress_observed = ()
     return Found(
-        revision=revision, changed_at=changed_at, document=document, observed_at=observed_at, node=named
+        revision=revision,
+        changed_at=changed_at,
+        document=document,
+        observed_at=observed_at,
+        node=named,
+        egress_observed=egress_observed,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_network
 
-from sidecar.core.addresses import IPAddress, IPNetwork, sorted_addresses
+from sidecar.core.addresses import IPAddress, IPNetwork, parse_address, sorted_addresses
 from sidecar.core.document import Document, OutboundRule, PublicIPAddress
 from sidecar.core.instant import Instant
 from sidecar.core.probes import Flow, Probe
@@ -40,6 +40,9 @@ _NOT_UNICAST: tuple[IPNetwork, ...] = tuple(
         "ff00::/8",
     )
 )
+
+_LONGEST_LIST = 1024
+"""Networks or addresses that an agent can declare or have observed; it has far fewer."""
 
 _UNANSWERED_ROUNDS = 2
 
@@ -308,6 +311,25 @@ class SharedEgress:
     state: EgressState = EgressState.OFF
 
 
+def parse_shared_egress(value: object) -> SharedEgress:
+    """Read the member ``egress`` of an agent's answer; ``None``: it has no probes, and nothing is declared.
+
+    Raises:
+        ValueError: it is not what an agent says.
+    """
+    if value is None:
+        return SharedEgress()
+    if not isinstance(value, dict):
+        raise ValueError("it is not an object")  # noqa: TRY004 - it is the text of a stranger that is wrong
+    networks, observed, state = (value.get(name) for name in ("networks", "observed", "state"))
+    if not (isinstance(networks, list) and isinstance(observed, list) and isinstance(state, str)):
+        raise ValueError("a member is missing")  # noqa: TRY004 - as above
+    if len(networks) > _LONGEST_LIST or len(observed) > _LONGEST_LIST:
+        raise ValueError("it has too many entries")
+    addresses = sorted_addresses(map(parse_address, observed))
+    return SharedEgress(declared_networks(networks), addresses, EgressState(state))
+
+
 @dataclass(frozen=True, slots=True)
 class RoundPolicy:
     """How many flows a probe gets in a round. All durations are in seconds."""
@@ -339,4 +361,4 @@ class RoundPolicy:
         if len(flows) >= self.flows or flows[-1].failure is not None:
             return True
         family = [address for address in observation.addresses if address.version == flows[0].family]
-        return family == [flow.address for flow in flows] and observation.round_at is not None
+        return observation.round_at is not None and len(flows) == 1 and family == [flows[0].address]

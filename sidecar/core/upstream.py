@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
 
-from sidecar.core.addresses import parse_address, sorted_addresses
 from sidecar.core.annotations import is_node_name
-from sidecar.core.egress import EgressState, SharedEgress, declared_networks
+from sidecar.core.egress import parse_shared_egress
 from sidecar.core.instant import Instant, parse_rfc3339
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
 from sidecar.core.parsing import MalformedError, error_object, parse_document, parse_json
@@ -21,9 +20,6 @@ _LONGEST_WAIT = 300
 
 _WAITS_PER_STALENESS = 5
 """So that the loss of a node agent is noticed, and a request repeated, long before its data become stale."""
-
-_LONGEST_LIST = 1024
-"""Networks or addresses that an agent can declare or have observed; it has far fewer."""
 
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?:[;,]|$)", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,9}")
@@ -140,6 +136,10 @@ def _answer(response: UpstreamResponse, observed: Instant) -> UpstreamAnswer:
     node = value.get("node")
     if node is not None and not is_node_name(node):
         raise MalformedError("'node' is not the name of a node")
+    try:
+        egress = parse_shared_egress(value.get("egress"))
+    except ValueError as error:
+        raise MalformedError(f"'egress': {error}") from error
     return UpstreamAnswer(
         document=parsed.document,
         body=None if status == Status.NO_METADATA else response.body,
@@ -149,29 +149,6 @@ def _answer(response: UpstreamResponse, observed: Instant) -> UpstreamAnswer:
         changed_at=changed_at,
         node=node,
         observed=observed,
-        egress=_egress(value.get("egress")),
+        egress=egress,
         held=response.held,
     )
-
-
-def _egress(value: object) -> SharedEgress:
-    """Parse the member ``egress``, which an agent without probes and declared networks leaves out.
-
-    Raises:
-        MalformedError: it is not what an agent says.
-    """
-    if value is None:
-        return SharedEgress()
-    if not isinstance(value, dict):
-        raise MalformedError("'egress' is not an object")
-    networks, observed, state = (value.get(name) for name in ("networks", "observed", "state"))
-    if not (isinstance(networks, list) and isinstance(observed, list) and state in set(EgressState)):
-        raise MalformedError("'egress' lacks a member")
-    if len(networks) > _LONGEST_LIST or len(observed) > _LONGEST_LIST:
-        raise MalformedError("'egress' has too many entries")
-    try:
-        return SharedEgress(
-            declared_networks(networks), sorted_addresses(map(parse_address, observed)), EgressState(state)
-        )
-    except ValueError as error:
-        raise MalformedError(f"'egress': {error}") from error
