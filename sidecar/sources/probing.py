@@ -115,8 +115,11 @@ def _trusting(authority: Path) -> ssl.SSLContext:
     # Not create_default_context(), which trusts the system's authorities where a file is empty.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Bundles have names in their comments, in any encoding.
-    context.load_verify_locations(cadata=content.decode("ascii", errors="ignore"))
+    try:
+        # Bundles have names in their comments, in any encoding.
+        context.load_verify_locations(cadata=content.decode("ascii", errors="ignore"))
+    except (ssl.SSLError, ValueError) as error:
+        raise OSError(errno.EINVAL, "No certificate in PEM", str(authority)) from error
     return context
 
 
