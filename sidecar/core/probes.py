@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from sidecar.core.addresses import PRIVATE_NETWORKS, IPAddress, endpoint, parse_address
+from sidecar.core.parsing import error_object
 
 _LONGEST_URL = 512
 """Characters."""
@@ -171,3 +172,30 @@ def is_possible(address: IPAddress) -> bool:
     mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
     reserved = address.version == 4 and (int(address) >> 28 == 0xF or int(address) >> 24 == 0)
     return not (address.is_unspecified or address.is_multicast or mapped or reserved)
+
+
+class RejectedError(Exception):
+    """The probe answered with an error; the text is a line of printable ASCII, of bounded length."""
+
+
+class MalformedAnswerError(Exception):
+    """No answer to what was asked, or none with an address that a connection can come from.
+
+    The text is a line of printable ASCII, of bounded length.
+    """
+
+
+def address_in_body(body: bytes) -> IPAddress:
+    """The address in an answer over HTTPS: as text with white space around it, or as ``ip`` of a JSON object.
+
+    Raises:
+        MalformedAnswerError: it is neither, or an address that is not :func:`is_possible`.
+    """
+    value = error_object(body).get("ip") if body.lstrip()[:1] == b"{" else body.decode("latin-1").strip()
+    try:
+        address = parse_address(value)
+    except ValueError:
+        raise MalformedAnswerError("the body is no address, and no JSON object with one as ip") from None
+    if not is_possible(address):
+        raise MalformedAnswerError(f"no connection comes from {address}")
+    return address

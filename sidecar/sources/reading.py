@@ -1,4 +1,4 @@
-"""What the clients of the document's sources share: bounded reading, and errors by situation.
+"""What the clients of the document's sources and of probes share: bounded reading, and errors by situation.
 
 No server is trusted, so everything before, around and in an answer is bounded in number and
 length, beside the time-out: interim answers, bytes on the wire, pieces of a body, and the body.
@@ -8,9 +8,10 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -34,9 +35,6 @@ _BODY_LIMIT = 4 * 1024 * 1024
 _MOST_PIECES = 10_000
 """Pieces of a body, as its sender or the network cut it: four times as many as packets fit into 4 MiB."""
 
-_MOST_RECEIVED = 2 * _BODY_LIMIT
-"""Bytes of one whole answer on the wire, extensions of its chunks and interim answers included."""
-
 _MOST_INTERIM = 16
 """Interim answers (1xx) before an answer; RFC 9110 sets no bound, and the service sends none."""
 
@@ -56,8 +54,11 @@ class TooLargeError(Exception):
     """The body is longer, or in more pieces, than it may be; the text says which."""
 
 
-class _Protocol(ResponseHandler):
+class Protocol(ResponseHandler):
     """A connection that is closed when there is more before and around an answer than there may be."""
+
+    most_received = 2 * _BODY_LIMIT
+    """Bytes of one whole answer on the wire, extensions of its chunks and interim answers included."""
 
     _received = 0
     _interim = 0
@@ -70,8 +71,8 @@ class _Protocol(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """Take what came, or refuse the rest."""
         self._received += len(data)
-        if self._received > _MOST_RECEIVED:
-            self._refuse(f"more than {_MOST_RECEIVED} bytes")
+        if self._received > self.most_received:
+            self._refuse(f"more than {self.most_received} bytes")
         # Without data, aiohttp resumes parsing what is buffered.
         for start in range(0, len(data) or 1, _SLICE):
             if self.transport is None or self.transport.is_closing():
@@ -93,27 +94,30 @@ class _Protocol(ResponseHandler):
         self.set_exception(HttpProcessingError(code=502, message=why))
 
 
-class _Connector(aiohttp.TCPConnector):
-    """One kept connection."""
+class Connector(aiohttp.TCPConnector):
+    """One connection at a time, kept for the next request unless ``options`` say otherwise."""
 
-    def __init__(self) -> None:
-        super().__init__(limit=1, force_close=False)
-        self._factory = cast("partial[ResponseHandler]", partial(_Protocol, loop=self._loop))
+    def __init__(self, protocol: Callable[..., ResponseHandler] = Protocol, **options: Any) -> None:  # noqa: ANN401 - passed on
+        super().__init__(limit=1, **options)
+        self._factory = partial(protocol, loop=self._loop)
 
 
 ERRORS = (TooLargeError, TimeoutError, aiohttp.ClientError, OSError)
 """What a request and :func:`read` may raise; :func:`failure` says what it means."""
 
 
-def new_session(*, timeout: float | None = None, **headers: str) -> aiohttp.ClientSession:
-    """A client of one keep-alive connection, without proxy, cookies and decompression.
+def new_session(
+    *, timeout: float | None = None, connector: Connector | None = None, **headers: str
+) -> aiohttp.ClientSession:
+    """A client of one connection, without proxy, cookies and decompression.
 
-    ``timeout`` is in seconds, for a whole request; ``None``: each request has its own.
+    ``timeout`` is in seconds, for a whole request; ``None``: each request has its own. Without a
+    ``connector`` the connection is kept.
     When a connection ends before an answer has begun, aiohttp sends the GET once more on a new one:
     so a kept connection that the server has closed meanwhile costs no attempt.
     """
     return aiohttp.ClientSession(
-        connector=_Connector(),
+        connector=connector or Connector(),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(
             total=timeout, sock_connect=None if timeout is None else _CONNECTING * timeout
@@ -200,23 +204,26 @@ def failure(error: Exception) -> Failure:
             return Failure(Reason.UNREACHABLE, detail=detail, kind=FailureKind.NO_ANSWER)
         case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
             # Not HTTP, or cut short by a connection that was closed in order.
-            detail = f"broken response: {_described(error)}"
+            detail = f"broken response: {described(error)}"
             return Failure(Reason.MALFORMED, detail=detail, kind=FailureKind.BROKEN)
         case aiohttp.ClientConnectorDNSError():
             # Before its base class: a resolver's error number is not one of the system's.
-            return Failure(Reason.UNREACHABLE, detail=_described(error), kind=FailureKind.UNKNOWN_NAME)
+            return Failure(Reason.UNREACHABLE, detail=described(error), kind=FailureKind.UNKNOWN_NAME)
         case _:
             number = error.errno if isinstance(error, OSError) else None
             kind = FailureKind.RESET if number is None else _KINDS.get(number, FailureKind.RESET)
-            return Failure(Reason.UNREACHABLE, detail=_described(error), kind=kind)
+            return Failure(Reason.UNREACHABLE, detail=described(error), kind=kind)
 
 
-def _described(error: Exception) -> str:
-    """The part of a client error that helps a person: without its class and the connector's settings."""
+def described(error: Exception) -> str:
+    """The part of a client error that helps a person: without its class and the connector's settings.
+
+    One line of printable ASCII, of bounded length.
+    """
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"cannot resolve {printable(error.host)}: {_described(error.os_error)}"
+        return f"cannot resolve {printable(error.host)}: {described(error.os_error)}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect: {_described(error.os_error)}"
+        return f"cannot connect: {described(error.os_error)}"
     if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, HttpProcessingError):
         error = error.__cause__
     if isinstance(error, aiohttp.ServerDisconnectedError):

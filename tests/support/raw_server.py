@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -47,7 +48,11 @@ def response(status: str, body: bytes = b"", *headers: str) -> bytes:
 
 @asynccontextmanager
 async def raw_server(
-    respond: Callable[[bytes], bytes | list[bytes]], ending: Ending = Ending.KEEP, *, host: str = "127.0.0.1"
+    respond: Callable[[bytes], bytes | list[bytes]],
+    ending: Ending = Ending.KEEP,
+    *,
+    host: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RawServer]:
     """A server on a free port; ``respond`` gives the bytes, or pieces, that answer the head of a request."""
     conversations: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
@@ -64,9 +69,9 @@ async def raw_server(
         finally:
             writer.close()
 
-    server = await asyncio.start_server(handle, host, 0)
+    server = await asyncio.start_server(handle, host, 0, ssl=tls)
     address = f"[{host}]" if ":" in host else host
-    log = RawServer(f"http://{address}:{server.sockets[0].getsockname()[1]}")
+    log = RawServer(f"{'http' if tls is None else 'https'}://{address}:{server.sockets[0].getsockname()[1]}")
     async with server:
         yield log
         for writer in conversations:
