@@ -54,16 +54,26 @@ def ask(flow: socket.socket) -> str:
         OSError, AssertionError: as :func:`binding`.
     """
     transaction = os.urandom(12)
-    flow.send(_HEADER.pack(_BINDING_REQUEST, 0, _COOKIE, transaction))
+    answer = exchange(flow, _HEADER.pack(_BINDING_REQUEST, 0, _COOKIE, transaction))
+    length = len(answer) - _HEADER.size
+    assert _HEADER.unpack_from(answer) == (_BINDING_SUCCESS, length, _COOKIE, transaction)
+    return _mapped_address(answer)
+
+
+def exchange(flow: socket.socket, request: bytes) -> bytes:
+    """Send a request, and give the message that comes back.
+
+    Raises:
+        OSError: there is none.
+    """
+    flow.send(request)
     answer = b""
     while not _is_whole(answer):
         received = flow.recv(2048)
         if not received:
             raise ConnectionResetError("the server closed the connection without an answer")
         answer += received
-    length = len(answer) - _HEADER.size
-    assert _HEADER.unpack_from(answer) == (_BINDING_SUCCESS, length, _COOKIE, transaction)
-    return _mapped_address(answer)
+    return answer
 
 
 def _is_whole(answer: bytes) -> bool:
