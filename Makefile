@@ -34,7 +34,7 @@ demo: venv ## See it work on this machine: no Azure, no Kubernetes
 venv: $(VENV)/.runtime ## Create .venv with what the program needs
 venv-dev: $(VENV)/.dev ## Add what its developers need
 
-test: venv-dev ## Run the test suites (SUITES="unit go apiserver browser chart monitoring e2e wheel"; REQUIRE_ALL=1 leaves none out)
+test: venv-dev ## Run the test suites (SUITES="unit go apiserver browser chart monitoring translation e2e wheel"; REQUIRE_ALL=1 leaves none out)
 	$(BIN)/python -m tools.suites $(SUITES)
 
 check: venv-dev ## Lint, format check, types, import contracts, dead code, repeated blocks: what CI runs
@@ -49,7 +49,7 @@ check: venv-dev ## Lint, format check, types, import contracts, dead code, repea
 coverage: venv-dev ## Count the branches that unit, Go, API-server and chart suites take (needs make binaries-cluster)
 	@mkdir -p .build/coverage
 	$(BIN)/python -m pytest --numprocesses=4 --dist=worksteal -q --ignore=tests/test_costs.py \
-		-m "not browser and not e2e and not prometheus" \
+		-m "not browser and not e2e and not prometheus and not translation" \
 		--cov --cov-report=term --cov-report=html:.build/coverage/html
 
 format: venv-dev ## Format the code and mend what the linter can mend

@@ -25,6 +25,7 @@ from typing import IO
 from tests.browser import chromium
 from tests.e2e.harness import cluster
 from tests.monitoring import prometheus
+from tests.translation import servers
 from tools.binaries.programs import CLUSTER_ENABLE_COMMAND, ENABLE_COMMAND, BinariesMissingError, locate_all
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -105,7 +106,12 @@ class Suite:
 SUITES = (
     Suite(
         name="unit",
-        command=(*PYTEST, *spread(4), "-m", "not (apiserver or browser or chart or e2e or go)"),
+        command=(
+            *PYTEST,
+            *spread(4),
+            "-m",
+            "not (apiserver or browser or chart or e2e or go or translation)",
+        ),
     ),
     Suite(
         name="go",
@@ -136,6 +142,12 @@ SUITES = (
         command=(*PYTEST, *spread(2), "-m", "prometheus"),
         missing=monitoring_missing,
         enable=shlex.join(("sh", "-c", f"{prometheus.ENABLE_COMMAND} && {CLUSTER_ENABLE_COMMAND}")),
+    ),
+    Suite(
+        name="translation",
+        command=(*PYTEST, *spread(2), "-m", "translation"),
+        missing=servers.missing,
+        enable=servers.ENABLE_COMMAND,
     ),
     Suite(
         name="e2e",

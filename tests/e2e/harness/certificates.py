@@ -21,19 +21,26 @@ class Authority:
         """Where the private key called `name` is."""
         return self.directory / f"{name}.key"
 
-    def sign(self, name: str, *, subject: str, addresses: tuple[str, ...] = ()) -> Path:
+    def sign(
+        self,
+        name: str,
+        *,
+        subject: str,
+        addresses: tuple[str, ...] = (),
+        names: tuple[str, ...] = ("kubernetes.default.svc",),
+    ) -> Path:
         """Make a key and a certificate called `name`; the certificate's path.
 
-        `subject` is as openssl writes it (``/O=…/CN=…``), `addresses` are those a server is reached by.
+        `subject` is as openssl writes it (``/O=…/CN=…``); a server is reached by `addresses` and `names`.
         """
         certificate = self.directory / f"{name}.crt"
-        names = ",".join(["DNS:kubernetes.default.svc", *(f"IP:{address}" for address in addresses)])
+        reached_by = [*(f"DNS:{name}" for name in names), *(f"IP:{address}" for address in addresses)]
         run(
             *self._request(name), "-subj", subject, "-x509", "-out", certificate,
             "-CA", self.certificate, "-CAkey", self.key("ca"),
             "-addext", "basicConstraints=critical,CA:false",
             "-addext", "extendedKeyUsage=serverAuth,clientAuth",
-            "-addext", f"subjectAltName={names}",
+            "-addext", f"subjectAltName={','.join(reached_by)}",
         )  # fmt: skip  # option and value on one line
         return certificate
 
