@@ -77,7 +77,7 @@ def _judge_addresses(document: Document) -> None:
 
 def _absent(entry: object) -> bool:
     """An entry with an empty frontend is none at all."""
-    return isinstance(entry, dict) and entry.get("frontendIpAddress", 0) in {None, ""}
+    return isinstance(entry, dict) and entry.get("frontendIpAddress", 0) in (None, "")
 
 
 def _judge_canonical(document: Document) -> None:
