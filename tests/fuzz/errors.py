@@ -97,9 +97,13 @@ def _judge_mark(status: int, body: bytes, outcome: Outcome) -> None:
 
 
 def _told(body: bytes) -> dict[str, Any]:
-    """The object that an error of the longest useful length is, by the standard library."""
+    """The object that an error of the longest useful length is, by the standard library.
+
+    Half a surrogate pair (RFC 8259, section 8.2) is no text: such a body is no JSON to the readers.
+    """
     try:
         value = json.loads(body.removeprefix(_MARK).decode()) if len(body) <= 64 * 1024 else None
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
