@@ -9,6 +9,7 @@ import errno
 import secrets
 import socket
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -330,3 +331,30 @@ def _failure(error: Exception, line: _Line) -> tuple[FlowFailure, str]:
         case _:
             # A firewall of this host refuses with EPERM, one on the way with a reset or an early end.
             return FlowFailure.REFUSED, reading.described(error)
+
+
+class Prober:
+    """Asks probes as the settings of an agent say."""
+
+    def __init__(self, *, ca: Path | None) -> None:
+        """``ca``: the file of ``--egress-probe-ca``, read anew for each flow, as it may change."""
+        self._ca = ca
+        self._blocking = Blocking(TIMEOUT)
+
+    async def resolve(self, probe: Probe) -> Sequence[tuple[int, IPAddress]] | Flow:
+        """The families of a probe's host, each with an address to ask; or a flow that failed by its name."""
+        try:
+            return [(family, addresses[0]) for family, addresses in (await resolve(probe)).items()]
+        except UnknownNameError as error:
+            return Flow(probe=probe, family=4, failure=FlowFailure.UNKNOWN_NAME, detail=str(error)[:200])
+
+    async def ask(self, probe: Probe, family: int, address: IPAddress) -> Flow:
+        """One flow, as of :func:`flow`."""
+        tls = None
+        if probe.transport is Transport.HTTPS and self._ca is not None:
+            try:
+                tls = await trusting(self._ca, blocking=self._blocking)
+            except OSError as error:
+                detail = f"cannot read {self._ca}: {reading.described(error)}"[:200]
+                return Flow(probe=probe, family=family, failure=FlowFailure.CERTIFICATE, detail=detail)
+        return await flow(probe, address, tls=tls)
