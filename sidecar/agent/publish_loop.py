@@ -71,10 +71,10 @@ class PublishLoop:
         self._metrics = runtime.metrics
         self._failures = 0
         self._reported = ""
-        self.published = False
-        """Whether the world has matched a document, if perhaps an older one than the newest."""
+        # Both are needed: a publisher is behind from the moment that another document comes, before the turn
+        # that tries to publish it has ended; and it is behind also while it fails with the same one.
         self._matched: Document | None = None
-        """The document that the world was last known to match."""
+        """The document that the world was last known to match; once there is one, there always is."""
         self._behind_since: float | None = None
         for result in PUBLISH_RESULTS:
             self._metrics.publishes.labels(publisher=publisher.name, result=result)
@@ -82,6 +82,11 @@ class PublishLoop:
             lambda: 0.0 if self._behind_since is None else max(0.0, self._clock().mono - self._behind_since)
         )
         latest.subscribe(self._note_state)
+
+    @property
+    def published(self) -> bool:
+        """Whether the world has matched a document, if perhaps an older one than the newest."""
+        return self._matched is not None
 
     async def run(self) -> None:
         """Run a turn whenever the state changes, and when the publisher requested the next one."""
@@ -140,7 +145,6 @@ class PublishLoop:
         if self._failures:
             log(_logger, logging.INFO, "publish-recovered", publisher=name, failures=self._failures)
         self._failures = 0
-        self.published = self.published or (turn.in_sync and snapshot.state.document is not None)
         return turn
 
     def _note_state(self, snapshot: Snapshot) -> None:

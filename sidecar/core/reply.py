@@ -43,7 +43,7 @@ _PARAMETER_MISSING = "missing required parameter"
 
 _SHOWN_LENGTH = 200
 VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-"""What an api-version looks like;."""
+"""What an api-version looks like."""
 
 _REASONS: Mapping[int, Reason] = {
     400: Reason.REJECTED,

@@ -12,7 +12,7 @@ from sidecar.core.reply import refuses_version
 from sidecar.doctor.causes import Confidence
 from sidecar.doctor.evidence import Environment, ServiceAttempt
 
-_PROXY_HEADERS = (
+PROXY_HEADERS = (
     "via",
     "x-cache",
     "x-squid-error",
@@ -20,8 +20,8 @@ _PROXY_HEADERS = (
     "x-envoy-upstream-service-time",
     "l5d-proxy-error",
 )
-_PROXY_SERVERS = ("squid", "envoy", "zscaler", "bluecoat", "tinyproxy", "privoxy", "mitmproxy", "varnish")
-_PROGRAMS = (
+PROXY_SERVERS = ("squid", "envoy", "zscaler", "bluecoat", "tinyproxy", "privoxy", "mitmproxy", "varnish")
+PROGRAMS = (
     ("aad pod identity", "the NMI of AAD Pod Identity"),
     ("pod list is empty", "the NMI of AAD Pod Identity"),
     ("azureassignedidentit", "the NMI of AAD Pod Identity"),
@@ -37,7 +37,7 @@ _PROGRAMS = (
 """By words of an answer, lower case: who says so. Azure/aad-pod-identity pkg/nmi/server/server.go,
 envoyproxy/envoy source/common/http and source/common/router, haproxy/haproxy src/http.c."""
 
-_OTHER_CLOUDS = {"metadata-flavor": "Google", "x-aws-ec2-metadata-token-ttl-seconds": "AWS"}
+OTHER_CLOUDS = {"metadata-flavor": "Google", "x-aws-ec2-metadata-token-ttl-seconds": "AWS"}
 """Headers of other clouds' metadata services, which have the same address."""
 
 _SERVICE_SERVERS = ("imds", "microsoft-iis", "microsoft-httpapi")
@@ -282,14 +282,14 @@ def _sign_of_proxy(failed: ServiceAttempt) -> str:
     """What shows that a proxy answered; empty if nothing does."""
     if failed.status == 407:
         return "only proxies ask for authentication with 407"
-    for name in _PROXY_HEADERS:
+    for name in PROXY_HEADERS:
         if name in failed.headers:
             return f"the answer has the header {name}: {failed.headers[name]}"
     server = failed.headers.get("server", "")
-    if any(proxy in server.lower() for proxy in _PROXY_SERVERS):
+    if any(proxy in server.lower() for proxy in PROXY_SERVERS):
         return f"the answer is from {server}"
     text = f"{failed.body.decode('ascii', 'replace')} {failed.detail}".lower()
-    program = next((program for words, program in _PROGRAMS if words in text), None)
+    program = next((program for words, program in PROGRAMS if words in text), None)
     return "" if program is None else f"the answer is from {program}, by its text"
 
 
@@ -297,7 +297,7 @@ def _sign_of_stranger(failed: ServiceAttempt) -> str:
     """What shows that the service itself did not answer; empty if nothing does."""
     if 300 <= (failed.status or 0) < 400:
         return "the service never redirects"
-    for name, cloud in _OTHER_CLOUDS.items():
+    for name, cloud in OTHER_CLOUDS.items():
         if name in failed.headers:
             return f"the answer has the header {name}: it is from the metadata service of {cloud}"
     if failed.body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):

@@ -1,5 +1,6 @@
 """From findings to causes: what sockets of a test cannot show, and the order."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.core.outcome import FailureKind, Reason, Status
+from sidecar.core.outcome import NONE, FailureKind, Reason, Status
+from sidecar.core.reply import interpret, refuses_version
 from sidecar.doctor.causes import CAUSES, Diagnosis
 from sidecar.doctor.diagnose import diagnose
 from sidecar.doctor.evidence import (
@@ -20,7 +22,14 @@ from sidecar.doctor.evidence import (
     ServiceEvidence,
     seconds_ahead,
 )
-from sidecar.doctor.replies import VENDOR_ERRORS, judge
+from sidecar.doctor.replies import (
+    OTHER_CLOUDS,
+    PROGRAMS,
+    PROXY_HEADERS,
+    PROXY_SERVERS,
+    VENDOR_ERRORS,
+    judge,
+)
 from tests.doctor.diagnosing import DOCUMENT, GOOD, WELL_KNOWN, findings
 from tests.support.states import EPOCH
 
@@ -103,6 +112,47 @@ def test_errors_of_the_vendor(row: Any) -> None:
 
     assert (verdict.cause, verdict.confidence) == (row.cause, "certain")
     assert row.mitigation in verdict.because
+
+
+@pytest.mark.parametrize("row", VENDOR_ERRORS, ids=lambda row: f"{row.status} {row.message}")
+def test_agent_and_doctor_read_the_same_texts(row: Any) -> None:
+    """What the agent takes for a refused version, or for "none", doctor names so, and nothing else."""
+    for words in row.words or ("",):
+        body = json.dumps({"error": f"{row.message}. {words}"}).encode()
+
+        assert refuses_version(row.status, body) == (row.cause == "api-version-refused"), words
+        assert (interpret(row.status, body) is NONE) == (row.cause == "no-standard-load-balancer"), words
+
+
+SIGNS: Mapping[str, tuple[dict[str, Any], str]] = {
+    **{f"header {name}": ({"headers": {name: "x"}}, f"the header {name}: x") for name in PROXY_HEADERS},
+    **{
+        f"server {name}": ({"headers": {"server": f"{name.title()}/1.0"}}, name.title())
+        for name in PROXY_SERVERS
+    },
+    **{f"text {words}": ({"body": words.upper().encode()}, f"from {who}, by") for words, who in PROGRAMS},
+    **{f"shown {words}": ({"detail": words}, f"from {who}, by") for words, who in PROGRAMS},
+}
+"""What an answer has by which a proxy is known, and what is said of it."""
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_signs_of_proxies(sign: str) -> None:
+    """Each header, name and text of the tables is recognised, whatever the status means at the service."""
+    details, said = SIGNS[sign]
+    verdict = judge(failed(status=503, **details), WELL_KNOWN)
+
+    assert (verdict.cause, verdict.confidence) == ("proxy-in-the-way", "certain")
+    assert said in verdict.because
+
+
+@pytest.mark.parametrize("header", OTHER_CLOUDS)
+def test_signs_of_other_clouds(header: str) -> None:
+    """The metadata service of another cloud is known by its header, and named."""
+    verdict = judge(failed(status=404, headers={header: "x"}), replace(WELL_KNOWN, default_endpoint=False))
+
+    assert (verdict.cause, verdict.confidence) == ("wrong-endpoint", "likely")
+    assert verdict.because.endswith(f"the metadata service of {OTHER_CLOUDS[header]}")
 
 
 def test_a_list_of_versions() -> None:

@@ -1,14 +1,15 @@
 """A stand-in for a Kubernetes API server that can be told to misbehave; the real one is beside it.
 
-It knows GET and server-side apply of a Node's annotations as kube-apiserver 1.34 was seen to do them
-(uid of a missing Node 409, of one made anew 422, what a manager leaves out is pruned, a no-op keeps
-the resourceVersion), and remembers every request. It shares nothing with the agent.
+It knows GET, server-side apply and merge patches of a Node's annotations as kube-apiserver 1.34 was seen to
+do them: an apply with the uid of a missing Node is 409 and a merge 404; with that of a Node made anew both
+are 422; what a manager leaves out is pruned; a no-op keeps the resourceVersion. It remembers every request,
+and shares nothing with the agent.
 """
 
 import asyncio
 import json
-from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from aiohttp import web
 
 from tests.support.fake_node import FakeNode
 from tests.support.web_server import web_server
+
+Answer = tuple[int, dict[str, Any]]
+"""A status, and the object of the body."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,10 @@ class FakeApiServer:
         self.nodes: dict[str, FakeNode] = {}
         self.script: deque[Reply] = deque()
         """Used up one per request; when it is empty, requests are done as they ask."""
+        self.replies: defaultdict[str, deque[Reply]] = defaultdict(deque)
+        """The same of one method and path, such as ``GET /api/v1/nodes``."""
+        self.on_request: Callable[[RecordedRequest], None] = lambda _: None
+        """Is told each request before it is answered."""
         self.requests: list[RecordedRequest] = []
         self.requested = asyncio.Event()
         """Set by each request; clear it to wait for the next."""
@@ -91,9 +99,10 @@ class FakeApiServer:
         )
         self.requests.append(recorded)
         self.requested.set()
-        if self.script:
-            return await self._misbehave(request, self.script.popleft())
-        status, answer = self._answer(request.match_info["name"], recorded)
+        self.on_request(recorded)
+        if replies := self.replies[f"{request.method} {request.path}"] or self.script:
+            return await self._misbehave(request, replies.popleft())
+        status, answer = self._answer(recorded)
         return web.json_response(answer, status=status)
 
     async def _misbehave(self, request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -110,23 +119,44 @@ class FakeApiServer:
             return response
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
-    def _answer(self, name: str, request: RecordedRequest) -> tuple[int, dict[str, Any]]:
+    def _answer(self, request: RecordedRequest) -> Answer:
+        name = request.path.rpartition("/")[2]
+        if request.method == "PATCH":
+            merge = "merge-patch" in request.headers["Content-Type"]
+            return self._merge(name, request) if merge else self._apply(name, request)
         node = self.nodes.get(name)
-        if request.method == "GET":
-            if node is None:
-                return 404, status_object(404, f'nodes "{name}" not found')
-            return 200, node.metadata_object()
-        metadata = request.json["metadata"]
+        return _not_found(name) if node is None else (200, node.metadata_object())
+
+    def _apply(self, name: str, request: RecordedRequest) -> Answer:
+        node, metadata = self.nodes.get(name), request.json["metadata"]
         if node is None:
             return 409, status_object(409, f"uid mismatch: {metadata['uid']}, no existing object was found")
         if metadata["uid"] != node.uid:
-            causes = [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "immutable"}]
-            return 422, status_object(422, f'Node "{name}" is invalid', details={"causes": causes})
-        if "merge-patch" in request.headers["Content-Type"]:
-            node.remove_all(metadata["annotations"])
-            return 200, node.metadata_object()
-        node.apply(metadata["annotations"], manager=request.query["fieldManager"])
+            return _of_another_uid(name)
+        node.apply(metadata.get("annotations", {}), manager=request.query["fieldManager"])
         return 200, node.metadata_object()
+
+    def _merge(self, name: str, request: RecordedRequest) -> Answer:
+        node, metadata = self.nodes.get(name), request.json["metadata"]
+        if node is None:
+            return _not_found(name)
+        if metadata["uid"] != node.uid:
+            return _of_another_uid(name)
+        for key, value in metadata["annotations"].items():
+            if value is None:
+                node.remove_all([key])
+            else:
+                node.annotate(key, value)
+        return 200, node.metadata_object()
+
+
+def _not_found(name: str) -> Answer:
+    return 404, status_object(404, f'nodes "{name}" not found')
+
+
+def _of_another_uid(name: str) -> Answer:
+    causes = [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "immutable"}]
+    return 422, status_object(422, f'Node "{name}" is invalid', details={"causes": causes})
 
 
 def status_object(code: int, message: str, *, details: Mapping[str, Any] | None = None) -> dict[str, Any]:

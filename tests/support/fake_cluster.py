@@ -1,28 +1,20 @@
-"""A fake API server that also lists Nodes in pages, removes annotations, and has a DaemonSet and pods.
+"""A fake API server that also lists Nodes in pages, and has a DaemonSet and pods.
 
-As kube-apiserver 1.34 was seen to do it: a merge patch with another uid is 422, of a missing Node 404;
-the items of an empty list are null; a place in a list that has expired is 410, with a token to go on.
+As kube-apiserver 1.34 was seen to do it: the items of an empty list are null; a place in a list that has
+expired is 410, with a token to go on.
 """
 
 import base64
 import json
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from tests.support.fake_apiserver import (
-    FakeApiServer,
-    RecordedRequest,
-    Reply,
-    status_object,
-)
+from tests.support.fake_apiserver import Answer, FakeApiServer, RecordedRequest, Reply, status_object
 from tests.support.web_server import web_server
-
-_Answer = tuple[int, dict[str, Any]]
 
 
 @dataclass
@@ -56,38 +48,17 @@ class FakeCluster(FakeApiServer):
         self.pods: list[FakePod] = []
         self.daemon_sets: list[dict[str, Any]] = []
         """All of the cluster, as the API server gives them."""
-        self.replies: defaultdict[str, deque[Reply]] = defaultdict(deque)
-        """What to answer requests of a method and path with, such as ``GET /api/v1/nodes``, one after
-        the other, before it is done as they ask."""
-        self.on_request: Callable[[RecordedRequest], None] = lambda _: None
-        """Is told each request before it is answered."""
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Record the request, then do as the replies or the request say."""
-        recorded = RecordedRequest(
-            request.method, request.path, dict(request.query), request.headers.copy(), await request.read()
-        )
-        self.requests.append(recorded)
-        self.requested.set()
-        self.on_request(recorded)
-        if replies := self.replies[f"{request.method} {request.path}"]:
-            return await self._misbehave(request, replies.popleft())
-        status, answer = self._done(recorded)
-        return web.json_response(answer, status=status)
 
     def asked(self, method: str, path: str = "/api/v1/nodes") -> list[RecordedRequest]:
         """The requests of this method whose path begins so."""
         return [each for each in self.requests if each.method == method and each.path.startswith(path)]
 
-    def _done(self, request: RecordedRequest) -> _Answer:
+    def _answer(self, request: RecordedRequest) -> Answer:
         match request.path.strip("/").split("/"):
             case ["api", "v1", "nodes"]:
                 return 200, self._list_nodes(request.query)
-            case ["api", "v1", "nodes", name] if request.method == "PATCH":
-                merge = "merge-patch" in request.headers["Content-Type"]
-                return self._merge(name, request) if merge else self._apply_nothing(name, request)
-            case ["api", "v1", "nodes", name] if name in self.nodes:
-                return 200, self.nodes[name].metadata_object()
+            case ["api", "v1", "nodes", _]:
+                return super()._answer(request)
             case ["apis", "apps", "v1", "namespaces", "lb", "daemonsets", "agents"] if self.daemon_set:
                 metadata = {"name": "agents", "uid": "uid-agents"}
                 if self.daemon_set == "deleting":
@@ -107,27 +78,10 @@ class FakeCluster(FakeApiServer):
         metadata = {"continue": place_after(names[size - 1])} if len(names) > size else {}
         return {"metadata": metadata, "items": page[:size] or None}
 
-    def _apply_nothing(self, name: str, request: RecordedRequest) -> _Answer:
-        assert request.json["metadata"].keys() == {"name", "uid"}
-        node = self.nodes[name]
-        assert request.json["metadata"]["uid"] == node.uid
-        node.apply({}, manager=request.query["fieldManager"])
-        return 200, node.metadata_object()
-
-    def _merge(self, name: str, request: RecordedRequest) -> _Answer:
-        node = self.nodes.get(name)
-        if node is None:
-            return 404, status_object(404, f'nodes "{name}" not found')
-        metadata = request.json["metadata"]
-        if metadata["uid"] != node.uid:
-            causes = [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "immutable"}]
-            return 422, status_object(422, f'Node "{name}" is invalid', details={"causes": causes})
-        for key, value in metadata["annotations"].items():
-            if value is None:
-                node.remove_all([key])
-            else:
-                node.annotate(key, value)
-        return 200, node.metadata_object()
+    def _apply(self, name: str, request: RecordedRequest) -> Answer:
+        assert request.json["metadata"].keys() == {"name", "uid"}, "commands apply nothing"
+        assert request.json["metadata"]["uid"] == self.nodes[name].uid
+        return super()._apply(name, request)
 
 
 def place_after(name: str) -> str:

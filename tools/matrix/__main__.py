@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 
 from tests.e2e.harness.system import CommandError, run
-from tests.support.ending import exit_with
 from tools.binaries.build import BuildError
 from tools.binaries.programs import BinariesMissingError
+from tools.ending import exit_with
 from tools.matrix.page import DOCUMENT, markdown
 from tools.matrix.parts import PARTS, NotHereError, Part
 from tools.matrix.results import FILE, Result, counted, load, save

@@ -12,10 +12,10 @@ from pathlib import Path
 import sidecar
 from tests.e2e.harness.cluster import ClusterBusyError
 from tests.e2e.harness.system import CommandError
-from tests.support.ending import exit_with
 from tests.support.processes import StartError
 from tests.support.removal import temporary_folder
 from tools.binaries.programs import BinariesMissingError, locate_all
+from tools.ending import exit_with
 from tools.release import chart, installation
 from tools.release.changelog import ChangelogError, notes
 from tools.release.installation import InstallationError

@@ -7,9 +7,9 @@ from tests.e2e.harness import cluster
 from tests.e2e.harness.cluster import ClusterBusyError, KubernetesCluster
 from tests.e2e.harness.images import PROJECT_REPOSITORY, PROJECT_TAG, Images
 from tests.e2e.harness.system import CommandError
-from tests.support.ending import exit_with
 from tests.support.processes import StartError
 from tools.binaries.programs import BinariesMissingError
+from tools.ending import exit_with
 
 
 def up() -> None:

@@ -1,4 +1,4 @@
-"""How a program of the tests ends: with an exit code, and in order when it is told to stop."""
+"""How a program of the developers ends: with an exit code, and in order when it is told to stop."""
 
 import signal
 import sys
