@@ -36,6 +36,8 @@ SECONDS_FOR_MINUTES: Mapping[str, Value] = {
             "fewerInboundRules",
             "notPublished",
             "annotationsOmitted",
+            "egressUnlisted",
+            "egressLost",
         )
     },
 }
