@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import zip_longest
 
-from sidecar.core.addresses import IPAddress
+from sidecar.core.addresses import IPAddress, IPNetwork
 from sidecar.core.annotations import DEFAULT_PREFIX
 
 _TOLERATED_BY_DAEMONS = {
@@ -159,6 +159,21 @@ class LoadBalancerService:
     """Of ``status.loadBalancer.ingress``."""
     ports: frozenset[tuple[str, int]] = frozenset()
     """Protocol in lower case, and port."""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticGateway:
+    """An AKS static egress gateway, which pods of its namespace choose to leave by."""
+
+    namespace: str
+    name: str
+    networks: tuple[IPNetwork, ...] = ()
+    """What connections through it come from; empty while none is assigned, or it cannot be read."""
+    unreadable: bool = False
+    """Whether something is assigned that is no list of networks."""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"

@@ -167,9 +167,15 @@ def declared_networks(values: Iterable[object]) -> tuple[IPNetwork, ...]:
         if special or network.prefixlen < _SHORTEST_PREFIX[network.version]:
             raise ValueError(f"{value!r} holds addresses that nothing can connect from")
         networks.append(network)
+    return distinct_networks(networks)
+
+
+def distinct_networks(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """The networks, IPv4 before IPv6 in numeric order, without those that lie within another."""
     kept: list[IPNetwork] = []
     for network in sorted(set(networks), key=_network_order):
-        if not any(within(network, other) for other in kept):
+        # Networks never overlap in part, so only the last one can hold the next.
+        if not kept or not within(network, kept[-1]):
             kept.append(network)
     return tuple(kept)
 

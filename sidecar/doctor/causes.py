@@ -60,6 +60,7 @@ _EGRESS = "MicrosoftDocs/azure-aks-docs articles/aks/egress-outboundtype.md"
 _TOKENS = "kubernetes/website content/en/docs/reference/access-authn-authz/service-accounts-admin.md"
 _POLICY = "kubernetes/website content/en/docs/reference/access-authn-authz/validating-admission-policy.md"
 _RBAC = "kubernetes/website content/en/docs/reference/access-authn-authz/rbac.md"
+_NETWORK_POLICY = "kubernetes/website content/en/docs/concepts/services-networking/network-policies.md"
 _LOCAL = "kubernetes/website content/en/docs/concepts/services-networking/service-traffic-policy.md"
 
 _TABLE = (
@@ -493,16 +494,110 @@ _TABLE = (
         summary="The node leaves by a NAT gateway or a route table, which are not listed.",
         seen=(
             "There is neither an outbound rule nor an instance-level public IP address; or connections were "
-            "seen to come from an address that is not listed (`--seen-from`)."
+            "seen to come from an address that is neither declared nor of the load balancer, by an egress "
+            "probe of the agent or by others (`--seen-from`), which is certain."
         ),
         confidence=Confidence.LIKELY,
         remedy=(
             "Take the egress addresses from the NAT gateway's public IPs or from the firewall behind the "
-            "route table: `az aks show --query networkProfile.outboundType` says which. Do not build "
-            "allow-lists from `egress-ips` then. Where that is as intended: `doctor --ignore "
-            "nat-gateway-or-route-table`."
+            "route table: `az aks show --query networkProfile.outboundType` says which. Declare them "
+            "(`--egress-declared`, chart: `egress.declared`), and `egress-ips` and `nodes --egress` list "
+            "them; until then build no allow-lists from `egress-ips`. Where that is as intended: `doctor "
+            "--ignore nat-gateway-or-route-table`."
         ),
         source=f"{_OUTBOUND}, {_EGRESS}",
+    ),
+    Cause(
+        name="egress-unlisted",
+        summary="Connections leave from an address that is not on the list.",
+        seen=(
+            "An egress probe saw an address outside what is declared for its family; or it saw a frontend "
+            "of the load balancer that no outbound rule names."
+        ),
+        confidence=Confidence.CERTAIN,
+        remedy=(
+            "Partners that allow what is published refuse this node. Add the address to "
+            "`--egress-declared` (chart: `egress.declared`) if it is yours, after asking the NAT gateway or "
+            "the firewall which others it has, and tell the partners. An address that has been given up "
+            "stays observed for `--egress-probe-keep` (24h)."
+        ),
+        source=_OUTBOUND,
+    ),
+    Cause(
+        name="egress-probes-blocked",
+        summary="No egress probe can be reached from this node.",
+        seen="Connections to probes on several hosts are dropped or have no route; none brought an address.",
+        confidence=Confidence.LIKELY,
+        remedy=(
+            "See that the NetworkPolicy of the agent's namespace lets it reach the hosts and ports of the "
+            "probes and DNS (the chart's does for `egress.probes`), and that security groups, the firewall "
+            "and the route table do. If other pods of the node reach nothing either, it has lost its way "
+            "out: look at the outbound rules, the NAT gateway, the firewall."
+        ),
+        source=_NETWORK_POLICY,
+    ),
+    Cause(
+        name="egress-probe-udp-blocked",
+        summary="UDP to egress probes is blocked.",
+        seen="STUN over UDP is not answered, while probes over TCP or HTTPS are, over the same family.",
+        confidence=Confidence.LIKELY,
+        remedy=(
+            "Let UDP to the probe's port (3478) pass in NetworkPolicies, security groups and the firewall, "
+            "and see that the STUN server listens on UDP; or take the `stun:` URL out of "
+            "`--egress-probe` (chart: `egress.probes`). Applications that need UDP, such as media and games, "
+            "meet the same."
+        ),
+        source=_NETWORK_POLICY,
+    ),
+    Cause(
+        name="egress-probe-unknown-name",
+        summary="The name of an egress probe has no address.",
+        seen="The resolver says that there is no such name, or does not answer.",
+        confidence=Confidence.CERTAIN,
+        remedy=(
+            "Correct the name in `--egress-probe` (chart: `egress.probes`). If it is right, see that the "
+            "agent's pod may ask DNS: a NetworkPolicy must let it reach port 53 of kube-dns."
+        ),
+        source=_NETWORK_POLICY,
+    ),
+    Cause(
+        name="egress-probe-certificate",
+        summary="The certificate of an egress probe is not accepted.",
+        seen="An `https:` probe's certificate is of an unknown authority, outdated, or another host's.",
+        confidence=Confidence.CERTAIN,
+        remedy=(
+            "Give the agent the authority's certificate (`--egress-probe-ca`, chart: `egress.ca`), renew the "
+            "probe's certificate, or write the name that it is for. A firewall that opens TLS puts its own "
+            "certificate there: exempt the probe from that."
+        ),
+        source="",
+    ),
+    Cause(
+        name="egress-probe-inside",
+        summary="An egress probe is on this side of the address translation, and shows nothing.",
+        seen="It saw connections come from a private address, or from the node's own.",
+        confidence=Confidence.CERTAIN,
+        remedy=(
+            "Name a probe beyond the NAT gateway or firewall (`--egress-probe`, chart: `egress.probes`), by "
+            "its public address: one in the same or a peered network is reached without translation, and so "
+            "is one whose name a private DNS zone resolves."
+        ),
+        source=_OUTBOUND,
+    ),
+    Cause(
+        name="egress-probe-unanswered",
+        summary="An egress probe does not answer as it should.",
+        seen=(
+            "It is refused, dropped, answers with an error, or with something that holds no address; and "
+            "none of the causes before this one explains it."
+        ),
+        confidence=Confidence.CERTAIN,
+        remedy=(
+            "See that the probe's server runs and what it says, and that its host, port and path in "
+            "`--egress-probe` (chart: `egress.probes`) are right. With a second probe on another host it is "
+            "seen whether the probe is away or the way out is. What was observed before is kept."
+        ),
+        source="",
     ),
     Cause(
         name="unusable-entries",

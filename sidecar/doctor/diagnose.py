@@ -1,15 +1,16 @@
 """From the findings to the causes that apply: pure. Here are the rules about clock, agent, data and settings.
 
-Those about the metadata service stand in ``diagnose_service``, those about the Node in ``diagnose_cluster``.
+Those about the metadata service stand in ``diagnose_service``, those about the Node in ``diagnose_cluster``,
+those about egress probes in ``diagnose_egress``.
 """
 
 from collections.abc import Collection, Iterator
 
-from sidecar.core import views
 from sidecar.core.egress import EgressBasis, egress
 from sidecar.core.outcome import Reason, Status
 from sidecar.doctor.causes import CAUSES, Confidence, Diagnosis, found
 from sidecar.doctor.diagnose_cluster import annotation_diagnoses, cluster_diagnoses
+from sidecar.doctor.diagnose_egress import egress_diagnoses, lists_of, of_load_balancer
 from sidecar.doctor.diagnose_service import attempt_diagnoses, service_diagnoses
 from sidecar.doctor.evidence import Findings
 
@@ -38,6 +39,7 @@ def diagnose(findings: Findings, *, ignored: Collection[str] = ()) -> tuple[Diag
         cluster_diagnoses,
         annotation_diagnoses,
         data_diagnoses,
+        egress_diagnoses,
         setting_diagnoses,
     ):
         for diagnosis in rule(findings):
@@ -112,15 +114,15 @@ def data_diagnoses(findings: Findings) -> Iterator[Diagnosis]:
         else:
             yield found("no-standard-load-balancer", source)
     elif document is not None and not document.empty:
-        listed = egress(document).addresses
-        # What the load balancer has for this node is no NAT gateway's, whether it should be used or not.
-        own = {*views.public_ips(document), *views.outbound_ips(document), *views.inbound_ips(document)}
-        others = [address for address in seen_from if address not in own]
+        known = egress(document, findings.declared)
+        others = [
+            each for each in seen_from if not known.lists(each) and each not in of_load_balancer(document)
+        ]
         if others:
             seen = f"connections were seen to come from {', '.join(map(str, others))}"
-            text = f"the metadata service lists {', '.join(map(str, listed)) or 'no address to leave from'}"
-            yield found("nat-gateway-or-route-table", seen, text, confidence=Confidence.CERTAIN)
-        elif not listed and not seen_from:
+            lists = lists_of(egress(document).addresses, findings.declared)
+            yield found("nat-gateway-or-route-table", seen, *lists, confidence=Confidence.CERTAIN)
+        elif known.basis is EgressBasis.UNKNOWN and not seen_from:
             text = "there is neither an outbound rule nor an instance-level public IP address"
             yield found("nat-gateway-or-route-table", text)
     elif document is None and cluster is not None:

@@ -87,6 +87,7 @@ def detect_environment(parsed: Namespace, *, first_process: Path = _FIRST_PROCES
         proxies=proxies,
         misspelt=misspelt_variables(os.environ),
         seen_from=parsed.seen_from,
+        declared=settings.egress_declared,
     )
     return DetectedEnvironment(
         settings=settings, from_agent=from_agent, environment=environment, in_pod=in_pod, notes=notes

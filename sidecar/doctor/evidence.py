@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sidecar.core.addresses import IPAddress
+from sidecar.core.addresses import IPAddress, IPNetwork
 from sidecar.core.annotations import Layout, found
 from sidecar.core.document import Document
+from sidecar.core.egress import Egress, EgressState
 from sidecar.core.instant import parse_http_date
 from sidecar.core.outcome import FailureKind, Reason, Status
 from sidecar.core.parsing import DroppedEntry
+from sidecar.core.probes import FlowFailure, Probe
+from sidecar.core.published import read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,43 @@ class AgentAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What an agent's last connection to an egress probe brought, over one address family."""
+
+    probe: Probe
+    family: int
+    """4 or 6."""
+    address: IPAddress | None = None
+    """Where the probe saw it come from."""
+    inside: bool = False
+    """Whether that is an own or a private address."""
+    failure: FlowFailure | None = None
+    detail: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.probe} over IPv{self.family}: {self.failure or self.address}"
+        return f"{text} ({self.detail})" if self.detail else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressEvidence:
+    """Where an agent says that connections leave from."""
+
+    state: EgressState
+    configured: Sequence[IPAddress] = ()
+    """As the metadata service has them; from annotations, those that nothing declared replaces."""
+    declared: Sequence[IPNetwork] = ()
+    observed: Mapping[IPAddress, datetime | None] = field(default_factory=dict)
+    """When probes saw them last, as far as that is known."""
+    unlisted: Sequence[IPAddress] = ()
+    """Those of `observed` that are neither declared nor configured."""
+    probed_at: datetime | None = None
+    """When the last round of probes ended."""
+    results: Sequence[ProbeResult] = ()
+    """Of that round; empty in annotations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentEvidence:
     """What a running agent reports."""
 
@@ -106,6 +146,8 @@ class AgentEvidence:
     changed_at: datetime | None = None
     observed_at: datetime | None = None
     document: Document | None = None
+    egress: EgressEvidence | None = None
+    """``None``: not known, or from an agent that does not know it itself."""
     overdue: str | None = None
     """What ``/livez`` reports; empty while all is well."""
     unready: str | None = None
@@ -255,6 +297,23 @@ class ClusterEvidence:
         published = found(self.node_annotations, layout=Layout(prefix=self.prefix))
         return None if published is None else published.document
 
+    @property
+    def egress(self) -> EgressEvidence | None:
+        """What the annotations say of egress, if anything is declared or probed."""
+        published = read(self.node_annotations, layout=Layout(prefix=self.prefix))
+        if published is None or not (published.egress_networks or published.egress_state):
+            return None
+        declared, ips = published.egress_networks or (), published.egress_ips or ()
+        listed = Egress((), declared)
+        observed = published.egress_observed or ()
+        return EgressEvidence(
+            state=published.egress_state or EgressState.OFF,
+            configured=[address for address in ips if not listed.lists(address)],
+            declared=declared,
+            observed=dict.fromkeys(observed),
+            unlisted=[each for each in observed if each not in ips and not listed.lists(each)],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
@@ -282,6 +341,8 @@ class Environment:
     """Variables with our prefix that are no settings, each with the nearest one."""
     seen_from: Sequence[IPAddress] = ()
     """Addresses that others saw connections of this node come from."""
+    declared: Sequence[IPNetwork] = ()
+    """Networks that the settings here say connections leave from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +369,19 @@ class Findings:
             if evidence is not None and evidence.document is not None:
                 return evidence.document
         return None
+
+    @property
+    def egress(self) -> EgressEvidence | None:
+        """What the agent says of egress, else the Node's annotations."""
+        for evidence in (self.agent, self.cluster):
+            if evidence is not None and evidence.egress is not None:
+                return evidence.egress
+        return None
+
+    @property
+    def declared(self) -> Sequence[IPNetwork]:
+        """Networks that the operator says connections leave from."""
+        return self.environment.declared if self.egress is None else self.egress.declared
 
     @property
     def clocks(self) -> Mapping[str, float]:

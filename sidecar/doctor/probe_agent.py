@@ -9,19 +9,25 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter, ValidationError
 
 from sidecar import clock
+from sidecar.api import models
+from sidecar.core.addresses import parse_address, sorted_addresses
+from sidecar.core.egress import EgressState, declared_networks
 from sidecar.core.instant import parse_rfc3339
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
 from sidecar.core.parsing import MalformedError, error_object, parse_json
+from sidecar.core.probes import FlowFailure, parse_probe
 from sidecar.core.reply import printable
 from sidecar.core.upstream import UpstreamResponse, interpret
-from sidecar.doctor.evidence import AgentAttempt, AgentEvidence
+from sidecar.doctor.evidence import AgentAttempt, AgentEvidence, EgressEvidence, ProbeResult
 from sidecar.sources import reading
 
 LAST_ATTEMPTS = "/attempts"
 """The path whose response rules need most."""
 
 _DOCUMENT = "/v1/loadbalancer"
+_EGRESS = "/v1/egress"
 _STATUS = "Azure-LB-Metadata-Status"
+_EGRESS_BODY = TypeAdapter(models.Egress)
 _ATTEMPTS = TypeAdapter(tuple[AgentAttempt, ...])
 
 
@@ -100,7 +106,11 @@ async def probe_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentEv
         detail = f"what answers there is no agent, or of another version: {answer.detail}"
         return AgentEvidence(where=where, reached=False, detail=detail)
     bodies, lost = {_DOCUMENT: document.body}, {}
-    paths = {"/v1/history": api, **dict.fromkeys(("/livez", "/readyz", "/metrics", LAST_ATTEMPTS), admin)}
+    paths = {
+        "/v1/history": api,
+        _EGRESS: api,
+        **dict.fromkeys(("/livez", "/readyz", "/metrics", LAST_ATTEMPTS), admin),
+    }
 
     async def fetch_also(path: str, fetch: Fetch) -> None:
         try:
@@ -152,6 +162,7 @@ async def probe_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentEv
         changed_at=None if known is None else known.changed_at,
         observed_at=parse_rfc3339(headers.get("Azure-LB-Metadata-Observed-At", "")),
         document=None if known is None else known.document,
+        egress=egress_evidence(bodies.get(_EGRESS, b"")),
         overdue=_complaint(bodies.get("/livez")),
         unready=_complaint(bodies.get("/readyz")),
         samples=_samples(bodies.get("/metrics", b"")),
@@ -159,6 +170,37 @@ async def probe_agent(where: str, *, api: Fetch, admin: Fetch | None) -> AgentEv
         bodies=bodies,
         lost=lost,
     )
+
+
+def egress_evidence(body: bytes) -> EgressEvidence | None:
+    """What an agent's ``/v1/egress`` says; ``None`` if that is no such answer."""
+    try:
+        said = _EGRESS_BODY.validate_python(parse_json(body))
+        observed = {parse_address(each["ipAddress"]): each for each in said["observed"]}
+        return EgressEvidence(
+            state=EgressState(said["state"]),
+            configured=sorted_addresses(
+                parse_address(address) for path in said["configured"] for address in path["ipAddresses"]
+            ),
+            declared=declared_networks(said["declared"]),
+            observed={address: parse_rfc3339(each["lastSeenAt"] or "") for address, each in observed.items()},
+            unlisted=[address for address, each in observed.items() if not each["listed"]],
+            probed_at=parse_rfc3339(said["probedAt"] or ""),
+            results=[
+                ProbeResult(
+                    probe=parse_probe(probe["probe"]),
+                    family=int(result["family"].removeprefix("ipv")),
+                    address=None if result["ipAddress"] is None else parse_address(result["ipAddress"]),
+                    inside=result["inside"],
+                    failure=None if result["failure"] is None else FlowFailure(result["failure"]),
+                    detail=printable(result["detail"]),
+                )
+                for probe in said["probes"]
+                for result in probe["results"]
+            ],
+        )
+    except (MalformedError, ValueError):  # pydantic's is one, too
+        return None
 
 
 def _complaint(body: bytes | None) -> str | None:

@@ -3,17 +3,18 @@
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from ipaddress import ip_network
 
 from sidecar.clock import now
 from sidecar.commands.arguments import Parser, duration, written_as
 from sidecar.commands.tables import NONE, UNKNOWN, as_csv, as_form, as_table, counted, shortened
+from sidecar.core.egress import Egress, EgressBasis, EgressState
 from sidecar.core.instant import age, rfc3339
 from sidecar.core.published import Published
 from sidecar.errors import EmptyError, ExitCode, UsageError
 from sidecar.fleet import nodes_egress, progress
-from sidecar.fleet.egress import union
 from sidecar.fleet.row import NodeRow, NodeStatus, differing
 from sidecar.fleet.scan import add_selection_arguments, contexts_of, scan_all, selection_of
 from sidecar.stopping import run_until_terminated
@@ -24,6 +25,8 @@ _INTERVAL = 60.0
 FORMS = ("table", "wide", "csv", "json", "yaml")
 
 _HEADER = ("NODE", "STATUS", "AGE", "CHANGED", "PUBLIC", "INBOUND", "EGRESS")
+_PROBED_HEADER = "OBSERVED"
+"""A column that is only there where a node has probes."""
 _WIDE_HEADER = ("BASIS", "RULES", "POOL", "AGENT", "DIFFERS", "DETAIL")
 _LISTS = {
     "publicIps": "public_ips",
@@ -31,9 +34,12 @@ _LISTS = {
     "outboundIps": "outbound_ips",
     "egressIps": "egress_ips",
 }
+_PROBED_LISTS = {"egressNetworks": "egress_networks", "egressObserved": "egress_observed"}
+"""Of nodes for which networks are declared, or that have probes."""
 _CSV_HEADER = (
     *("cluster", "node", "pool", "standing", "status", "detail", "agent", "observedAt", "changedAt"),
     *("publicIp", *_LISTS, "egressBasis", "revision", "differs", "omitted"),
+    *(*_PROBED_LISTS, "egressState"),
 )
 _FEW = 2
 """Addresses that a cell of the table shows; the others are counted."""
@@ -42,7 +48,8 @@ _DESCRIPTION = """\
 The cluster's nodes: what their agents annotated, and whether it can be relied on now.
 
 A node without a ready agent, or whose kubelet has stopped, is never "ok", whatever its annotations say.
-With --egress: the egress addresses of all nodes, one CIDR a line, for others to allow.
+With --egress: the egress addresses of all nodes and of static egress gateways, one CIDR a line, for others
+to allow.
 """
 
 _EPILOG = """\
@@ -53,13 +60,17 @@ columns:
   AGE      time since the data were last confirmed; while nothing changes, written about once an hour
   CHANGED  time since the addresses or rules last changed
   PUBLIC, INBOUND, EGRESS
-           instance IPs; frontends of inbound rules; egress addresses. * differs from most nodes,
-           ? left out for the annotation budget
+           instance IPs; frontends of inbound rules; declared networks and egress addresses outside them.
+           * differs from most nodes, ? left out for the annotation budget
+  OBSERVED only where nodes have egress probes: agrees; unlisted, with what was seen and is neither declared
+           nor configured; inside: the probes are on this side of the translation; unanswered
 
 rights, in the cluster:
   nodes       list
   pods        list  (with --agent-namespace in that namespace only)
   daemonsets  list  (the same; only to say why a node has no agent)
+  staticgatewayconfigurations.egressgateway.kubernetes.azure.com
+              list  (with --egress, where the cluster has them)
 
 exit codes:
   0  all nodes are known
@@ -67,7 +78,8 @@ exit codes:
   2  wrong usage
   3  there are no such nodes
   4  no API server could be reached
-  5  a node or a cluster is not known; with --egress also: differs from what was given
+  5  a node or a cluster is not known; with --egress also: probes saw an address that is not listed, a static
+     gateway has no prefix, or the list differs from what was given
 """
 
 
@@ -92,6 +104,11 @@ def main(arguments: Sequence[str]) -> int:
     listing = parser.add_argument_group("the list to allow")
     listing.add_argument("--egress", action="store_true", help="print the egress addresses of all nodes")
     listing.add_argument(
+        "--observed",
+        action="store_true",
+        help="also list what probes saw and nobody declared or configured, each marked with # observed",
+    )
+    listing.add_argument(
         "--within",
         action="append",
         type=written_as(ip_network),
@@ -101,7 +118,7 @@ def main(arguments: Sequence[str]) -> int:
     listing.add_argument(
         "--diff",
         metavar="FILE",
-        help="print only the differences from this list: + is missing there, - covers no address",
+        help="print only the differences from this list of networks: + is missing there, - covers no address",
     )
     listing.add_argument(
         "--watch", action="store_true", help="keep scanning and print changes: + added, - removed"
@@ -110,7 +127,7 @@ def main(arguments: Sequence[str]) -> int:
         "--interval", type=duration, metavar="DURATION", help="with --watch: time between two scans [1m]"
     )
     parsed = parser.parse_args(arguments)
-    given = [name for name in ("within", "diff", "watch", "interval") if getattr(parsed, name)]
+    given = [name for name in ("observed", "within", "diff", "watch", "interval") if getattr(parsed, name)]
     if given and not parsed.egress:
         raise UsageError(f"--{given[0]} is for --egress")
     if parsed.interval and not parsed.watch:
@@ -127,10 +144,12 @@ def main(arguments: Sequence[str]) -> int:
 async def _nodes(parsed: Namespace) -> int:
     # Before any request: the file may be wrong.
     given = nodes_egress.read_networks(parsed.diff) if parsed.diff else None
-    selection = selection_of(parsed)
+    selection = replace(selection_of(parsed), static_gateways=parsed.egress)
     contexts = await contexts_of(parsed)
     if parsed.watch:
-        await nodes_egress.watch(contexts, selection, interval=parsed.interval or _INTERVAL)
+        await nodes_egress.watch(
+            contexts, selection, interval=parsed.interval or _INTERVAL, observed=parsed.observed
+        )
     try:
         scans = await scan_all(
             contexts,
@@ -152,7 +171,12 @@ async def _nodes(parsed: Namespace) -> int:
         raise EmptyError("there are no such Nodes")
     if parsed.egress:
         complete = nodes_egress.print_egress(
-            union(rows), parsed.output or "text", within=parsed.within or (), given=given, problems=problems
+            nodes_egress.egress_of(scans),
+            parsed.output or "text",
+            observed=parsed.observed,
+            within=parsed.within or (),
+            given=given,
+            problems=problems,
         )
         return ExitCode.DONE if complete else ExitCode.INCOMPLETE
     rows = differing(rows)
@@ -164,6 +188,8 @@ async def _nodes(parsed: Namespace) -> int:
     parts = [f"{count} {standing}" for standing, count in counts.items() if count]
     if marked := sum(bool(row.differs) for row in rows):
         parts.append(f"{marked} with * differ from most nodes")
+    if unlisted := sum(_egress_state(row) is EgressState.UNLISTED for row in rows):
+        parts.append(f"{unlisted} unlisted: seen from addresses that are neither declared nor configured")
     progress.message(f"{counted(len(rows), 'node')}: {', '.join(parts)}")
     return ExitCode.DONE if _complete(rows, problems) else ExitCode.INCOMPLETE
 
@@ -184,11 +210,12 @@ def rendered(rows: Sequence[NodeRow], form: str, *, problems: Sequence[str], now
             for name in _CSV_HEADER:
                 given = values[name]
                 # The items of a list are separated by spaces; one that is not known is a question mark.
-                missing = UNKNOWN if name in _LISTS else ""
+                missing = UNKNOWN if name in _LISTS or name in _PROBED_LISTS else ""
                 cells.append(" ".join(map(str, given)) if isinstance(given, list) else str(given or missing))
             lines.append(cells)
         return as_csv(_CSV_HEADER, lines)
     wide, several = form == "wide", any(row.cluster for row in rows)
+    probed = any(_egress_state(row) is not None for row in rows)
     most = sys.maxsize if wide else _FEW
     for row in rows:
         data = row.data or Published()
@@ -199,15 +226,33 @@ def rendered(rows: Sequence[NodeRow], form: str, *, problems: Sequence[str], now
             age(data.changed_at, now=now),
             shortened(data.public_ips, most=most),
         ]
-        for aspect, addresses in (("inbound", data.inbound_ips), ("egress", data.egress_ips)):
+        for aspect, addresses in (("inbound", data.inbound_ips), ("egress", _egress(data))):
             cell = shortened(addresses, most=most)
             cells.append(f"{cell or NONE}*" if aspect in row.differs else cell)
+        if probed:
+            which = f" ({shortened(row.unlisted, most=most)})" if row.unlisted else ""
+            state = _egress_state(row)
+            cells.append(f"{state}{which}" if state is EgressState.UNLISTED else state or "")
         if wide:
             rules = UNKNOWN if data.inbound is None else str(len(data.inbound)) if row.data else ""
             cells += [data.egress_basis or "", rules, row.pool, row.agent, ",".join(row.differs), row.detail]
         lines.append([row.cluster, *cells] if several else cells)
-    header = (("CLUSTER",) if several else ()) + _HEADER + (_WIDE_HEADER if wide else ())
-    return as_table(header, lines)
+    header = (("CLUSTER",) if several else ()) + _HEADER + ((_PROBED_HEADER,) if probed else ())
+    return as_table(header + (_WIDE_HEADER if wide else ()), lines)
+
+
+def _egress_state(row: NodeRow) -> EgressState | None:
+    return None if row.data is None else row.data.egress_state
+
+
+def _egress(data: Published) -> Sequence[object] | None:
+    """What a node leaves from: the declared networks, and the addresses outside them."""
+    networks = data.egress_networks
+    if not networks:
+        return None if networks is None else data.egress_ips
+    if data.egress_ips is None:
+        return networks if data.egress_basis is EgressBasis.DECLARED else None
+    return [*networks, *(each for each in data.egress_ips if not Egress((), networks).lists(each))]
 
 
 def _complete(rows: Sequence[NodeRow], problems: Sequence[str]) -> bool:
@@ -218,7 +263,7 @@ def _object(row: NodeRow) -> dict[str, object]:
     data = row.data or Published()
     lists = {
         name: None if (addresses := getattr(data, field)) is None else list(map(str, addresses))
-        for name, field in _LISTS.items()
+        for name, field in (_LISTS | _PROBED_LISTS).items()
     }
     return {
         "cluster": row.cluster or None,
@@ -233,6 +278,7 @@ def _object(row: NodeRow) -> dict[str, object]:
         "publicIp": None if data.public_ip is None else str(data.public_ip),
         **lists,
         "egressBasis": None if data.egress_basis is None else data.egress_basis.value,
+        "egressState": None if data.egress_state is None else data.egress_state.value,
         "inbound": None if data.inbound is None else [each.text for each in data.inbound],
         "revision": data.revision or None,
         "differs": list(row.differs),

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from sidecar.core.addresses import IPAddress
 from sidecar.core.annotations import Layout
 from sidecar.core.cluster import AgentDaemonSet, AgentPod, ClusterNode
-from sidecar.core.egress import EgressBasis
+from sidecar.core.egress import Egress, EgressBasis
 from sidecar.core.instant import age
 from sidecar.core.outcome import Status
 from sidecar.core.published import Published, read
@@ -105,6 +106,19 @@ class NodeRow:
     def data(self) -> Published | None:
         """What is published, if that is data and not only a status."""
         return self.published if self.published is not None and self.published.known else None
+
+    @property
+    def unlisted(self) -> tuple[IPAddress, ...]:
+        """Addresses that probes saw and that are neither declared nor configured, as far as is known."""
+        data = self.data
+        if data is None or data.egress_ips is None or data.egress_networks is None:
+            return ()
+        listed = Egress((), data.egress_networks)
+        return tuple(
+            address
+            for address in data.egress_observed or ()
+            if address not in data.egress_ips and not listed.lists(address)
+        )
 
 
 def row(node: ClusterNode, agents: Agents, *, view: View) -> NodeRow:
@@ -202,8 +216,9 @@ def _compared(row: NodeRow, aspect: str) -> tuple[Hashable, Hashable] | None:
     if aspect == "inbound":
         return None if data.inbound is None else (row.cluster, data.inbound)
     pool = row.cluster, row.pool
-    if data.egress_basis in {EgressBasis.INSTANCE_IP, EgressBasis.MIXED}:
-        return pool, data.egress_basis  # instance IPs are each node's own
-    if data.egress_basis is None or data.egress_ips is None:
+    if data.egress_basis is None or data.egress_networks is None:
         return None
-    return pool, (data.egress_basis, data.egress_ips)
+    way = data.egress_basis, data.egress_networks
+    if data.egress_basis in {EgressBasis.INSTANCE_IP, EgressBasis.MIXED}:
+        return pool, way  # instance IPs are each node's own
+    return None if data.egress_ips is None else (pool, (*way, data.egress_ips))

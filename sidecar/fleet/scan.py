@@ -15,10 +15,10 @@ from sidecar.commands.arguments import (
     duration,
 )
 from sidecar.core.annotations import Layout
-from sidecar.core.cluster import ClusterNode, agents_by_node
+from sidecar.core.cluster import ClusterNode, StaticGateway, agents_by_node
 from sidecar.errors import Error
 from sidecar.fleet.row import Agents, NodeRow, NodeStatus, View, row
-from sidecar.kube import ForbiddenError
+from sidecar.kube import ForbiddenError, KubernetesError
 from sidecar.kube.access import LoadingRules, context_names
 from sidecar.kube.listing import AGENT_SELECTOR, FleetClient, OnRetry, connect_fleet
 
@@ -44,6 +44,8 @@ class Selection:
     agent_selector: str = AGENT_SELECTOR
     oldest: float | None = _OLDEST
     """Seconds, see `View`."""
+    static_gateways: bool = False
+    """Whether to look for static egress gateways, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class Scan:
     """Its context; empty if it is the only cluster."""
     rows: Sequence[NodeRow] = ()
     """Sorted by the name of the node."""
+    gateways: Sequence[StaticGateway] | None = ()
+    """Sorted by namespace and name; ``None``: they could not be read."""
     problems: Sequence[str] = ()
     """What could not be read, and the right that is missing."""
     error: Error | None = None
@@ -202,7 +206,26 @@ async def scan(
     ordered = [judged for _, judged in sorted(rows.items())]
     if any(each.standing is NodeStatus.NO_AGENT for each in ordered):
         problems += unexplained
-    return Scan(cluster=cluster, rows=ordered, problems=problems)
+    gateways: Sequence[StaticGateway] | None = ()
+    if selection.static_gateways:
+        gateways = await _static_gateways(client, problems=problems)
+    return Scan(cluster=cluster, rows=ordered, gateways=gateways, problems=problems)
+
+
+async def _static_gateways(client: FleetClient, *, problems: list[str]) -> list[StaticGateway] | None:
+    """The static egress gateways, or ``None`` if they cannot be read, which is added to the problems.
+
+    Whatever is wrong with them: the list of the nodes is worth having without them.
+    """
+    try:
+        return sorted(await client.static_gateways(), key=lambda each: (each.namespace, each.name))
+    except KubernetesError as error:
+        advice = error.advice if isinstance(error, ForbiddenError) else ""
+        problems.append(
+            "staticgatewayconfigurations.egressgateway.kubernetes.azure.com could not be listed, so prefixes "
+            f"of static egress gateways may be missing: {advice or error}"
+        )
+        return None
 
 
 async def allowed(reading: Awaitable[_Value], *, lacking: str, problems: list[str]) -> _Value | None:

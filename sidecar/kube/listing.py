@@ -8,20 +8,22 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Self, TypeVar
 
 from pydantic_core import from_json
 
 from sidecar.core.annotations import is_node_name
 from sidecar.core.backoff import retry_ceiling
-from sidecar.core.cluster import AgentDaemonSet, AgentPod, ClusterNode, LoadBalancerService
+from sidecar.core.cluster import AgentDaemonSet, AgentPod, ClusterNode, LoadBalancerService, StaticGateway
 from sidecar.core.parsing import error_object
 from sidecar.kube.access import LoadingRules
 from sidecar.kube.client import NODES_PATH, NodeMetadata, removal_request
 from sidecar.kube.errors import (
+    ForbiddenError,
     KubernetesError,
     NoAnswerError,
     NodeNotFoundError,
@@ -41,7 +43,7 @@ from sidecar.kube.requests import (
     requester,
     successful,
 )
-from sidecar.kube.wire import Page, WireNode, WireService, page_of
+from sidecar.kube.wire import Page, WireNode, WireService, WireStaticGateway, page_of
 from sidecar.kube.workloads import WireDaemonSet, WirePod
 
 AGENT_SELECTOR = "app.kubernetes.io/name=azure-lb-metadata,app.kubernetes.io/component=agent"
@@ -87,6 +89,8 @@ _LONGEST_STEP = 10.0
 
 _RESTARTS = 3
 """How often a list is begun anew because its place expired, or loses it again before a page came."""
+
+_GATEWAY_GROUP = "/apis/egressgateway.kubernetes.azure.com"
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -196,6 +200,26 @@ class FleetClient:
         query = [("fieldSelector", "spec.type=LoadBalancer")]
         first = Request(method="GET", path="/api/v1/services", query=query, accept=JSON)
         return await self._all(first, page_of(WireService, WireService.convert))
+
+    async def static_gateways(self) -> list[StaticGateway]:
+        """The AKS static egress gateways of all namespaces; none where the cluster has no such resource.
+
+        That is asked for first, as everybody may: of what there is not, the API server says that it is
+        forbidden to those who may not list it.
+        """
+        try:
+            # Who may not even ask is told by the list.
+            with suppress(ForbiddenError):
+                await self._send(Request(method="GET", path=_GATEWAY_GROUP, accept=JSON))
+            first = Request(
+                method="GET", path=f"{_GATEWAY_GROUP}/v1alpha1/staticgatewayconfigurations", accept=JSON
+            )
+            return await self._all(first, page_of(WireStaticGateway, WireStaticGateway.convert))
+        except KubernetesError as error:
+            # As a Status or as plain text: the API server's own word for a group that it does not have.
+            if error.status == HTTPStatus.NOT_FOUND:
+                return []
+            raise
 
     def nodes_metadata(self) -> AsyncIterator[list[NodeMetadata]]:
         """The metadata of all Nodes, in pages; a Node may come twice, as in `nodes`."""

@@ -14,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from sidecar.core.addresses import IPAddress, parse_address
-from sidecar.core.cluster import ClusterNode, LoadBalancerService, Taint
+from sidecar.core.annotations import is_node_name
+from sidecar.core.cluster import ClusterNode, LoadBalancerService, StaticGateway, Taint
+from sidecar.core.egress import declared_networks
 
 _Value = TypeVar("_Value")
 _Item = TypeVar("_Item")
@@ -149,6 +151,38 @@ class WireService(Wire):
             addresses=frozenset(addresses),
             ports=frozenset((each.protocol.lower(), each.port) for each in self.spec.ports),
         )
+
+
+_LONGEST_PREFIXES = 4096
+"""Characters of the networks of one gateway: some hundred, and it has at most 16 addresses."""
+
+
+class _GatewayStatus(Wire):
+    egress_ip_prefix: Any = None
+
+
+class WireStaticGateway(Wire):
+    """A StaticGatewayConfiguration (Azure/kube-egress-gateway api/v1alpha1)."""
+
+    metadata: Metadata
+    status: _GatewayStatus | None = None
+
+    def convert(self) -> StaticGateway:
+        """As a value of the core."""
+        namespace, name = self.metadata.namespace, self.metadata.name
+        if not (is_node_name(namespace) and is_node_name(name)):
+            raise ValueError("a name is none that an object can have")
+        given = None if self.status is None else self.status.egress_ip_prefix
+        if given is None or given == "":
+            return StaticGateway(namespace=namespace, name=name)
+        try:
+            if not isinstance(given, str) or len(given) > _LONGEST_PREFIXES:
+                raise ValueError("a list of networks is a short text")
+            # A public prefix, or, where it has no public addresses, its private ones, joined by commas.
+            networks = declared_networks(part.strip() for part in given.split(","))
+        except ValueError:
+            return StaticGateway(namespace=namespace, name=name, unreadable=True)
+        return StaticGateway(namespace=namespace, name=name, networks=networks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,37 @@ async def test_out_of_reach(api_server: ProxyingServer, doctor_of_node: Doctor) 
     assert "from the Node's annotations" in report.notes
 
 
+@pytest.mark.parametrize(
+    ("state", "observed", "causes"),
+    [
+        ("agrees", "52.1.1.1", []),
+        ("unlisted", "52.1.1.1,203.0.113.9", ["nat-gateway-or-route-table"]),
+        ("inside", "", ["egress-probe-inside"]),
+        ("unanswered", "52.1.1.1", ["egress-probe-unanswered"]),
+        ("splendid", "203.0.113.9", []),
+    ],
+)
+async def test_egress_of_the_annotations(
+    api_server: ProxyingServer, doctor_of_node: Doctor, *, state: str, observed: str, causes: list[str]
+) -> None:
+    """Where the pod is out of reach, what its probes saw is in the annotations, with their addresses."""
+    keys = {"status": "ok", "egress-ips": "52.1.1.1", "egress-basis": "outbound-rule", "egress-state": state}
+    for name, value in (keys | ({"egress-observed": observed} if observed else {})).items():
+        api_server.nodes[NODE].annotations[f"azure-lb-metadata.io/{name}"] = value
+
+    report = await doctor_of_node()
+
+    assert report.causes == causes, report.value
+    if state == "unlisted":
+        report.names_first("nat-gateway-or-route-table", sure="certain")
+        told = report.told("nat-gateway-or-route-table")
+        assert "come from 203.0.113.9" in told
+        assert "lists 52.1.1.1" in told
+    api_server.nodes[NODE].annotations["azure-lb-metadata.io/egress-networks"] = "203.0.113.8/31"
+    declared = await doctor_of_node("--seen-from", "203.0.113.8")
+    assert "nat-gateway-or-route-table" not in declared.causes
+
+
 async def test_throttled(in_pod: NewAgent, service: Serving, doctor_of_node: Doctor) -> None:
     """The agent's last attempts and its metrics say how much of its asking is throttled."""
     agent = await in_pod()

@@ -1,11 +1,13 @@
 """Nodes with and without agents, as values."""
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 
 from sidecar.core.annotations import Layout, annotations
 from sidecar.core.changes import Change
 from sidecar.core.cluster import AgentDaemonSet, AgentPod, ClusterNode, Taint
 from sidecar.core.document import Document
+from sidecar.core.egress import EgressState, SharedEgress, declared_networks
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import State
 from sidecar.fleet.row import Agents, NodeRow, View, row
@@ -26,16 +28,21 @@ def annotated(  # noqa: PLR0913 - what an agent knows
     changed: float = 0,
     changes: Sequence[Change] = (),
     layout: Layout = LAYOUT,
+    declared: Sequence[str] = (),
+    observed_from: Sequence[str] = (),
+    state: EgressState = EgressState.OFF,
 ) -> dict[str, str]:
     """What an agent wrote; times in seconds after the start of the test."""
-    state = State(
+    seen = tuple(map(ip_address, observed_from))
+    known = State(
         started=at(0),
         document=document,
         observed=at(observed),
         changed_at=utc(changed),
         changes=tuple(changes),
+        told_egress=SharedEgress(declared_networks(declared), seen, state),
     )
-    return annotations(state, status, reason, layout=layout)
+    return annotations(known, status, reason, layout=layout)
 
 
 def node(

@@ -35,6 +35,7 @@ def kubeconfig(directory: Path, *contexts: str, port: int = 9) -> Path:
         ["nodes", "--within=20.0.0.0/8"],
         ["nodes", "--diff=file"],
         ["nodes", "--watch"],
+        ["nodes", "--observed"],
         ["nodes", "--egress", "--interval=1m"],
         ["nodes", "--egress", "--watch", "--within=20.0.0.0/8"],
         ["nodes", "--egress", "--watch", "-o", "json"],

@@ -8,10 +8,10 @@ from hypothesis import given, strategies as st
 from sidecar.core import views
 from sidecar.core.annotations import KEYS, Layout, annotations
 from sidecar.core.document import Document
+from sidecar.core.egress import EgressBasis, egress
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.published import Published, parse_endpoint, read
 from sidecar.core.state import State
-from sidecar.core.views import EgressBasis
 from tests.core.examples import FULL, at, documents, utc
 
 LAYOUT = Layout()
@@ -53,8 +53,8 @@ def test_round_trip(document: Document, status: Status, reason: Reason, layout: 
         assert published.inbound is None
     else:
         assert [each.text for each in published.inbound or ()] == list(views.inbound(document))
-    assert published.egress_ips in {None, views.egress_ips(document)}
-    assert published.egress_basis is views.egress_basis(document)
+    assert published.egress_ips in {None, egress(document).addresses}
+    assert published.egress_basis is egress(document).basis
 
 
 def test_egress_left_out() -> None:
@@ -62,7 +62,7 @@ def test_egress_left_out() -> None:
     annotated = annotations(STATE, Status.OK, None, layout=LAYOUT)
     del annotated[LAYOUT.key("egress-ips")]
     annotated[LAYOUT.key("omitted")] = "egress-ips=1"
-    assert taken(annotated).egress_ips == views.egress_ips(FULL)
+    assert taken(annotated).egress_ips == egress(FULL).addresses
     del annotated[LAYOUT.key("public-ips")]
     annotated[LAYOUT.key("omitted")] = "egress-ips=1,outbound-ips=1,public-ips=1"
     assert taken(annotated).egress_ips is None

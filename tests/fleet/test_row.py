@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 from sidecar.core.cluster import AgentDaemonSet, Placement, Taint
 from sidecar.core.document import Document
+from sidecar.core.egress import EgressState
 from sidecar.core.outcome import Reason, Status
 from sidecar.fleet.row import Agents, NodeRow, NodeStatus, differing
 from tests.core.examples import document, inbound, outbound, public
@@ -146,3 +147,25 @@ def test_unknown_nodes_are_not_compared() -> None:
     """Data that are not believed are no measure and no difference."""
     down = [judged(node(str(number), annotated(OTHER_RULE)), agents()) for number in range(3)]
     assert all(row.differs == () for row in differing([judged(node("up", annotated(ONE))), *down]))
+
+
+def test_declared_networks_are_compared() -> None:
+    """A node with another declared network differs in egress, also where addresses are too many to list."""
+    usual, other = (annotated(ONE, declared=[network]) for network in ("203.0.113.0/24", "198.51.100.0/24"))
+    rows = cluster(a=usual, b=usual, c=other)
+    assert [row.differs for row in rows] == [(), (), ("egress",)]
+    own = [
+        annotated(document(public=public(f"20.1.2.{number}")), declared=["2603:1::/64"]) for number in (1, 2)
+    ]
+    without = annotated(document(public=public("20.1.2.3")), declared=["2603:2::/64"])
+    rows = cluster(a=own[0], b=own[1], c=without)
+    assert [row.differs for row in rows] == [(), (), ("egress",)]
+
+
+def test_unlisted() -> None:
+    """What was seen and is in neither list is unlisted, as far as both lists are known."""
+    seen = ["52.1.1.1", "203.0.113.9", "2603:1::5"]
+    values = annotated(ONE, declared=["2603:1::/64"], observed_from=seen, state=EgressState.UNLISTED)
+    assert list(map(str, judged(node(values=values)).unlisted)) == ["203.0.113.9"]
+    values[LAYOUT.key("egress-networks")] = "everything"
+    assert judged(node(values=values)).unlisted == ()

@@ -12,6 +12,7 @@ import yaml
 from sidecar.core.annotations import Layout, annotations
 from sidecar.core.changes import Change
 from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
+from sidecar.core.egress import EgressState, SharedEgress, declared_networks
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import State
@@ -68,16 +69,23 @@ def published(  # noqa: PLR0913 - what an agent knows
     changed: datetime | None = None,
     changes: Sequence[Change] = (),
     layout: Layout = LAYOUT,
+    egress: SharedEgress | None = None,
 ) -> dict[str, str]:
-    """What an agent with this document annotates."""
+    """What an agent with this document annotates, and with what is declared and observed."""
     state = State(
         started=Instant(mono=0, utc=ago(days=1)),
         document=known,
         observed=Instant(mono=1, utc=observed or ago(minutes=5)),
         changed_at=changed or ago(hours=5),
         changes=tuple(changes),
+        told_egress=egress or SharedEgress(),
     )
     return annotations(state, status, reason, layout=layout)
+
+
+def told(state: EgressState = EgressState.OFF, *seen: str, declared: Sequence[str] = ()) -> SharedEgress:
+    """What an agent with this state saw, and its operator declared."""
+    return SharedEgress(declared_networks(declared), tuple(map(ip_address, seen)), state)
 
 
 class Fleet:

@@ -15,3 +15,9 @@ SHARED = document(inbound=[("20.20.20.20", 443)], outbound=["52.1.1.1"])
 
 
 Run = Callable[..., Coroutine[Any, Any, Ended]]
+
+GATEWAYS = {
+    "apiGroups": ["egressgateway.kubernetes.azure.com"],
+    "resources": ["staticgatewayconfigurations"],
+    "verbs": ["list"],
+}

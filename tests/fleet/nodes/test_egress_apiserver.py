@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.core.egress import EgressState
 from tests.fleet.nodes.support import SHARED, Run
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import Identity
-from tests.support.fleet import Fleet, ago, document, published
+from tests.support.fleet import Fleet, ago, document, published, told
 from tests.support.program import clean_environment
 from tests.support.waiting import DEADLINE_S
 
@@ -74,6 +75,71 @@ async def test_egress_as_expected(fleet: Fleet, nodes: Run, tmp_path: Path) -> N
     )
 
 
+async def test_nothing_is_assumed(fleet: Fleet, nodes: Run) -> None:
+    """Where every node declares or agrees nothing is assumed; of others it is said how many and which."""
+    await fleet.add("declares", published(document(), egress=told(declared=["203.0.113.0/24"])))
+    await fleet.add("agrees", published(SHARED, egress=told(EgressState.AGREES, "52.1.1.1")))
+    ended = await nodes("--egress")
+    assert (ended.code, ended.out, ended.err) == (0, "52.1.1.1/32\n203.0.113.0/24\n", "")
+    assert json.loads((await nodes("--egress", "-o", "json")).out)["assumed"] is None
+    plain = await fleet.add("plain", published(SHARED))
+    ended = await nodes("--egress")
+    assert ended.code == 0
+    assert ended.err.startswith("assumed: no NAT gateway and no route table")
+    assert ended.err.endswith(f"(1 of 3 listed nodes: {plain})\n")
+    value = json.loads((await nodes("--egress", "-o", "json")).out)
+    assert value["assumed"].startswith("assumed: no NAT gateway")
+    assert value["assumedOf"] == [{"cluster": None, "node": plain}]
+
+
+async def test_unlisted(fleet: Fleet, nodes: Run, tmp_path: Path) -> None:
+    """Nodes that are seen from another address are named with it; on request it is listed, and marked."""
+    seen = [
+        await fleet.add(name, published(SHARED, egress=told(EgressState.UNLISTED, "52.1.1.1", "203.0.113.9")))
+        for name in ("one", "two")
+    ]
+    ended = await nodes("--egress")
+    assert (ended.code, ended.out) == (5, "52.1.1.1/32\n")
+    cause = "unlisted: seen from 203.0.113.9, which is neither declared nor configured"
+    assert ended.err == f"{cause}: {', '.join(seen)}\n"
+    value = json.loads((await nodes("--egress", "-o", "json")).out)
+    assert (value["complete"], value["cidrs"], value["observed"]) == (
+        *(False, ["52.1.1.1/32"], ["203.0.113.9/32"]),
+    )
+    assert value["unlisted"] == [
+        {"cluster": None, "node": name, "addresses": ["203.0.113.9"]} for name in seen
+    ]
+    table = await nodes()
+    assert table.code == 0
+    assert table.line(seen[0]).endswith("unlisted (203.0.113.9)")
+    assert "2 unlisted" in table.err
+
+    observed = await nodes("--egress", "--observed")
+    assert (observed.code, observed.out) == (5, "52.1.1.1/32\n203.0.113.9/32  # observed\n")
+    file = tmp_path / "allowed"
+    file.write_text(observed.out)
+    assert (await nodes("--egress", "--observed", f"--diff={file}")).out == ""
+    file.write_text("52.1.1.0/24\n")
+    assert (await nodes("--egress", "--observed", f"--diff={file}")).out == "+203.0.113.9/32  # observed\n"
+    beyond = await nodes("--egress", "--observed", "--within=52.1.1.0/24")
+    assert "outside 52.1.1.0/24: 203.0.113.9/32" in beyond.err
+    assert "outside" not in (await nodes("--egress", "--within=52.1.1.0/24")).err
+
+
+async def test_networks_as_expected(fleet: Fleet, nodes: Run, tmp_path: Path) -> None:
+    """Networks are held against networks: one that is covered is well, also by its halves."""
+    await fleet.add("one", published(document(), egress=told(declared=["203.0.113.4/30"])))
+    file = tmp_path / "allowed"
+    for allowed in ("203.0.113.0/24", "203.0.113.4/30", "203.0.113.4/31\n203.0.113.6/31"):
+        file.write_text(f"{allowed}\n")
+        ended = await nodes("--egress", f"--diff={file}")
+        assert (ended.code, ended.out) == (0, ""), allowed
+    file.write_text("203.0.113.4\n20.9.9.0/24\n")
+    ended = await nodes("--egress", f"--diff={file}")
+    assert (ended.code, ended.out) == (5, "+203.0.113.4/30\n-20.9.9.0/24\n")
+    assert (await nodes("--egress", "--within=203.0.113.4/31")).code == 5
+
+
 async def test_wrong_list(nodes: Run, tmp_path: Path) -> None:
     """A file that cannot be read or holds something else is wrong usage."""
     assert (await nodes("--egress", f"--diff={tmp_path / 'none'}")).code == 2
@@ -89,7 +155,7 @@ async def test_egress_watched(api_server: ApiServer, fleet: Fleet, identity: Ide
     name = await fleet.add("one", published(SHARED))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sidecar", "nodes", f"--kubeconfig={identity.kubeconfig}"),
-        *("--egress", "--watch", "--interval=100ms", f"--selector={fleet.selector}"),
+        *("--egress", "--watch", "--observed", "--interval=100ms", f"--selector={fleet.selector}"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=clean_environment(),
@@ -105,6 +171,15 @@ async def test_egress_watched(api_server: ApiServer, fleet: Fleet, identity: Ide
             await fleet.cluster.annotate(name, dict(published(document(outbound=["52.2.2.2"]))))
             assert await process.stdout.readline() == b"-52.1.1.1/32\n"
             assert await process.stdout.readline() == b"+52.2.2.2/32\n"
+            egress = told(EgressState.UNLISTED, "203.0.113.5", "203.0.113.9", declared=["203.0.113.4/31"])
+            await fleet.cluster.annotate(
+                name, dict(published(document(outbound=["52.2.2.2"]), egress=egress))
+            )
+            assert await process.stdout.readline() == b"-52.2.2.2/32\n"
+            assert await process.stdout.readline() == b"+203.0.113.4/31\n"
+            assert await process.stdout.readline() == b"+203.0.113.9/32  # observed\n"
+            while b"unlisted: seen from 203.0.113.9" not in await process.stderr.readline():
+                pass
     finally:
         process.terminate()
         await process.communicate()

@@ -6,8 +6,10 @@ import json
 import pytest
 
 from sidecar.core.document import Document
+from sidecar.core.egress import EgressState
 from sidecar.fleet.nodes import rendered
-from tests.core.examples import FULL, public, utc
+from sidecar.fleet.row import NodeRow
+from tests.core.examples import FULL, outbound, public, utc
 from tests.fleet.support import LAYOUT, NOW, annotated, judged, node
 
 LISTS = ("publicIps", "inboundIps", "outboundIps", "egressIps")
@@ -44,3 +46,57 @@ def test_cells() -> None:
     (line,) = csv.DictReader(form("csv", both).splitlines())
     assert line["publicIps"] == "20.1.2.3 20.1.2.4"
     assert (line["node"], line["status"], line["pool"], line["cluster"]) == ("node", "ok", "", "")
+
+
+def table(*rows: NodeRow, form: str = "table") -> list[str]:
+    """The lines of the table."""
+    return rendered(rows, form, problems=(), now=utc(NOW)).splitlines()
+
+
+def test_no_column_without_probes() -> None:
+    """Where no node has probes the table is as wide as before."""
+    row = judged(node(values=annotated(FULL)))
+    assert table(row)[0].split()[-1] == "EGRESS"
+    assert "OBSERVED" not in table(row, form="wide")[0]
+
+
+def test_observed() -> None:
+    """With probes there is a column for their state, and what is unlisted stands in the plain table."""
+    out = Document.of(outbound_rules=[outbound("52.1.1.1")])
+    rows = [
+        judged(node("a", annotated(out, state=EgressState.AGREES, observed_from=["52.1.1.1"]))),
+        judged(
+            node(
+                "b",
+                annotated(
+                    out,
+                    state=EgressState.UNLISTED,
+                    observed_from=["52.1.1.1", "203.0.113.7", "203.0.113.8", "203.0.113.9"],
+                ),
+            )
+        ),
+        judged(node("c", annotated(out))),
+    ]
+    header, *lines = table(*rows)
+    assert header.split()[-2:] == ["EGRESS", "OBSERVED"]
+    assert [line.split("52.1.1.1", 1)[1].strip() for line in lines] == [
+        *("agrees", "unlisted (203.0.113.7,203.0.113.8,+1)", "-")
+    ]
+    assert "unlisted (203.0.113.7,203.0.113.8,203.0.113.9)" in table(*rows, form="wide")[2]
+    probed, without = (json.loads("\n".join(table(row, form="json")))["nodes"][0] for row in rows[1:])
+    assert (probed["egressState"], len(probed["egressObserved"])) == ("unlisted", 4)
+    assert (without["egressState"], without["egressObserved"], without["egressNetworks"]) == (None, [], [])
+    (line,) = csv.DictReader(table(rows[0], form="csv"))
+    assert (line["egressState"], line["egressObserved"]) == ("agrees", "52.1.1.1")
+
+
+def test_declared() -> None:
+    """Declared networks stand in the column EGRESS, once with the addresses in them."""
+    both = Document.of(outbound_rules=[outbound("52.1.1.1")])
+    row = judged(node(values=annotated(both, declared=["203.0.113.4/31", "2603:1::/64"])))
+    assert table(row)[1].split()[-1] == "203.0.113.4/31,2603:1::/64"
+    six = judged(node(values=annotated(both, declared=["2603:1::/64"])))
+    assert table(six)[1].split()[-1] == "2603:1::/64,52.1.1.1"
+    (as_json,) = json.loads("\n".join(table(row, form="json")))["nodes"]
+    assert as_json["egressNetworks"] == ["203.0.113.4/31", "2603:1::/64"]
+    assert as_json["egressIps"] == ["203.0.113.4", "203.0.113.5"]
