@@ -89,7 +89,7 @@ class Network:
     """For what servers read and write; whoever they run as may enter it. It is removed with the network."""
 
     def translate(self, ipv4: Translation = ONE[4], ipv6: Translation = ONE[6]) -> None:
-        """From now on, translate new flows so; those that are known keep their address, as with Azure."""
+        """From now on, translate new flows so; those that are known keep their address."""
         for program, translation in (("iptables-restore", ipv4), ("ip6tables-restore", ipv6)):
             self.gateway.run(program, stdin=_rules(translation))
 

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,17 @@ def processes(network: Network) -> list[int]:
 
 def test_nothing_remains() -> None:
     """Servers end with their blocks, and what still runs in the node with the network."""
-    with made() as network, subprocess.Popen(network.program("sleep", "600")) as left:
+    with ExitStack() as undo:
+        network = undo.enter_context(made())
+        left = subprocess.Popen(network.program("sleep", "600"))
+        undo.callback(left.kill)
         with stun_server(network), echo_server(network):
             there = processes(network)
             assert len(there) == 3
             assert remains(network.folder.name)
         assert processes(network) == [left.pid]
         namespaces.remove(network.folder.name)
-    assert left.returncode == -signal.SIGKILL
+        assert left.wait(namespaces.END_DEADLINE_S) == -signal.SIGKILL
     assert [pid for pid in there if start_time(pid)] == []
     assert remains(network.folder.name) == []
 
@@ -66,12 +70,14 @@ def test_left_overs_of_a_killed_run_are_removed() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", RUN], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
     ) as killed:
-        assert killed.stdout is not None
-        name, pid = killed.stdout.readline().split()
-        with made():
-            assert name in remains(name), "a living run has lost its network"
-            assert start_time(int(pid)) is not None, "a living run has lost its program"
-        killed.kill()
+        try:
+            assert killed.stdout is not None
+            name, pid = killed.stdout.readline().split()
+            with made():
+                assert name in remains(name), "a living run has lost its network"
+                assert start_time(int(pid)) is not None, "a living run has lost its program"
+        finally:
+            killed.kill()
     with made() as network:
         assert remains(name) == []
         assert start_time(int(pid)) is None
