@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from sidecar.blocking import Blocking
 from sidecar.core.probes import FlowFailure, Transport
 from sidecar.sources.probing import trusting
+from tests.fuzz.mutation import mutated
 from tests.sources.probes import (
     LOCAL,
     NAME,
@@ -104,6 +106,25 @@ async def test_malformed_over_https(certificates: Certificates, tls: ssl.SSLCont
     async with raw_server(lambda _: MALFORMED_HTTP[name], Ending.CLOSE, tls=certificates.server()) as server:
         assert failed(await ask(of(server), tls=tls))[0] is FlowFailure.MALFORMED
     assert server.connections == 1
+
+
+async def test_mutated_answers(
+    certificates: Certificates, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever bytes come back, there is a flow, and nothing is logged: who answers writes no log."""
+    chance = random.Random("answers over HTTPS")
+    seeds = [
+        response("200 OK", SEEN.encode(), "Content-Type: text/plain", "Set-Cookie: a=b; Path=/"),
+        response("200 OK", b"d\r\n 203.0.113.7\n\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
+        response("301 Moved", b"", "Location: https://other.test:99999/"),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + response("200 OK", b'{"ip":"203.0.113.7"}'),
+    ]
+    server_tls = certificates.server()
+    async with raw_server(lambda _: mutated(chance, seeds), Ending.CLOSE, tls=server_tls) as server:
+        failures = [(await ask(of(server), tls=tls)).failure for _ in range(200)]
+    assert 20 < failures.count(None) < 180
+    assert set(failures) >= {FlowFailure.MALFORMED, FlowFailure.REJECTED}
+    assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
 
 
 @pytest.mark.parametrize(
