@@ -100,8 +100,9 @@ house: venv-dev ## Measure the shape of the code: files, functions, names, and w
 	@$(BIN)/python -m tools.house
 	@$(BIN)/python -m tools.walks
 
-fuzz: venv-dev ## Mutated answers to parser and state (N=20000 of small documents, LARGE=200 of 250 rules, SEED=1)
-	$(BIN)/python -m tests.fuzz --small $(or $(N),20000) --large $(or $(LARGE),200) --seed $(or $(SEED),1)
+fuzz: venv-dev ## Mutated answers (N=20000 of small documents, LARGE=200 of 250 rules, PROBES=20000 of egress probes, SEED=1)
+	$(BIN)/python -m tests.fuzz --small $(or $(N),20000) --large $(or $(LARGE),200) --probes $(or $(PROBES),20000) \
+		--seed $(or $(SEED),1)
 
 soak: venv-dev ## An agent that runs for very long: nothing may grow (N=100000 polls, REAL=10000 over sockets)
 	$(BIN)/python -m tests.soak --polls $(or $(N),100000) --real-polls $(or $(REAL),10000) --seed $(or $(SEED),1)

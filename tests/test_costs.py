@@ -69,6 +69,8 @@ def test_parts_that_wait_until_they_are_needed() -> None:
         "sidecar.agent.publish_node",
         "sidecar.agent.publish_events",
         "sidecar.api.page",
+        "sidecar.core.stun",
+        "sidecar.sources.probing",
     ):
         assert part not in loaded
     assert {"difflib", "yaml", "multiprocessing"}.isdisjoint(loaded)

@@ -191,7 +191,8 @@ def address_in_body(body: bytes) -> IPAddress:
     Raises:
         MalformedAnswerError: it is neither, or an address that is not :func:`is_possible`.
     """
-    value = error_object(body).get("ip") if body.lstrip()[:1] == b"{" else body.decode("latin-1").strip()
+    text = body.strip()
+    value = error_object(text).get("ip") if text.startswith(b"{") else text.decode("latin-1")
     try:
         address = parse_address(value)
     except ValueError:

@@ -35,7 +35,14 @@ def pion(tmp_path_factory: pytest.TempPathFactory) -> Pion:
 
     def speak(lines: Iterable[str]) -> list[str]:
         said = subprocess.run(
-            [binary], input="\n".join(lines), capture_output=True, text=True, check=True, timeout=DEADLINE_S
+            [binary],
+            input="\n".join(lines),
+            capture_output=True,
+            encoding="ascii",
+            # The reason of an error may be any bytes.
+            errors="replace",
+            check=True,
+            timeout=DEADLINE_S,
         )
         return said.stdout.splitlines()
 
@@ -68,7 +75,7 @@ def test_responses_of_pion(pion: Pion) -> None:
 def test_read_as_pion_reads(pion: Pion) -> None:
     """Of responses with any attributes, and of damaged ones, nothing is believed that pion does not read."""
     chance = random.Random("read")
-    messages, ids = [], []
+    cases: list[tuple[bytes, bytes, bool]] = []
     for _ in range(MANY):
         transaction_id = chance.randbytes(12)
         attributes = [
@@ -80,32 +87,38 @@ def test_read_as_pion_reads(pion: Pion) -> None:
         kept = chance.sample(attributes, chance.randint(1, 4))
         kind = chance.choice((0x0101, 0x0101, 0x0111))
         whole = bytearray(message(*kept, kind=kind, transaction_id=transaction_id))
-        if chance.random() < 0.3:
-            whole[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
-        messages.append(bytes(whole))
-        ids.append(transaction_id)
+        at, damaged = chance.randrange(len(whole)), chance.random() < 0.3
+        # What is reserved is to be ignored (RFC 8489 sections 14.1 and 14.8); pion wants it to be zero.
+        if damaged and whole[at - 4 : at - 2] != b"\x00\x20":
+            whole[at] ^= 1 << chance.randrange(8)
+        cases.append((bytes(whole), transaction_id, damaged))
+    lines = pion(f"decode {whole.hex()}" for whole, _, _ in cases)
     believed = 0
-    for whole, transaction_id, line in zip(
-        messages, ids, pion(f"decode {whole.hex()}" for whole in messages), strict=True
-    ):
+    for (sent, transaction_id, damaged), line in zip(cases, lines, strict=True):
         try:
-            said = str(mapped_address(whole, transaction_id=transaction_id))
+            said = str(mapped_address(sent, transaction_id=transaction_id))
         except RejectedError as error:
             said = str(error).removeprefix("STUN ")
-            if said == "a STUN error without a code":
+            if damaged or b"why" not in sent:
                 continue
         except MalformedAnswerError:
             continue
         believed += 1
-        assert said == line.encode("ascii", "replace").decode()
+        assert said == line.replace('"', "")
     assert MANY / 3 < believed < MANY
 
 
 def test_formatted_and_vetted() -> None:
     """The Go program is as gofmt writes it, and vet has nothing to say."""
+    inherited = environment({"GOFLAGS": "-mod=readonly"})
     for command in ((program_or_skip("gofmt"), "-l", "."), (program_or_skip("go"), "vet", ".")):
         said = subprocess.run(
-            command, cwd=SOURCE, env=environment({"GOFLAGS": "-mod=readonly"}), capture_output=True, text=True,
-            check=False, timeout=COMPILING_S,
-        )  # fmt: skip  # one call
+            command,
+            cwd=SOURCE,
+            env=inherited,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMPILING_S,
+        )
         assert (said.returncode, said.stdout, said.stderr) == (0, "", "")

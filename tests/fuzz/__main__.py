@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.fuzz.errors import fuzz_agents, fuzz_errors
+from tests.fuzz.probes import fuzz_probes
 from tests.fuzz.running import BrokenPromiseError, Figures, fuzz
 from tests.fuzz.seeds import LARGE, SMALL
 
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--large", type=int, default=200, help="answers made from documents of 250 rules")
     parser.add_argument("--errors", type=int, default=5_000, help="errors of every status")
     parser.add_argument("--agents", type=int, default=5_000, help="answers of a sidecar's node agent")
+    parser.add_argument("--probes", type=int, default=20_000, help="answers of egress probes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first-run", type=int, default=0, help="skip the runs before this one")
     given = parser.parse_args(arguments)
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, judged in (
             ("errors", fuzz_errors(given.errors, seed=given.seed)),
             ("answers of node agents", fuzz_agents(given.agents, seed=given.seed)),
+            ("answers of probes", fuzz_probes(given.probes, seed=given.seed)),
         ):
             started = time.monotonic()
             count = sum(1 for _ in judged)

@@ -1,7 +1,8 @@
 """A short run of the fuzzer, the kept corpus, and proof that the judges notice what they are for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from sidecar.core.parsing import DroppedEntry
 from sidecar.core.reply import interpret
 from sidecar.core.state import State
 from tests.core.examples import FULL, answer, at
-from tests.fuzz import running
+from tests.fuzz import probes, running
 from tests.fuzz.__main__ import main
 from tests.fuzz.cost import calls_counted, memory_measured
 from tests.fuzz.errors import fuzz_agents, fuzz_errors, judge_error
 from tests.fuzz.judging import History, judge_outcome
+from tests.fuzz.probes import fuzz_probes, judge_body as judge_probe_body, judge_message
 from tests.fuzz.running import BrokenPromiseError, Figures, fuzz, fuzz_run, judge_body
 from tests.fuzz.seeds import CORPUS_FOLDER, ERRORS, LARGE, LARGE_ERRORS, SMALL
 
@@ -64,13 +66,15 @@ def test_run_is_repeated_by_its_name() -> None:
 
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     """The command says date, commit, seed and figures."""
-    assert main([*["--small", "30", "--large", "1", "--errors", "20", "--agents", "20", "--seed", "5"]]) == 0
+    amounts = {"small": 30, "large": 1, "errors": 20, "agents": 20, "probes": 20, "seed": 5}
+    assert main([f"--{name}={amount}" for name, amount in amounts.items()]) == 0
     output = capsys.readouterr().out
     assert "seed 5" in output
     assert "small: 30 answers" in output
     assert "large: 1 answers" in output
     assert "20 errors; no promise broken" in output
     assert "20 answers of node agents; no promise broken" in output
+    assert "20 answers of probes; no promise broken" in output
 
 
 @pytest.mark.parametrize("status", [201, 302, 400, 403, 404, 429, 500, 503])
@@ -88,6 +92,33 @@ def test_mutated_errors() -> None:
 def test_mutated_agents() -> None:
     """A sidecar believes nothing impossible of a node agent."""
     assert list(fuzz_agents(500, seed=0))[-1] == 500
+
+
+def test_mutated_probes() -> None:
+    """Of mutated answers of probes nothing is believed that should not be, and enough is to say so."""
+    believed = list(fuzz_probes(4_000, seed=0))
+    assert len(believed) == 4_000
+    assert 400 < sum(believed) < 3_600
+
+
+@pytest.mark.parametrize("judge", [judge_message, judge_probe_body])
+def test_belief_without_reason_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, judge: Callable[[bytes], bool]
+) -> None:
+    """A codec that believes anything breaks the promise, and so does one that fails in another way."""
+    believed = ip_address("203.0.113.7")
+    monkeypatch.setattr(probes, "mapped_address", lambda *_, **__: believed)
+    monkeypatch.setattr(probes, "address_in_body", lambda _: believed)
+    with pytest.raises(AssertionError):
+        judge(b"<html>")
+
+    def failing(*_: object, **__: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(probes, "mapped_address", failing)
+    monkeypatch.setattr(probes, "address_in_body", failing)
+    with pytest.raises(RecursionError):
+        judge(b"<html>")
 
 
 def test_broken_promise_is_reported(

@@ -1,15 +1,19 @@
-"""Clients of the metadata service and of node agents, for every test."""
+"""Clients of the metadata service and of node agents, and whom probes are to trust, for every test."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
 from sidecar import clock
+from sidecar.blocking import Blocking
 from sidecar.simulator import Serving
 from sidecar.sources.imds import IMDSSource
+from sidecar.sources.probing import trusting
 from sidecar.sources.upstream import UpstreamSource
 from tests.api.support import NODE
+from tests.sources.probes import Certificates
 
 NewSource = Callable[..., IMDSSource]
 """Makes a client of an endpoint; its time-out is long unless told."""
@@ -50,3 +54,15 @@ async def new_upstream() -> AsyncIterator[NewUpstream]:
             return source
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority for all tests."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+async def tls(certificates: Certificates) -> ssl.SSLContext:
+    """Trust in that authority alone."""
+    return await trusting(certificates.file, blocking=Blocking())

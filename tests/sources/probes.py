@@ -15,6 +15,7 @@ import trustme
 
 from sidecar.core.probes import Flow, FlowFailure, Probe, Transport
 from sidecar.sources import probing
+from tests.support.raw_server import RawServer
 from tests.support.stun import message, xor_mapped
 from tests.support.waiting import DEADLINE_S
 
@@ -106,6 +107,38 @@ async def tcp_server(
             task.cancel()
         async with asyncio.timeout(DEADLINE_S):
             await asyncio.gather(*conversations, return_exceptions=True)
+
+
+def of(server: RawServer, path: str = "/ip", name: str = NAME) -> Probe:
+    """The probe that a raw server is."""
+    return Probe(Transport.HTTPS, name, int(server.url.rpartition(":")[2]), path)
+
+
+def pieces(*made: Callable[[bytes], bytes]) -> Callable[[bytes], AsyncIterator[bytes]]:
+    """Answer with these, one after the other."""
+
+    async def respond(request: bytes) -> AsyncIterator[bytes]:
+        for make in made:
+            yield make(request)
+
+    return respond
+
+
+def dripping(make: Callable[[bytes], bytes]) -> Callable[[bytes], AsyncIterator[bytes]]:
+    """Answer with one byte each half second."""
+
+    async def respond(request: bytes) -> AsyncIterator[bytes]:
+        for byte in make(request):
+            yield bytes([byte])
+            await asyncio.sleep(0.5)
+
+    return respond
+
+
+async def silent(_: bytes) -> AsyncIterator[bytes]:
+    """Answer with nothing, for ever."""
+    await asyncio.Event().wait()
+    yield b""
 
 
 async def ask(probe: Probe, *, tls: ssl.SSLContext | None = None) -> Flow:

@@ -1,8 +1,8 @@
 // Speaks STUN as pion does, for a test that compares codecs: a line in, a line out.
 //
-//	decode HEX                          the address, "error CODE REASON", or "malformed"
+//	decode HEX                          the address, error CODE "REASON", or malformed
 //	encode ID ADDRESS PORT SOFTWARE     a success response in HEX
-//	request HEX                         the transaction ID of a Binding request, or "malformed"
+//	request HEX                         the transaction ID of a Binding request, or malformed
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pion/stun/v3"
+	"github.com/pion/stun/v2"
 )
 
 func main() {
@@ -44,7 +44,7 @@ func decode(text string) string {
 		if err := code.GetFrom(message); err != nil {
 			return "malformed"
 		}
-		return fmt.Sprintf("error %d %s", code.Code, code.Reason)
+		return fmt.Sprintf("error %d %q", code.Code, code.Reason)
 	}
 	var seen stun.XORMappedAddress
 	if message.Type != stun.BindingSuccess || seen.GetFrom(message) != nil {
