@@ -111,7 +111,9 @@ FORBIDDEN: dict[str, Attempt] = {
     "not ASCII": annotated({f"{PREFIX}/status": "ök"}),
     "a line break in the egress state": annotated({f"{PREFIX}/egress-state": "agrees\nunlisted"}),
     "a terminal escape in the egress state": annotated({f"{PREFIX}/egress-state": "\x1b[31mlost"}),
-    "full-width digits in the observed addresses": annotated({f"{PREFIX}/egress-observed": "２０.1.2.3"}),
+    "full-width digits in the observed addresses": annotated(
+        {f"{PREFIX}/egress-observed": "\uff12\uff10.1.2.3"}
+    ),
     "a list of very many observed addresses": annotated(
         {
             f"{PREFIX}/egress-observed": ",".join(

@@ -1,4 +1,4 @@
-"""Egress values: what is declared, the probes, their authorities, and what the NetworkPolicy opens for them."""
+"""Egress values: what is declared, the probes and their authorities, and what the NetworkPolicy opens."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -17,8 +17,14 @@ pytestmark = pytest.mark.chart
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 DIRECTORY = "/etc/azure-lb-metadata/egress"
 ANYWHERE = {
-    "0.0.0.0/0": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8"]
-    + ["169.254.0.0/16"],
+    "0.0.0.0/0": [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+    ],
     "::/0": ["fc00::/7", "fe80::/10", "::1/128"],
 }
 

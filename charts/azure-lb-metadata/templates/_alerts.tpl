@@ -11,7 +11,9 @@ monitors add. */}}
 {{- /* A pod with probes of its own may leave from elsewhere: its sidecar's metrics say nothing of the node. */ -}}
 {{- $node := printf `namespace=%q,node!=""` .Release.Namespace -}}
 {{- $by := "by (cluster, namespace, job, node)" -}}
-{{- $failed := `{{ with printf "topk(1, increase(azure_lb_metadata_egress_flows_total{node=%q,result!~'answered|inside'}[1h]) > 0)" $labels.node | query }}{{ $flow := first . }}connections over {{ label "transport" $flow }} and {{ label "family" $flow }} end as {{ label "result" $flow }}{{ else }}see egress-state-changed in the agent's log{{ end }}` }}
+{{- /* The first connection that fails in a new way is no increase: its counter begins with it. */ -}}
+{{- $failures := `azure_lb_metadata_egress_flows_total{node=%[1]q,result!~'answered|inside'}` -}}
+{{- $failed := printf `{{ with printf "topk(1, %[1]s - (%[1]s offset 1h or %[1]s * 0) > 0)" $labels.node | query }}{{ $flow := first . }}connections over {{ label "transport" $flow }} and {{ label "family" $flow }} end as {{ label "result" $flow }}{{ else }}see egress-state-changed in the agent's log{{ end }}` $failures }}
 # From kube-state-metrics; Windows and virtual nodes get no agent.
 - alert: AzureLBMetadataNoReadyAgent
   severity: warning
