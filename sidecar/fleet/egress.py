@@ -84,7 +84,7 @@ class Difference:
     missing: tuple[IPNetwork, ...]
     """Egress networks that the given ones do not cover, or not whole."""
     needless: tuple[IPNetwork, ...]
-    """Given networks that cover no egress address."""
+    """Given networks that cover no egress address, and none that probes saw."""
 
 
 def union(rows: Iterable[NodeRow], gateways: Iterable[ClusterGateway] = ()) -> FleetEgress:
@@ -198,13 +198,20 @@ def outside(networks: Iterable[IPNetwork], covering: Iterable[IPNetwork]) -> tup
     )
 
 
-def compare(networks: Sequence[IPNetwork], given: Sequence[IPNetwork]) -> Difference:
-    """The difference between egress networks and given ones, each of which may cover several."""
-    exact = set(networks)
+def compare(
+    networks: Sequence[IPNetwork], given: Sequence[IPNetwork], *, seen: Sequence[IPNetwork] = ()
+) -> Difference:
+    """The difference between egress networks and given ones, each of which may cover several.
+
+    Args:
+        networks: That are to be covered.
+        given: That are to cover them.
+        seen: In use, whether they are to be covered or not: what covers them is not needless.
+    """
+    used = {*networks, *seen}
     needless = (
         each
         for each in dict.fromkeys(given)
-        if each not in exact
-        and not any(within(each, network) or within(network, each) for network in networks)
+        if each not in used and not any(within(each, network) or within(network, each) for network in used)
     )
     return Difference(outside(networks, given), tuple(needless))

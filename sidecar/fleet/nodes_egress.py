@@ -79,7 +79,7 @@ def print_egress(  # noqa: PLR0913 - what the arguments ask for
     """
     wanted = _wanted(egress, observed=observed)
     beyond = list(map(str, outside(wanted, within))) if within else []
-    difference = None if given is None else compare(wanted, given)
+    difference = None if given is None else compare(wanted, given, seen=egress.observed)
     missing = () if difference is None else difference.missing
     needless = () if difference is None else difference.needless
     if form == "text":

@@ -201,6 +201,7 @@ def test_compare() -> None:
     listed = nets("20.1.2.3/32", "52.1.1.1/32", "203.0.113.4/30")
     allowed = nets("20.1.0.0/16", "9.9.9.9/32", "9.9.9.9/32", "203.0.113.4/32")
     assert compare(listed, allowed) == Difference(listed[1:], (allowed[1],))
+    assert compare(listed, allowed, seen=nets("9.9.9.9/32")).needless == ()
     assert compare(listed, nets("20.1.2.3/32", "52.1.1.0/24", "203.0.113.0/24")) == Difference((), ())
 
 

@@ -119,6 +119,8 @@ async def test_unlisted(fleet: Fleet, nodes: Run, tmp_path: Path) -> None:
     file = tmp_path / "allowed"
     file.write_text(observed.out)
     assert (await nodes("--egress", "--observed", f"--diff={file}")).out == ""
+    # What is in use is not to be removed, listed or not.
+    assert (await nodes("--egress", f"--diff={file}")).out == ""
     file.write_text("52.1.1.0/24\n")
     assert (await nodes("--egress", "--observed", f"--diff={file}")).out == "+203.0.113.9/32  # observed\n"
     beyond = await nodes("--egress", "--observed", "--within=52.1.1.0/24")
