@@ -3,7 +3,7 @@
 JSON bodies are ASCII without spaces; text bodies are one item per line, each line ended.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from typing import Literal, TypeVar, cast
@@ -19,7 +19,7 @@ from sidecar.core.document import Document, InboundRule, OutboundRule, canonical
 from sidecar.core.egress import Sighting, configured_egress
 from sidecar.core.instant import rfc3339
 from sidecar.core.representation import load_balancer
-from sidecar.core.state import DataOrigin
+from sidecar.core.state import DataOrigin, State
 
 _Item = TypeVar("_Item")
 
@@ -99,13 +99,23 @@ def egress_ips(facts: Facts, request: ParsedRequest) -> bytes:
     return _addresses(views.outbound_ips(selected), request.form)
 
 
-def egress(facts: Facts, _: ParsedRequest) -> bytes:
+def egress(facts: Facts, request: ParsedRequest) -> bytes:
     """Where connections leave from: as configured, as declared, as observed."""
     state = facts.answered.state
     published, shared, observation = state.egress, state.shared_egress, state.observation
-    observed: dict[IPAddress, list[Sighting]] = {address: [] for address in shared.observed}
-    for sighting in observation.sightings:
-        observed[sighting.address].append(sighting)
+    observed = sightings_of(state)
+    if request.form is Format.TEXT:
+        lines = [
+            f"configured ipv{path.family} {address} {path.basis} {path.private_ip}"
+            for path in configured_egress(facts.document)
+            for address in path.addresses
+        ]
+        lines += [f"declared ipv{network.version} {network}" for network in published.networks]
+        for address, sightings in observed.items():
+            listed = "listed" if published.lists(address) else "unlisted"
+            probes = ",".join(sorted(str(one.probe) for one in sightings if one.probe is not None))
+            lines.append(f"observed ipv{address.version} {address} {listed} {probes}".rstrip())
+        return "".join(f"{line}\n" for line in lines).encode()
     networks = list(map(str, published.networks))
     return canonical_bytes(
         models.Egress(
@@ -162,6 +172,14 @@ def egress(facts: Facts, _: ParsedRequest) -> bytes:
             ],
         )
     )
+
+
+def sightings_of(state: State) -> Mapping[IPAddress, Sequence[Sighting]]:
+    """Each observed address with who saw it: nobody where only the node agent or an earlier run tells."""
+    seen = state.observation.sightings
+    return {
+        address: [one for one in seen if one.address == address] for address in state.shared_egress.observed
+    }
 
 
 def inbound_rules(facts: Facts, request: ParsedRequest) -> bytes:
