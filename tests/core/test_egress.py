@@ -313,7 +313,7 @@ def test_address_goes_when_not_seen_for_long(silent: int, kept: bool) -> None:  
 
 
 def test_addresses_of_a_probe_are_bounded() -> None:
-    """Of more than 32 addresses that one probe saw, those not seen for longest go; other probes keep theirs."""
+    """Of more than 32 addresses of one probe, those not seen for longest go; other probes keep theirs."""
     many = [[seen(f"20.1.3.{number}")] for number in range(40)]
     known = after([seen("20.9.9.9", TCP)], *many)
     assert addresses_of(known) == [*(f"20.1.3.{number}" for number in range(8, 40)), "20.9.9.9"]
