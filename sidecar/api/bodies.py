@@ -101,76 +101,93 @@ def egress_ips(facts: Facts, request: ParsedRequest) -> bytes:
 
 def egress(facts: Facts, request: ParsedRequest) -> bytes:
     """Where connections leave from: as configured, as declared, as observed."""
-    state = facts.answered.state
+    value = egress_value(facts.answered.state, facts.document)
+    return egress_text(value).encode() if request.form is Format.TEXT else canonical_bytes(value)
+
+
+def egress_text(value: models.Egress, *, compared: bool = True) -> str:
+    """One line for each address or network, with its kind first; then what failed, and the state.
+
+    Args:
+        value: What to print.
+        compared: Whether anybody said what is published, so that addresses are listed or not.
+    """
+    lines = [
+        f"configured {path['family']} {address} {path['basis']} {path['privateIp']}"
+        for path in value["configured"]
+        for address in path["ipAddresses"]
+    ]
+    lines += [f"declared {'ipv6' if ':' in network else 'ipv4'} {network}" for network in value["declared"]]
+    for seen in value["observed"]:
+        word = "not-compared" if not compared else "listed" if seen["listed"] else "unlisted"
+        by = ",".join(seen["probes"])
+        lines.append(f"observed {seen['family']} {seen['ipAddress']} {word} {by}".rstrip())
+    for probe in value["probes"]:
+        for result in probe["results"]:
+            if result["failure"] is not None:
+                why = f"{result['failure']} {result['detail']}".rstrip()
+                lines.append(f"failed {result['family']} {probe['probe']} {why}")
+            elif result["inside"]:
+                lines.append(f"inside {result['family']} {probe['probe']} {result['ipAddress']}")
+    if compared and value["state"] != "off":
+        lines.append(f"state {value['state']}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def egress_value(state: State, document: Document) -> models.Egress:
+    """All three kinds; the document is that of the state."""
     published, shared, observation = state.egress, state.shared_egress, state.observation
-    observed = sightings_of(state)
-    if request.form is Format.TEXT:
-        lines = [
-            f"configured ipv{path.family} {address} {path.basis} {path.private_ip}"
-            for path in configured_egress(facts.document)
-            for address in path.addresses
-        ]
-        lines += [f"declared ipv{network.version} {network}" for network in published.networks]
-        for address, sightings in observed.items():
-            listed = "listed" if published.lists(address) else "unlisted"
-            probes = ",".join(sorted(str(one.probe) for one in sightings if one.probe is not None))
-            lines.append(f"observed ipv{address.version} {address} {listed} {probes}".rstrip())
-        return "".join(f"{line}\n" for line in lines).encode()
     networks = list(map(str, published.networks))
-    return canonical_bytes(
-        models.Egress(
-            ips=list(map(str, published.addresses)),
-            networks=networks,
-            basis=published.basis.value,
-            state=shared.state.value,
-            configured=[
-                models.ConfiguredEgress(
-                    family=_FAMILIES[path.family],
-                    privateIp=str(path.private_ip),
-                    basis=path.basis.value,
-                    ipAddresses=list(map(str, path.addresses)),
-                )
-                for path in configured_egress(facts.document)
-            ],
-            declared=networks,
-            observed=[
-                models.ObservedEgress(
-                    ipAddress=str(address),
-                    family=_FAMILIES[address.version],
-                    listed=published.lists(address),
-                    probes=[str(one.probe) for one in sightings if one.probe is not None],
-                    transports=sorted(
-                        {one.probe.transport.value for one in sightings if one.probe is not None}
-                    ),
-                    firstSeenAt=rfc3339(min(one.first.utc for one in sightings)) if sightings else None,
-                    lastSeenAt=rfc3339(max(one.last.utc for one in sightings)) if sightings else None,
-                    flows=sum(one.flows for one in sightings),
-                )
-                for address, sightings in observed.items()
-            ],
-            probedAt=None if observation.round_at is None else rfc3339(observation.round_at.utc),
-            probes=[
-                models.EgressProbe(
-                    probe=str(probe),
-                    transport=probe.transport.value,
-                    # Of several flows over one family the last.
-                    results=list(
-                        {
-                            flow.family: models.EgressFlow(
-                                family=_FAMILIES[flow.family],
-                                ipAddress=None if flow.address is None else str(flow.address),
-                                inside=flow.inside,
-                                failure=None if flow.failure is None else flow.failure.value,
-                                detail=flow.detail,
-                            )
-                            for flow in observation.last_round
-                            if flow.probe == probe
-                        }.values()
-                    ),
-                )
-                for probe in observation.probes
-            ],
-        )
+    return models.Egress(
+        ips=list(map(str, published.addresses)),
+        networks=networks,
+        basis=published.basis.value,
+        state=shared.state.value,
+        configured=[
+            models.ConfiguredEgress(
+                family=_FAMILIES[path.family],
+                privateIp=str(path.private_ip),
+                basis=path.basis.value,
+                ipAddresses=list(map(str, path.addresses)),
+            )
+            for path in configured_egress(document)
+        ],
+        declared=networks,
+        observed=[
+            models.ObservedEgress(
+                ipAddress=str(address),
+                family=_FAMILIES[address.version],
+                listed=published.lists(address),
+                probes=[str(one.probe) for one in sightings if one.probe is not None],
+                transports=sorted({one.probe.transport.value for one in sightings if one.probe is not None}),
+                firstSeenAt=rfc3339(min(one.first.utc for one in sightings)) if sightings else None,
+                lastSeenAt=rfc3339(max(one.last.utc for one in sightings)) if sightings else None,
+                flows=sum(one.flows for one in sightings),
+            )
+            for address, sightings in sightings_of(state).items()
+        ],
+        probedAt=None if observation.round_at is None else rfc3339(observation.round_at.utc),
+        probes=[
+            models.EgressProbe(
+                probe=str(probe),
+                transport=probe.transport.value,
+                # Of several flows over one family the last.
+                results=list(
+                    {
+                        flow.family: models.EgressFlow(
+                            family=_FAMILIES[flow.family],
+                            ipAddress=None if flow.address is None else str(flow.address),
+                            inside=flow.inside,
+                            failure=None if flow.failure is None else flow.failure.value,
+                            detail=flow.detail,
+                        )
+                        for flow in observation.last_round
+                        if flow.probe == probe
+                    }.values()
+                ),
+            )
+            for probe in observation.probes
+        ],
     )
 
 

@@ -104,9 +104,7 @@ def _seen(*addresses: str) -> State:
     flows.append(
         Flow(probe=_ECHO, family=4, failure=FlowFailure.CERTIFICATE, detail="certificate has expired")
     )
-    flows.append(
-        Flow(probe=_STUN_TCP, family=4, failure=FlowFailure.NO_ANSWER, detail="4 tries within 3 s")
-    )
+    flows.append(Flow(probe=_STUN_TCP, family=4, failure=FlowFailure.NO_ANSWER, detail="4 tries within 3 s"))
     observation = Observation((_STUN, _STUN_TCP, _ECHO)).after_round(flows, now=EPOCH, keep=86_400.0)
     return State(started=EPOCH, declared=declared_networks(["203.0.113.0/30"]), observation=observation)
 
