@@ -62,6 +62,8 @@ TARGETS = [
     "/v1/inbound-ips?format=text",
     "/v1/outbound-ips?node=other",
     "/v1/egress-ips",
+    "/v1/egress",
+    "/v1/egress?format=text",
     "/v1/inbound-rules?protocol=tcp",
     "/v1/outbound-rules",
     "/v1/private-ips",
