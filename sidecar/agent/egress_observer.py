@@ -6,7 +6,7 @@ How many connections a probe gets and what follows from the answers is decided i
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -119,19 +119,44 @@ class EgressObserver:
 
     async def _flows(self, probe: Probe) -> list[Flow]:
         """All connections of one round to one probe."""
-        resolved = await self._prober.resolve(probe)
-        if isinstance(resolved, Flow):
-            return [self._counted(resolved)]
-        flows = []
-        for family, address in resolved:
-            of_family: list[Flow] = []
-            while not self._round_policy.enough(self._latest.value.state.observation, of_family):
-                of_family.append(self._counted(await self._prober.ask(probe, family, address)))
-            flows += of_family
-        return flows
+        known = self._latest.value.state.observation
+        return await flows_to(
+            self._prober,
+            probe,
+            enough=lambda flows: self._round_policy.enough(known, flows),
+            note=self._counted,
+        )
 
-    def _counted(self, flow: Flow) -> Flow:
+    def _counted(self, flow: Flow) -> None:
         result = flow.failure or ("inside" if flow.inside else "answered")
         labels = {"transport": flow.probe.transport, "family": f"ipv{flow.family}", "result": result}
         self._metrics.egress_flows.labels(**labels).inc()
-        return flow
+
+
+async def flows_to(
+    prober: Prober,
+    probe: Probe,
+    *,
+    enough: Callable[[Sequence[Flow]], bool],
+    note: Callable[[Flow], object],
+) -> list[Flow]:
+    """Ask a probe over each of its families, one connection after the other.
+
+    Args:
+        prober: Who makes the connections.
+        probe: Whom to ask.
+        enough: Whether these flows over one family are enough.
+        note: Called with each flow when it has ended.
+    """
+    resolved = await prober.resolve(probe)
+    if isinstance(resolved, Flow):
+        note(resolved)
+        return [resolved]
+    flows = []
+    for family, address in resolved:
+        of_family: list[Flow] = []
+        while not enough(of_family):
+            of_family.append(await prober.ask(probe, family, address))
+            note(of_family[-1])
+        flows += of_family
+    return flows

@@ -3,7 +3,7 @@
 JSON bodies are ASCII without spaces; text bodies are one item per line, each line ended.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from typing import Literal, TypeVar, cast
@@ -19,7 +19,7 @@ from sidecar.core.document import Document, InboundRule, OutboundRule, canonical
 from sidecar.core.egress import Sighting, configured_egress
 from sidecar.core.instant import rfc3339
 from sidecar.core.representation import load_balancer
-from sidecar.core.state import DataOrigin
+from sidecar.core.state import DataOrigin, State
 
 _Item = TypeVar("_Item")
 
@@ -99,69 +99,104 @@ def egress_ips(facts: Facts, request: ParsedRequest) -> bytes:
     return _addresses(views.outbound_ips(selected), request.form)
 
 
-def egress(facts: Facts, _: ParsedRequest) -> bytes:
+def egress(facts: Facts, request: ParsedRequest) -> bytes:
     """Where connections leave from: as configured, as declared, as observed."""
-    state = facts.answered.state
+    value = egress_value(facts.answered.state, facts.document)
+    return egress_text(value).encode() if request.form is Format.TEXT else canonical_bytes(value)
+
+
+def egress_text(value: models.Egress, *, compared: bool = True) -> str:
+    """One line for each address or network, with its kind first; then what failed, and the state.
+
+    Args:
+        value: What to print.
+        compared: Whether anybody said what is published, so that addresses are listed or not.
+    """
+    lines = [
+        f"configured {path['family']} {address} {path['basis']} {path['privateIp']}"
+        for path in value["configured"]
+        for address in path["ipAddresses"]
+    ]
+    lines += [f"declared {'ipv6' if ':' in network else 'ipv4'} {network}" for network in value["declared"]]
+    for seen in value["observed"]:
+        word = "not-compared" if not compared else "listed" if seen["listed"] else "unlisted"
+        by = ",".join(seen["probes"])
+        lines.append(f"observed {seen['family']} {seen['ipAddress']} {word} {by}".rstrip())
+    for probe in value["probes"]:
+        for result in probe["results"]:
+            if result["failure"] is not None:
+                why = f"{result['failure']} {result['detail']}".rstrip()
+                lines.append(f"failed {result['family']} {probe['probe']} {why}")
+            elif result["inside"]:
+                lines.append(f"inside {result['family']} {probe['probe']} {result['ipAddress']}")
+    if compared and value["state"] != "off":
+        lines.append(f"state {value['state']}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def egress_value(state: State, document: Document) -> models.Egress:
+    """All three kinds; the document is that of the state."""
     published, shared, observation = state.egress, state.shared_egress, state.observation
-    observed: dict[IPAddress, list[Sighting]] = {address: [] for address in shared.observed}
-    for sighting in observation.sightings:
-        observed[sighting.address].append(sighting)
     networks = list(map(str, published.networks))
-    return canonical_bytes(
-        models.Egress(
-            ips=list(map(str, published.addresses)),
-            networks=networks,
-            basis=published.basis.value,
-            state=shared.state.value,
-            configured=[
-                models.ConfiguredEgress(
-                    family=_FAMILIES[path.family],
-                    privateIp=str(path.private_ip),
-                    basis=path.basis.value,
-                    ipAddresses=list(map(str, path.addresses)),
-                )
-                for path in configured_egress(facts.document)
-            ],
-            declared=networks,
-            observed=[
-                models.ObservedEgress(
-                    ipAddress=str(address),
-                    family=_FAMILIES[address.version],
-                    listed=published.lists(address),
-                    probes=[str(one.probe) for one in sightings if one.probe is not None],
-                    transports=sorted(
-                        {one.probe.transport.value for one in sightings if one.probe is not None}
-                    ),
-                    firstSeenAt=rfc3339(min(one.first.utc for one in sightings)) if sightings else None,
-                    lastSeenAt=rfc3339(max(one.last.utc for one in sightings)) if sightings else None,
-                    flows=sum(one.flows for one in sightings),
-                )
-                for address, sightings in observed.items()
-            ],
-            probedAt=None if observation.round_at is None else rfc3339(observation.round_at.utc),
-            probes=[
-                models.EgressProbe(
-                    probe=str(probe),
-                    transport=probe.transport.value,
-                    # Of several flows over one family the last.
-                    results=list(
-                        {
-                            flow.family: models.EgressFlow(
-                                family=_FAMILIES[flow.family],
-                                ipAddress=None if flow.address is None else str(flow.address),
-                                inside=flow.inside,
-                                failure=None if flow.failure is None else flow.failure.value,
-                                detail=flow.detail,
-                            )
-                            for flow in observation.last_round
-                            if flow.probe == probe
-                        }.values()
-                    ),
-                )
-                for probe in observation.probes
-            ],
-        )
+    return models.Egress(
+        ips=list(map(str, published.addresses)),
+        networks=networks,
+        basis=published.basis.value,
+        state=shared.state.value,
+        configured=[
+            models.ConfiguredEgress(
+                family=_FAMILIES[path.family],
+                privateIp=str(path.private_ip),
+                basis=path.basis.value,
+                ipAddresses=list(map(str, path.addresses)),
+            )
+            for path in configured_egress(document)
+        ],
+        declared=networks,
+        observed=[
+            models.ObservedEgress(
+                ipAddress=str(address),
+                family=_FAMILIES[address.version],
+                listed=published.lists(address),
+                probes=[str(one.probe) for one in sightings if one.probe is not None],
+                transports=sorted({one.probe.transport.value for one in sightings if one.probe is not None}),
+                firstSeenAt=rfc3339(min(one.first.utc for one in sightings)) if sightings else None,
+                lastSeenAt=rfc3339(max(one.last.utc for one in sightings)) if sightings else None,
+                flows=sum(one.flows for one in sightings),
+            )
+            for address, sightings in sightings_of(state).items()
+        ],
+        probedAt=None if observation.round_at is None else rfc3339(observation.round_at.utc),
+        probes=[
+            models.EgressProbe(
+                probe=str(probe),
+                transport=probe.transport.value,
+                # Of several flows over one family the last.
+                results=list(
+                    {
+                        flow.family: models.EgressFlow(
+                            family=_FAMILIES[flow.family],
+                            ipAddress=None if flow.address is None else str(flow.address),
+                            inside=flow.inside,
+                            failure=None if flow.failure is None else flow.failure.value,
+                            detail=flow.detail,
+                        )
+                        for flow in observation.last_round
+                        if flow.probe == probe
+                    }.values()
+                ),
+            )
+            for probe in observation.probes
+        ],
     )
+
+
+def sightings_of(state: State) -> Mapping[IPAddress, Sequence[Sighting]]:
+    """Each observed address with who saw it: nobody where only the node agent or an earlier run tells."""
+    seen = state.observation.sightings
+    return {
+        address: [one for one in seen if one.address == address] for address in state.shared_egress.observed
+    }
 
 
 def inbound_rules(facts: Facts, request: ParsedRequest) -> bytes:

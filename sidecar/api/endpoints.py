@@ -43,7 +43,7 @@ _ROUTES = (
     Route(path="/v1/inbound-ips", build=bodies.inbound_ips, filters=RULE_FILTERS),
     Route(path="/v1/outbound-ips", build=bodies.outbound_ips, filters=ADDRESS_FILTERS),
     Route(path="/v1/egress-ips", build=bodies.egress_ips, filters=ADDRESS_FILTERS),
-    Route(path="/v1/egress", build=bodies.egress, forms=Forms.JSON),
+    Route(path="/v1/egress", build=bodies.egress),
     Route(path="/v1/inbound-rules", build=bodies.inbound_rules, filters=RULE_FILTERS),
     Route(path="/v1/outbound-rules", build=bodies.outbound_rules, filters=ADDRESS_FILTERS),
     Route(path="/v1/private-ips", build=bodies.private_ips, filters=RULE_FILTERS),

@@ -211,8 +211,12 @@ class AgentClient:
 
     async def variables(self) -> dict[str, str]:
         """See :class:`FactsClient`."""
-        snapshot = _published(await self._get("/v1/loadbalancer"))
+        snapshot = await self.published()
         return await self.variables_of(snapshot, node=snapshot.state.node(None))
+
+    async def published(self) -> Snapshot:
+        """What the agent publishes."""
+        return _published(await self._get("/v1/loadbalancer"))
 
     async def variables_of(self, snapshot: Snapshot, *, node: str | None) -> dict[str, str]:
         """The variables of what the agent publishes; which public IP comes first is its own word."""

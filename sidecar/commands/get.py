@@ -29,7 +29,9 @@ from sidecar.commands.clients import (
     reach_agent,
     settings_of,
 )
+from sidecar.commands.egress import add_probe_arguments, ask_probes, check_probe
 from sidecar.commands.tables import as_form
+from sidecar.core.egress import EgressState
 from sidecar.core.representation import print_variables
 from sidecar.errors import Error, ExitCode, UnreachableError, UsageError
 from sidecar.sources import reading
@@ -39,6 +41,7 @@ _TIMEOUT = 10.0
 """Default of ``--timeout``, in seconds."""
 
 _LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
+_KINDS = ("configured", "declared", "observed")
 _LIST_VARIABLES = ("AZURE_LB_PUBLIC_IPS", "AZURE_LB_INBOUND_IPS", "AZURE_LB_OUTBOUND_IPS")
 
 
@@ -71,11 +74,17 @@ def main(arguments: Sequence[str]) -> int:
     add_kubeconfig_argument(parser)
     add_context_argument(parser)
     add_prefix_argument(parser, purpose="with --node: prefix of the keys to read")
+    add_probe_arguments(parser)
     parsed = parser.parse_args(arguments)
     check_target(parsed)
     asked = parse_asked(parsed.what, parsed.parameters)
+    check_probe(parsed)
     if parsed.output == "text" and asked.json_only:
         raise UsageError(f"{parsed.what} has no text form", advice="use -o json, yaml or env")
+    if parsed.probe:
+        output, code = run_until_terminated(ask_probes(parsed))
+        sys.stdout.write(output)
+        return code
     output, there_is_one = run_until_terminated(_get(parsed, asked))
     sys.stdout.write(output)
     return ExitCode.DONE if there_is_one else ExitCode.NONE
@@ -103,6 +112,8 @@ async def _get(parsed: Namespace, asked: Query) -> tuple[str, bool]:
         document = value.get("loadbalancer")
         if isinstance(document, dict):
             there_is_one = any(document.get(name) for name in _LISTS)
+        elif "configured" in value:
+            there_is_one = any(value.get(name) for name in _KINDS) or value.get("state") != EgressState.OFF
         else:
             there_is_one = bool(value.get("privateIps", True))
     # A bare value would be followed by "...", the end of a document.

@@ -62,22 +62,24 @@ def judge(condition: WaitCondition, state: State) -> tuple[ConditionResult, str]
         if state.empty_answers:
             return ConditionResult.NONE, _NO_METADATA
         return ConditionResult.UNKNOWN, "there is no answer yet"
-    if condition.text.startswith(_EGRESS_IN):
-        return _judge_egress_in(condition, state.egress)
     if condition.text == _EGRESS_OBSERVED:
         return _judge_egress_observed(state.shared_egress)
+    published = state.egress
+    if condition.text.startswith(_EGRESS_IN) and published.paths:
+        return _judge_egress_in(condition, published)
     if state.document.empty:
         return ConditionResult.NONE, _NO_METADATA
     if condition.text == _DATA:
         return ConditionResult.HELD, ""
+    if condition.text != _PUBLIC_IP:
+        why = "the metadata service tells no address that the node leaves from, and none is declared"
+        return ConditionResult.NONE, why
     if state.document.public_ip_addresses:
         return ConditionResult.HELD, ""
     return ConditionResult.NONE, "the node has no public IP address"
 
 
 def _judge_egress_in(condition: WaitCondition, published: Egress) -> tuple[ConditionResult, str]:
-    if not published.paths:
-        return ConditionResult.NONE, "nothing tells an address that the node leaves from"
     # The addresses of a declared network that is within are within.
     others: list[IPAddress | IPNetwork] = [
         network

@@ -1,11 +1,15 @@
 """Paths that put facts together: private IP addresses, reachable endpoints, the history, the versions."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sidecar.core.addresses import parse_address
 from sidecar.core.annotations import DEFAULT_PREFIX, Layout, annotations, found
-from sidecar.core.state import State, restore
+from sidecar.core.egress import EgressState, Observation, SharedEgress, declared_networks
+from sidecar.core.probes import Flow, FlowFailure, Probe, parse_probe
+from sidecar.core.state import Snapshot, State, restore
 from tests.api.support import api_running
 from tests.support import states
 
@@ -249,3 +253,174 @@ async def test_versions(header: dict[str, str]) -> None:
     assert (versions[0], "2025-04-07" in versions) == ("2020-10-01", True)
     assert not [name for name in reply.headers if name.startswith("Azure-")]
     assert (forwarded.status, list(forwarded.json)) == (400, ["error"])
+
+
+# Egress
+
+STUN, ECHO = parse_probe("stun:stun.example.org"), parse_probe("https://ip.example.org/")
+OWN = parse_address("10.240.0.4")
+
+
+def flow(probe: Probe, address: str) -> Flow:
+    """A connection that a probe saw come from an address."""
+    return Flow(probe=probe, family=4, address=parse_address(address), own=OWN)
+
+
+OBSERVATION = Observation((STUN, ECHO)).after_round(
+    [
+        flow(STUN, "52.3.3.3"),
+        flow(STUN, "20.1.2.3"),
+        flow(ECHO, "52.3.3.3"),
+        Flow(probe=ECHO, family=6, failure=FlowFailure.NO_ROUTE, detail="Network is unreachable"),
+    ],
+    now=states.EPOCH,
+    keep=86_400.0,
+)
+
+
+def with_egress(snapshot: Snapshot, *networks: str, **known: Any) -> Snapshot:
+    """The snapshot of an agent whose operator declared these networks, and that knows this beside it."""
+    return replace(snapshot, state=replace(snapshot.state, declared=declared_networks(networks), **known))
+
+
+async def test_egress_configured() -> None:
+    """Without a declaration and a probe there is what is configured for each private IP and family."""
+    async with api_running(DATA) as api:
+        reply, text = await api.get("/v1/egress"), await api.get("/v1/egress?format=text")
+
+    assert reply.json == {
+        "ips": ["20.1.2.3", "52.1.1.1", "2603:1020::34"],
+        "networks": [],
+        "basis": "mixed",
+        "state": "off",
+        "configured": [
+            {
+                "family": family,
+                "privateIp": private_ip,
+                "basis": basis,
+                "ipAddresses": [address],
+            }
+            for family, private_ip, basis, address in (
+                ("ipv4", "10.240.0.4", "instance-ip", "20.1.2.3"),
+                ("ipv4", "10.240.0.5", "outbound-rule", "52.1.1.1"),
+                ("ipv6", "fd00::10", "instance-ip", "2603:1020::34"),
+            )
+        ],
+        "declared": [],
+        "observed": [],
+        "probedAt": None,
+        "probes": [],
+    }
+    assert text.text == (
+        "configured ipv4 20.1.2.3 instance-ip 10.240.0.4\n"
+        "configured ipv4 52.1.1.1 outbound-rule 10.240.0.5\n"
+        "configured ipv6 2603:1020::34 instance-ip fd00::10\n"
+    )
+
+
+async def test_egress_observed() -> None:
+    """Each observed address has its probes, times and connections, and whether it is listed."""
+    snapshot = with_egress(DATA, "20.1.2.0/24", observation=OBSERVATION)
+    async with api_running(snapshot) as api:
+        reply, text = await api.get("/v1/egress"), await api.get("/v1/egress?format=text")
+        whole = await api.get("/v1/loadbalancer")
+
+    value = reply.json
+    seen_at = {"firstSeenAt": "2026-01-02T03:04:05Z", "lastSeenAt": "2026-01-02T03:04:05Z"}
+    assert value["observed"] == [
+        {
+            "ipAddress": "20.1.2.3",
+            "family": "ipv4",
+            "listed": True,
+            "probes": ["stun:stun.example.org:3478"],
+            "transports": ["udp"],
+            **seen_at,
+            "flows": 1,
+        },
+        {
+            "ipAddress": "52.3.3.3",
+            "family": "ipv4",
+            "listed": False,
+            "probes": ["https://ip.example.org/", "stun:stun.example.org:3478"],
+            "transports": ["https", "udp"],
+            **seen_at,
+            "flows": 2,
+        },
+    ]
+    assert (value["ips"], value["networks"]) == (["2603:1020::34"], ["20.1.2.0/24"])
+    assert (value["basis"], value["state"], len(value["configured"])) == ("mixed", "unlisted", 3)
+    assert [[result["ipAddress"] for result in probe["results"]] for probe in value["probes"]] == [
+        ["20.1.2.3"],
+        ["52.3.3.3", None],
+    ]
+    assert value["probes"][1]["results"][1] == {
+        "family": "ipv6",
+        "ipAddress": None,
+        "inside": False,
+        "failure": "no-route",
+        "detail": "Network is unreachable",
+    }
+    assert text.text.splitlines()[3:] == [
+        "declared ipv4 20.1.2.0/24",
+        "observed ipv4 20.1.2.3 listed stun:stun.example.org:3478",
+        "observed ipv4 52.3.3.3 unlisted https://ip.example.org/,stun:stun.example.org:3478",
+        "failed ipv6 https://ip.example.org/ no-route Network is unreachable",
+        "state unlisted",
+    ]
+    assert whole.json["egress"] == {
+        "networks": ["20.1.2.0/24"],
+        "observed": ["20.1.2.3", "52.3.3.3"],
+        "state": "unlisted",
+    }
+
+
+async def test_egress_told() -> None:
+    """What a node agent tells has neither probes nor times."""
+    told = SharedEgress((), (parse_address("52.3.3.3"),), EgressState.UNLISTED)
+    async with api_running(with_egress(DATA, told_egress=told)) as api:
+        (seen,) = (await api.get("/v1/egress")).json["observed"]
+
+    assert (seen["ipAddress"], seen["listed"]) == ("52.3.3.3", False)
+    assert (seen["probes"], seen["transports"], seen["firstSeenAt"], seen["flows"]) == ([], [], None, 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["20.5.5.0", "20.5.5.1", "2603:1020::34"]),
+        ("privateIp=10.240.0.4", ["20.5.5.0", "20.5.5.1"]),
+        ("privateIp=10.9.9.9", ["20.5.5.0", "20.5.5.1"]),
+        ("privateIp=fd00::10&family=ipv6", ["2603:1020::34"]),
+        ("family=ipv6", ["2603:1020::34"]),
+        ("family=ipv4", ["20.5.5.0", "20.5.5.1"]),
+        ("scope=private", []),
+    ],
+)
+async def test_declared_egress_ips(query: str, expected: list[str]) -> None:
+    """What is declared holds for every private IP, in the families that it names; observed is no part."""
+    async with api_running(with_egress(DATA, "20.5.5.0/31", observation=OBSERVATION)) as api:
+        assert (await api.get(f"/v1/egress-ips?{query}")).json == expected
+
+
+async def test_egress_before_data() -> None:
+    """Before an answer of the metadata service there is none of it."""
+    async with api_running(with_egress(states.snapshot_after(states.unreachable()), "20.5.5.5")) as api:
+        assert [(await api.get(f"/v1/{path}")).status for path in ("egress", "egress-ips")] == [503, 503]
+
+
+async def test_round_that_brings_nothing_new_wakes_nobody() -> None:
+    """Another round of the same changes `/v1/egress`, and not what others wait for."""
+    first = with_egress(DATA, observation=OBSERVATION)
+    again = OBSERVATION.after_round(OBSERVATION.last_round, now=states.later(600), keep=86_400.0)
+    tags = []
+    async with api_running(first) as api:
+        for snapshot in (first, with_egress(DATA, observation=again)):
+            api.latest.set(snapshot)
+            tags.append(
+                [
+                    (await api.get(f"/v1/{path}")).headers["Etag"]
+                    for path in ("egress", "loadbalancer", "egress-ips")
+                ]
+            )
+    assert tags[0][0] != tags[1][0]
+    assert tags[0][1:] == tags[1][1:]

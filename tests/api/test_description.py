@@ -16,7 +16,7 @@ from sidecar.api.endpoints import ENDPOINTS, find
 from sidecar.core.state import Snapshot
 from tests.api.snapshots import DUAL_STACK
 from tests.api.support import NODE, api_running
-from tests.api.test_derived import DATA
+from tests.api.test_derived import DATA, OBSERVATION, with_egress
 from tests.support import states
 from tests.support.replies import Reply
 from tests.support.waiting import DEADLINE_S
@@ -62,6 +62,8 @@ TARGETS = [
     "/v1/inbound-ips?format=text",
     "/v1/outbound-ips?node=other",
     "/v1/egress-ips",
+    "/v1/egress",
+    "/v1/egress?format=text",
     "/v1/inbound-rules?protocol=tcp",
     "/v1/outbound-rules",
     "/v1/private-ips",
@@ -83,6 +85,7 @@ FIRST, SECOND, LAST = (
 SNAPSHOTS = {
     "dual stack": DUAL_STACK,
     "floating": DATA,
+    "probed": with_egress(DATA, "20.1.2.0/24", observation=OBSERVATION),
     "stale, with a history": states.snapshot_after(FIRST, SECOND, *[states.unreachable()] * 31),
     "no metadata": states.none_accepted(),
     "starting": states.snapshot_after(states.unreachable()),

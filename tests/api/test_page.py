@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from sidecar.core.changes import Change
+from sidecar.core.egress import EgressState, Observation, SharedEgress, declared_networks
 from sidecar.core.outcome import Failure, Reason
+from sidecar.core.probes import Flow, FlowFailure, Probe, parse_probe
 from sidecar.core.state import Snapshot
 from tests.api.snapshots import DUAL_STACK
 from tests.api.support import NODE, api_running
@@ -258,3 +260,124 @@ async def test_head() -> None:
 
     assert (reply.status, reply.body) == (200, b"")
     assert int(reply.headers["Content-Length"]) > 1000
+
+
+# Egress
+
+PROBE = parse_probe("stun:stun.example.org")
+
+
+def observing(*flows: Flow, networks: str = "", probes: tuple[Probe, ...] = (PROBE,)) -> Snapshot:
+    """An agent after a round of its probes, if it has any, with these networks declared."""
+    observation = Observation(probes)
+    if flows:
+        observation = observation.after_round(flows, now=states.EPOCH, keep=86_400.0)
+    declared = declared_networks(networks.split(",")) if networks else ()
+    state = replace(DUAL_STACK.state, declared=declared, observation=observation)
+    return replace(DUAL_STACK, state=state)
+
+
+def flow(address: str, probe: Probe = PROBE) -> Flow:
+    """A connection that a probe saw come from an address."""
+    found = ip_address(address)
+    return Flow(probe=probe, family=found.version, address=found, own=ip_address("10.240.0.4"))
+
+
+def egress_of(page: Page) -> tuple[str, str]:
+    """The text of the section, and its classes."""
+    (classes,) = (found["class"] for _, found in page.elements if found.get("id") == "egress")
+    return page.text.partition("Where it leaves from ")[2].partition(" What reaches this node")[
+        0
+    ], classes or ""
+
+
+async def test_egress_alone() -> None:
+    """Without a declaration and a probe there is one list, and no word of the other kinds."""
+    text, classes = egress_of(await page_of(DUAL_STACK))
+
+    assert text.startswith("20.10.5.4 20.10.5.34 2603:1020:10:5::34 From its instance-level")
+    assert classes == "card half"
+    assert not [word for word in ("Declared", "Observed", "unlisted") if word in text]
+
+
+async def test_three_kinds() -> None:
+    """Configured, declared and observed stand side by side, and what is not listed says so in words."""
+    failed = Flow(probe=PROBE, family=6, failure=FlowFailure.NO_ROUTE, detail="Network is unreachable")
+    snapshot = observing(flow("20.5.5.1"), flow("20.7.7.7"), failed, networks="20.5.5.0/31")
+    page = await page_of(snapshot)
+    text, classes = egress_of(page)
+
+    assert text.startswith(
+        "unlisted Connections leave from an address that is neither declared nor configured"
+    )
+    assert "declare its network (--egress-declared)" in text
+    configured, _, rest = text.partition("Configured by Azure")[2].partition(" Declared by the operator ")
+    declared, _, observed = rest.partition(" Observed by probes elsewhere ")
+    assert "20.10.5.34 IPv4 is declared instead instance IP of 10.240.0.4" in configured
+    assert configured.endswith("2603:1020:10:5::34 instance IP of fd00::10")
+    assert declared == "20.5.5.0/31"
+    assert "20.5.5.1 listed stun:stun.example.org:3478 1 connection, first 2026-01-02" in observed
+    assert "20.7.7.7 ⚠ not listed stun:stun.example.org:3478" in observed
+    assert "stun:stun.example.org:3478 IPv6 no-route Network is unreachable" in observed
+    assert "Last round ended 2026-01-02 03:04:05 UTC ." in observed
+    assert classes == "card unlisted"
+    assert [
+        found["class"] for tag, found in page.elements if tag == "li" and found.get("class") == "odd"
+    ] == ["odd"]
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "words", "classes"),
+    [
+        (observing(flow("20.10.5.4")), "agrees Every address that probes saw is declared", "card agrees"),
+        (observing(flow("10.240.0.4")), "inside Only own or private addresses came back", "card inside"),
+        (observing(), "unanswered The first round of egress probes has not ended yet.", "card unanswered"),
+        (
+            observing(Flow(probe=PROBE, family=4, failure=FlowFailure.NO_ANSWER)),
+            "unanswered No probe answered in the last two rounds, or in any.",
+            "card unanswered",
+        ),
+        (observing(networks="20.5.5.0/24", probes=()), "off There is no egress probe", "card off"),
+    ],
+    ids=["agrees", "inside", "first round", "unanswered", "declared alone"],
+)
+async def test_egress_states(snapshot: Snapshot, words: str, classes: str) -> None:
+    """Each state stands there as a word, with what it means and what to do."""
+    text, found = egress_of(await page_of(snapshot))
+
+    assert text.startswith(words)
+    assert found == classes
+
+
+@pytest.mark.parametrize(
+    ("networks", "words"),
+    [
+        ("20.5.5.0/24,2603::/64", "From what the operator declared."),
+        (
+            "20.5.5.0/24",
+            "From what the operator declared for one address family, and from what is configured",
+        ),
+    ],
+)
+async def test_basis_of_declared_egress(networks: str, words: str) -> None:
+    """What is published says whether it rests on the operator's word alone."""
+    assert words in egress_of(await page_of(observing(networks=networks)))[0]
+
+
+async def test_egress_told_by_another() -> None:
+    """What the node agent of a sidecar or an earlier run saw has no probes, and says so."""
+    told = SharedEgress((), (ip_address("20.7.7.7"),), EgressState.UNLISTED)
+    snapshot = replace(DUAL_STACK, state=replace(DUAL_STACK.state, told_egress=told))
+    text, _ = egress_of(await page_of(snapshot))
+
+    assert "20.7.7.7 ⚠ not listed as the node agent or an earlier run of this agent tells" in text
+
+
+async def test_no_injection_by_a_probe() -> None:
+    """Whatever a probe is called and however it failed shows as text."""
+    hostile = replace(PROBE, host=HOSTILE)
+    failed = Flow(probe=hostile, family=4, failure=FlowFailure.REJECTED, detail=HOSTILE)
+    page = await page_of(observing(flow("20.7.7.7", hostile), failed, probes=(hostile,)))
+
+    assert page.text.count(HOSTILE) == 3
+    assert (page.count("script"), page.count("img")) == (1, 0)

@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.core.addresses import parse_address
+from sidecar.core.addresses import IPAddress, parse_address
+from sidecar.core.egress import Observation, declared_networks
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import NONE, Failure, Outcome, Reason, Success
-from sidecar.core.state import Snapshot
+from sidecar.core.probes import Flow, FlowFailure, parse_probe
+from sidecar.core.state import Snapshot, State
 from tests.api.support import API, api_running
-from tests.support.states import answer, body, inbound, later, pair, snapshot_after
+from tests.support.states import EPOCH, answer, body, inbound, later, pair, snapshot_after
 
 _OWN, _OWN_V6 = "10.224.0.4", "fd12:3456:789a::4"
 _WEB, _VOICE = "203.0.113.240", "203.0.113.241"
@@ -28,11 +30,13 @@ class Scene:
     outcomes: Sequence[Outcome]
     interval: float = 10.0
     """Seconds from one attempt to the next."""
+    state: State | None = None
+    """What the agent knew before the first attempt."""
 
     @property
     def snapshot(self) -> Snapshot:
         """What readers of the state are given."""
-        return snapshot_after(*self.outcomes, interval=self.interval)
+        return snapshot_after(*self.outcomes, interval=self.interval, state=self.state)
 
     @property
     def now(self) -> Instant:
@@ -85,6 +89,26 @@ def _many() -> Iterator[dict[str, Any]]:
 _TIMED_OUT = Failure(reason=Reason.UNREACHABLE, detail="no answer within 5 s")
 _BUSY = Failure(reason=Reason.UNAVAILABLE, detail="status 503: Service Unavailable", status=503)
 
+_STUN, _STUN_TCP, _ECHO = (
+    parse_probe(text)
+    for text in ("stun:stun.example.org", "stun+tcp:stun.example.org", "https://ip.example.org/address")
+)
+
+
+def _seen(*addresses: str) -> State:
+    """An agent whose operator declared a network, and whose probes saw these addresses, some failing."""
+    own = parse_address(_OWN)
+    flows = [Flow(probe=_STUN, family=4, address=parse_address(each), own=own) for each in addresses]
+    ipv6: IPAddress = parse_address(_PUBLIC_V6)
+    flows.append(Flow(probe=_ECHO, family=6, address=ipv6, own=parse_address(_OWN_V6)))
+    flows.append(
+        Flow(probe=_ECHO, family=4, failure=FlowFailure.CERTIFICATE, detail="certificate has expired")
+    )
+    flows.append(Flow(probe=_STUN_TCP, family=4, failure=FlowFailure.NO_ANSWER, detail="4 tries within 3 s"))
+    observation = Observation((_STUN, _STUN_TCP, _ECHO)).after_round(flows, now=EPOCH, keep=86_400.0)
+    return State(started=EPOCH, declared=declared_networks(["203.0.113.0/30"]), observation=observation)
+
+
 THREE_RULES = Scene(
     "three-rules", (_facts(_THREE[0]), _facts(*_THREE[:2]), _BUSY, *[_facts(*_THREE)] * 3), interval=600
 )
@@ -95,6 +119,8 @@ SCENES = (
     Scene("stale", (_facts(_THREE[0]), *[_facts(*_THREE)] * 2, *[_BUSY, _TIMED_OUT] * 4), interval=60),
     Scene("no-metadata", [NONE] * 4),
     Scene("starting", [_TIMED_OUT] * 3),
+    Scene("egress-unlisted", [_facts(*_THREE)] * 3, state=_seen("203.0.113.1", "203.0.113.2", "203.0.113.9")),
+    Scene("egress-agrees", [_facts(*_THREE)] * 3, state=_seen("203.0.113.1", "203.0.113.2")),
 )
 
 

@@ -19,6 +19,7 @@ ORDER = (
     "loadbalancer",
     "inbound",
     "last-changes",
+    "egress-observed",
     "inbound-ips",
     "egress-ips",
     "outbound-ips",

@@ -11,13 +11,16 @@ from hypothesis import given, strategies as st
 from sidecar.core.annotations import KEYS, Layout, annotations, canonical_document, found
 from sidecar.core.changes import HISTORY_LENGTH, Change
 from sidecar.core.document import EMPTY, Document, canonical_bytes
+from sidecar.core.egress import EgressState, Observation
 from sidecar.core.outcome import Reason, Status
-from sidecar.core.state import DataOrigin, Found, State, restore
-from tests.core.examples import FULL, at, documents, utc
+from sidecar.core.probes import Probe, parse_probe
+from sidecar.core.state import DataOrigin, Found, State, observe, restore
+from tests.core.examples import FULL, answer, at, documents, utc
 from tests.support.faults import Origin, Promise, also_shows, fault
 from tests.support.states import POLICY
 
 LAYOUT = Layout()
+PROBE = parse_probe("stun:stun.example.org")
 CHANGES = (Change(at=utc(0), items=("-public 20.1.1.1", "+public 20.1.2.3")),)
 STATE = State(started=at(0), document=FULL, observed=at(90), changed_at=utc(60), changes=CHANGES)
 LIVE = annotations(STATE, Status.OK, None, layout=LAYOUT)
@@ -261,3 +264,43 @@ def test_any_text_is_survived_and_never_printed_again_unchecked(values: dict[str
     written = annotations(state, Status.STALE, state.reason(Status.STALE), layout=LAYOUT)
     assert all(value.isascii() and value.isprintable() for value in written.values())
     assert sum(len(key) + len(value) for key, value in written.items()) <= 8192
+
+
+# Observed egress
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, []),
+        ("", []),
+        ("20.7.7.7", ["20.7.7.7"]),
+        ("2603::7,20.7.7.7,20.7.7.7", ["20.7.7.7", "2603::7"]),
+        ("20.7.7.7,", []),
+        ("20.7.7.7,gateway", []),
+        ("20.7.7.0/24", []),
+        ("::ffff:20.7.7.7", []),
+        ("20.7.7.7\n", []),
+    ],
+)
+def test_observed_egress_is_found(text: str | None, expected: list[str]) -> None:
+    """What an earlier run had observed is found; if one item is wrong, none is believed."""
+    assert list(map(str, taken(live(egress_observed=text)).egress_observed)) == expected
+
+
+@pytest.mark.parametrize("probes", [(PROBE,), ()])
+@pytest.mark.parametrize("answers_first", [True, False])
+def test_observed_egress_is_restored(probes: tuple[Probe, ...], answers_first: bool) -> None:  # noqa: FBT001 - a case
+    """With a probe, what an earlier run observed goes on as of the last good answer; without, it ends."""
+    state = State(started=at(1000), observation=Observation(probes))
+    if answers_first:
+        state = observe(state, answer(FULL), at(1000), POLICY)
+    earlier = taken(live(egress_observed="20.7.7.7", egress_state="unlisted"))
+    state = restore(state, earlier, at(1001), POLICY)
+    seen = state.observation.sightings
+    assert [(str(one.address), one.probe, one.last.utc) for one in seen] == (
+        [("20.7.7.7", None, utc(90))] if probes else []
+    )
+    assert state.shared_egress.state is (EgressState.UNLISTED if probes else EgressState.OFF)
+    written = annotations(state, Status.OK, None, layout=LAYOUT)
+    assert (written.get(LAYOUT.key("egress-observed")) == "20.7.7.7") is bool(probes)

@@ -13,8 +13,10 @@ from hypothesis import given, strategies as st
 from sidecar.core.annotations import KEYS, Layout, annotations
 from sidecar.core.changes import Change
 from sidecar.core.document import EMPTY, Document
+from sidecar.core.egress import Observation, declared_networks
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.parsing import parse_response
+from sidecar.core.probes import Flow, parse_probe
 from sidecar.core.state import State
 from tests.core.examples import (
     FULL,
@@ -200,6 +202,51 @@ def test_egress_says_what_it_rests_on(document: Document, basis: str, egress: st
     values = printed(published(document))
     assert (values["egress-basis"], values.get("egress-ips")) == (basis, egress)
     assert values.get("outbound-ips") == ("52.1.1.1" if document.outbound_rules else None)
+
+
+PROBE = parse_probe("stun:stun.example.org")
+
+
+def observing(document: Document, *seen: str, networks: str = "") -> State:
+    """A state whose probe saw these addresses, and whose operator declared these networks."""
+    flows = [
+        Flow(probe=PROBE, family=ip_address(address).version, address=ip_address(address)) for address in seen
+    ]
+    observation = Observation((PROBE,)).after_round(flows, now=at(90), keep=86_400.0)
+    declared = declared_networks(networks.split(",")) if networks else ()
+    return replace(published(document), declared=declared, observation=observation)
+
+
+EGRESS_KEYS = ("egress-ips", "egress-networks", "egress-observed", "egress-state", "egress-basis")
+
+
+@pytest.mark.parametrize(
+    ("state", "values"),
+    [
+        (published(FULL), ("20.1.2.3", None, None, None, "instance-ip")),
+        (
+            replace(published(FULL), declared=declared_networks(["20.5.5.0/31"])),
+            ("20.5.5.0,20.5.5.1", "20.5.5.0/31", None, None, "declared"),
+        ),
+        (
+            replace(published(FULL), declared=declared_networks(["20.5.0.0/16", "2603::/64"])),
+            (None, "20.5.0.0/16,2603::/64", None, None, "declared"),
+        ),
+        (observing(FULL, "20.1.2.3"), ("20.1.2.3", None, "20.1.2.3", "agrees", "instance-ip")),
+        (
+            observing(FULL, "2603::7", "20.9.9.9", "20.1.2.3", networks="20.9.9.9"),
+            ("20.9.9.9", "20.9.9.9/32", "20.1.2.3,20.9.9.9,2603::7", "unlisted", "declared"),
+        ),
+        (observing(FULL), ("20.1.2.3", None, None, "unanswered", "instance-ip")),
+        (observing(FULL, "10.0.0.4"), ("20.1.2.3", None, None, "inside", "instance-ip")),
+        (observing(EMPTY, "20.9.9.9"), (None, None, "20.9.9.9", "unlisted", "unknown")),
+    ],
+    ids=["configured", "small", "large", "agrees", "all three", "unanswered", "inside", "nothing known"],
+)
+def test_declared_and_observed_egress(state: State, values: tuple[str | None, ...]) -> None:
+    """What is declared takes the place of what is configured; what is observed has keys of its own."""
+    annotated = printed(state)
+    assert tuple(annotated.get(key) for key in EGRESS_KEYS) == values
 
 
 def test_no_metadata_has_a_revision_and_an_empty_document() -> None:

@@ -1,11 +1,14 @@
 """What can be waited for, and how things stand with it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from sidecar.core.conditions import ConditionResult, judge, parse_condition
 from sidecar.core.document import EMPTY, Document
+from sidecar.core.egress import EgressState, SharedEgress, declared_networks
 from sidecar.core.outcome import NONE, Outcome, Reason
 from sidecar.core.state import State, observe
 from tests.core.examples import FULL, answer, at, document, failure, inbound, outbound, public
@@ -96,6 +99,60 @@ class TestWithoutData:
         assert verdict(condition, answer(FULL), failure()) is ConditionResult.HELD
 
 
+def declaring(known: Document, *networks: str) -> State:
+    """The state of an agent with this document, whose operator declared these networks."""
+    return replace(state(answer(known)), document=known, declared=declared_networks(networks))
+
+
+@pytest.mark.parametrize(
+    ("known", "networks", "expected", "why"),
+    [
+        (DUAL_STACK, ["20.9.9.0/30"], "20.9.9.0/24,2001:db8::7", ""),
+        (DUAL_STACK, ["20.9.9.0/24"], "20.9.9.0/24,2001:db8::7", ""),
+        (DUAL_STACK, ["20.9.9.0/24"], "20.9.9.0/25,2001:db8::7", "20.9.9.0/24"),
+        (DUAL_STACK, ["20.9.9.0/30"], "20.9.9.0,20.9.9.1,20.9.9.2,20.9.9.3,2001:db8::7", "20.9.9.0/30"),
+        (DUAL_STACK, ["20.9.9.9"], "20.9.9.9", "2001:db8::7"),
+        (DUAL_STACK, ["20.9.9.9", "20.8.8.8"], "2001:db8::/32", "20.8.8.8/32, 20.9.9.9/32"),
+        (EMPTY, ["20.9.9.0/24"], "20.9.0.0/16", ""),
+        (EMPTY, ["20.9.9.0/24"], "20.8.0.0/16", "20.9.9.0/24"),
+        (INBOUND_ONLY, ["20.9.9.9"], "20.9.9.9", ""),
+    ],
+)
+def test_declared_egress(known: Document, networks: Sequence[str], expected: str, why: str) -> None:
+    """Every declared network must be within one that is expected, as must what is configured beside it."""
+    agent = declaring(known, *networks)
+    said = judge(parse_condition(f"egress-in={expected}"), agent)
+    if why:
+        assert said == (ConditionResult.DIFFERS, f"the node leaves from {why} as well")
+    else:
+        assert said == (ConditionResult.HELD, "")
+
+
+@pytest.mark.parametrize("known", [EMPTY, DUAL_STACK, INBOUND_ONLY], ids=["none", "data", "inbound only"])
+@pytest.mark.parametrize(
+    ("observed", "word", "expected", "why"),
+    [
+        ([], EgressState.OFF, ConditionResult.NONE, "the agent has no egress probe"),
+        ([], EgressState.UNANSWERED, ConditionResult.UNKNOWN, "no egress probe has answered"),
+        ([], EgressState.INSIDE, ConditionResult.UNKNOWN, "this side of the address translation"),
+        (["20.1.2.3"], EgressState.INSIDE, ConditionResult.UNKNOWN, "this side of the address translation"),
+        (["20.1.2.3"], EgressState.UNANSWERED, ConditionResult.HELD, ""),
+        (["20.1.2.3"], EgressState.AGREES, ConditionResult.HELD, ""),
+        (["20.7.7.7"], EgressState.UNLISTED, ConditionResult.HELD, ""),
+    ],
+)
+def test_egress_observed(
+    known: Document, observed: Sequence[str], word: EgressState, expected: ConditionResult, why: str
+) -> None:
+    """Observed is any address from outside, whatever it compares to; without a probe there is none."""
+    told = SharedEgress((), tuple(map(ip_address, observed)), word)
+    said, reason = judge(
+        parse_condition("egress-observed"), replace(state(answer(known)), document=known, told_egress=told)
+    )
+    assert said is expected
+    assert why in reason
+
+
 def test_text_is_kept() -> None:
     """A condition is called what it was given as."""
     condition = parse_condition("egress-in=20.1.2.3")
@@ -106,7 +163,7 @@ def test_text_is_kept() -> None:
 @pytest.mark.parametrize("text", ["", "Data", "public-ips", "egress-in", "egress-out=20.1.2.3"])
 def test_other_conditions(text: str) -> None:
     """There are no others, and the error names those there are."""
-    with pytest.raises(ValueError, match="neither data nor public-ip nor egress-in="):
+    with pytest.raises(ValueError, match="none of data, public-ip, egress-observed, egress-in="):
         parse_condition(text)
 
 

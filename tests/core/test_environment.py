@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from sidecar.core.addresses import parse_address
 from sidecar.core.document import Document
+from sidecar.core.egress import EgressState, SharedEgress, declared_networks
 from sidecar.core.outcome import Failure, Reason
 from sidecar.core.representation import print_variables, variables
 from sidecar.core.state import Snapshot, State, observe
@@ -34,6 +36,8 @@ NAMES = [
     "AZURE_LB_INBOUND_IPS",
     "AZURE_LB_OUTBOUND_IPS",
     "AZURE_LB_EGRESS_IPS",
+    "AZURE_LB_EGRESS_NETWORKS",
+    "AZURE_LB_EGRESS_OBSERVED",
 ]
 
 
@@ -73,6 +77,8 @@ class TestVariables:
             "AZURE_LB_INBOUND_IPS": "20.20.20.20,2001:db8::20",
             "AZURE_LB_OUTBOUND_IPS": "52.1.1.1,52.2.2.2",
             "AZURE_LB_EGRESS_IPS": "20.1.2.3,20.9.9.9,2001:db8::7",
+            "AZURE_LB_EGRESS_NETWORKS": "",
+            "AZURE_LB_EGRESS_OBSERVED": "",
         }
         assert list(values) == NAMES
 
@@ -99,6 +105,20 @@ class TestVariables:
 
         assert values["AZURE_LB_EGRESS_IPS"] == "52.1.1.1"
         assert values["AZURE_LB_PUBLIC_IP"] == ""
+
+    def test_egress_declared_and_observed(self) -> None:
+        """Declared networks and observed addresses have variables of their own; small ones are listed too."""
+        snapshot = published(DOCUMENT)
+        told = SharedEgress((), tuple(map(parse_address, ("20.7.7.7", "2001:db8::7"))), EgressState.UNLISTED)
+        state = replace(
+            snapshot.state, declared=declared_networks(["20.5.5.0/31", "20.6.0.0/16"]), told_egress=told
+        )
+
+        values = variables(replace(snapshot, state=state), node=None, node_address=None)
+
+        assert values["AZURE_LB_EGRESS_IPS"] == "20.5.5.0,20.5.5.1,2001:db8::7"
+        assert values["AZURE_LB_EGRESS_NETWORKS"] == "20.5.5.0/31,20.6.0.0/16"
+        assert values["AZURE_LB_EGRESS_OBSERVED"] == "20.7.7.7,2001:db8::7"
 
     def test_nothing_ages(self) -> None:
         """Answers and failures that change neither address nor status change no variable."""

@@ -3,19 +3,23 @@
 import itertools
 import re
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from sidecar.core.document import Document
+from sidecar.core.egress import Observation
 from sidecar.core.events import EventPolicy, EventReason, EventState, EventToSend, Pause
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Outcome, Reason
+from sidecar.core.probes import Flow, parse_probe
 from sidecar.core.state import Found, Policy, State, observe, restore
 from tests.core.examples import ELSEWHERE, FULL, MOVED, answer, at, failure, inbound, outbound, utc
 
 POLICY = Policy(stale_after=300, absent_after=0)
 EVENTS = EventPolicy(splay=30, fault_after=900)
+PROBE = parse_probe("stun:stun.example.org")
 NOTHING_INBOUND = replace(FULL, inbound_rules=())
 
 
@@ -277,3 +281,56 @@ def test_notes_are_short(telling: Telling) -> None:
     assert len(note) < 1024
     shown = note.count(", ") + 1
     assert note.endswith(f" and {1000 - shown} more")
+
+
+class TestEgress:
+    """What probes observed compares otherwise with what is published."""
+
+    @staticmethod
+    def telling(*found: str) -> Telling:
+        """An agent with a probe and an answer, which found what an earlier run had observed."""
+        telling = Telling()
+        telling.state = replace(telling.state, observation=Observation((PROBE,)))
+        if found:
+            earlier = Found(
+                revision=FULL.revision,
+                changed_at=utc(-99),
+                document=FULL,
+                observed_at=utc(-60),
+                egress_observed=tuple(map(ip_address, found)),
+            )
+            telling.state = restore(telling.state, earlier, telling.now, POLICY)
+        telling.see(answer(FULL))
+        return telling
+
+    @staticmethod
+    def round(telling: Telling, *seen: str) -> None:
+        """A round of the probe, which sees these addresses or nothing."""
+        flows = [Flow(probe=PROBE, family=4, address=ip_address(address)) for address in seen]
+        known = telling.state.observation.after_round(flows, now=telling.now, keep=86_400.0)
+        telling.state = replace(telling.state, observation=known)
+        telling.until(telling.seconds + 700)
+
+    def test_first_state_is_no_change(self) -> None:
+        """An agent that agrees from the start has nothing to tell, nor one that nobody answers."""
+        for seen in (["20.1.2.3"], []):
+            telling = self.telling()
+            self.round(telling, *seen)
+            assert telling.reasons == []
+
+    def test_unlisted(self) -> None:
+        """An address that is not listed is a warning, with what is observed and what is published."""
+        telling = self.telling()
+        self.round(telling, "20.1.2.3")
+        self.round(telling, "20.7.7.7")
+        assert telling.reasons == [EventReason.EGRESS_STATE_CHANGED]
+        assert [note for _, _, note, _ in telling.sent] == [
+            "egress probes: unlisted (was agrees); observed 20.1.2.3, 20.7.7.7; published 20.1.2.3"
+        ]
+
+    def test_unlisted_from_the_start(self) -> None:
+        """An address that no earlier run knew is told of after the first round, one that was known is not."""
+        telling, knowing = self.telling(), self.telling("20.7.7.7")
+        for one in (telling, knowing):
+            self.round(one, "20.7.7.7")
+        assert (telling.reasons, knowing.reasons) == ([EventReason.EGRESS_STATE_CHANGED], [])

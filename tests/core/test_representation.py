@@ -1,12 +1,16 @@
 """The JSON that files and the HTTP API share."""
 
 import json
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
 from sidecar.core.document import EMPTY, canonical_bytes
+from sidecar.core.egress import Observation, declared_networks
 from sidecar.core.outcome import Failure, Reason
+from sidecar.core.probes import Flow, parse_probe
 from sidecar.core.representation import load_balancer
 from sidecar.core.state import Snapshot, State, observe
 from tests.core.examples import FULL, answer, at, utc
@@ -84,3 +88,37 @@ def test_no_document_yet() -> None:
     """Before the first answer there is nothing to represent."""
     with pytest.raises(ValueError, match="without a document"):
         load_balancer(snapshot_of(State(started=at(0))), node="node-a")
+
+
+PROBE = parse_probe("stun:stun.example.org")
+
+
+def test_egress() -> None:
+    """What is declared and observed stands before the document, only where there is any of it."""
+    state = replace(STATE, declared=declared_networks(["20.5.5.0/24"]))
+    declared = loaded(Snapshot.of(state, at(10), POLICY), node=None)
+    observation = Observation((PROBE,)).after_round(
+        [Flow(probe=PROBE, family=4, address=ip_address("20.7.7.7"))], now=at(5), keep=60.0
+    )
+    observed = loaded(Snapshot.of(replace(state, observation=observation), at(10), POLICY), node=None)
+
+    assert list(declared)[-2:] == ["egress", "loadbalancer"]
+    assert declared["egress"] == {"networks": ["20.5.5.0/24"], "observed": [], "state": "off"}
+    assert observed["egress"] == {
+        "networks": ["20.5.5.0/24"],
+        "observed": ["20.7.7.7"],
+        "state": "unlisted",
+    }
+
+
+def test_rounds_that_bring_nothing_new_change_nothing() -> None:
+    """The bytes are the same however often an address is seen."""
+    flow = Flow(probe=PROBE, family=4, address=ip_address("20.7.7.7"))
+    bodies = set()
+    observation = Observation((PROBE,))
+    for seconds in (5, 600, 1200):
+        observation = observation.after_round([flow], now=at(seconds), keep=86_400.0)
+        bodies.add(
+            load_balancer(Snapshot.of(replace(STATE, observation=observation), at(10), POLICY), node=None)
+        )
+    assert len(bodies) == 1

@@ -1,6 +1,7 @@
 """What a node agent's response means, and when it is asked again."""
 
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -8,11 +9,16 @@ from hypothesis import given, strategies as st
 
 from sidecar.core.backoff import HELD_PAUSE, next_poll_delay
 from sidecar.core.document import EMPTY, Document
+from sidecar.core.egress import EgressState, Observation, SharedEgress, declared_networks
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
+from sidecar.core.probes import parse_probe
 from sidecar.core.upstream import UpstreamResponse, interpret, longest_wait, was_held
 from tests.core.examples import FULL, at, documents, failure, utc
 from tests.core.observing import judged, state_after
 from tests.core.upstream import NODE, OTHER, body, response, said
+
+TOLD = {"networks": ["20.5.5.0/24"], "observed": ["20.7.7.7", "2001:db8::7"], "state": "unlisted"}
+"""What an agent says of egress beside the document."""
 
 
 def interpreted(content: bytes | None = None, **attributes: Any) -> UpstreamAnswer | Failure:
@@ -77,6 +83,23 @@ def test_members_of_a_newer_agent_are_passed_over() -> None:
         body(node=7),
         body(node="a\r\nSet-Cookie: b"),
         body(node=""),
+        body(egress=[]),
+        body(egress="off"),
+        body(egress={}),
+        body(egress={**TOLD, "networks": None}),
+        body(egress={**TOLD, "networks": ["0.0.0.0/0"]}),
+        body(egress={**TOLD, "networks": ["20.5.5.1/24"]}),
+        body(egress={**TOLD, "networks": [7]}),
+        body(egress={**TOLD, "networks": ["20.5.5.1"] * 1025}),
+        body(egress={**TOLD, "observed": "20.7.7.7"}),
+        body(egress={**TOLD, "observed": [None]}),
+        body(egress={**TOLD, "observed": [[]]}),
+        body(egress={**TOLD, "observed": ["20.7.7.7\n"]}),
+        body(egress={**TOLD, "observed": ["::ffff:20.7.7.7"]}),
+        body(egress={**TOLD, "observed": ["20.7.7.7"] * 1025}),
+        body(egress={**TOLD, "state": "fine"}),
+        body(egress={**TOLD, "state": ["agrees"]}),
+        body(egress={**TOLD, "state": None}),
     ],
     ids=lambda content: str(content[:12]),
 )
@@ -87,6 +110,42 @@ def test_lies_are_malformed(content: bytes) -> None:
     assert outcome.reason is Reason.MALFORMED
     assert outcome.detail.isprintable()
     assert len(outcome.detail) <= 250
+
+
+def test_egress_is_copied() -> None:
+    """What the agent declares and observed is copied, and a sidecar without settings of its own says so."""
+    answer = interpreted(body(egress=TOLD))
+    assert isinstance(answer, UpstreamAnswer)
+    told = SharedEgress(
+        declared_networks(["20.5.5.0/24"]),
+        (ip_address("20.7.7.7"), ip_address("2001:db8::7")),
+        EgressState.UNLISTED,
+    )
+    assert answer.egress == told
+    state = state_after((0, answer))
+    assert state.shared_egress == told
+    assert state.egress.networks == told.networks
+    assert state.egress.basis == "declared"
+
+
+def test_egress_of_an_agent_that_says_nothing_of_it() -> None:
+    """An agent without probes and declared networks leaves the member out, and takes back what it said."""
+    before = interpreted(body(egress=TOLD))
+    after = interpreted(body())
+    assert isinstance(before, UpstreamAnswer)
+    assert isinstance(after, UpstreamAnswer)
+    assert state_after((0, before), (10, after)).shared_egress == SharedEgress()
+
+
+def test_own_settings_win() -> None:
+    """A sidecar's own declared networks and probes take the place of its node agent's."""
+    answer = interpreted(body(egress=TOLD))
+    assert isinstance(answer, UpstreamAnswer)
+    state = replace(state_after((0, answer)), declared=declared_networks(["20.9.9.9"]))
+    assert list(map(str, state.shared_egress.networks)) == ["20.9.9.9/32"]
+    assert state.shared_egress.state is EgressState.UNLISTED
+    probing = replace(state, observation=Observation((parse_probe("stun:stun.example.org"),)))
+    assert (probing.shared_egress.observed, probing.shared_egress.state) == ((), EgressState.UNANSWERED)
 
 
 @pytest.mark.parametrize("reason", [7, ["throttled"], {}, True])

@@ -8,16 +8,18 @@ from html import escape
 from importlib import resources
 from string import Template
 
-from sidecar.api.bodies import NO_METADATA
+from sidecar.api.bodies import NO_METADATA, sightings_of
 from sidecar.api.page.drawing import drawing
 from sidecar.api.request import Facts
 from sidecar.core import views
 from sidecar.core.addresses import IPAddress, endpoint
 from sidecar.core.changes import OTHER
 from sidecar.core.document import Document
-from sidecar.core.egress import EgressBasis
+from sidecar.core.egress import EgressBasis, EgressState, SharedEgress, Sighting, configured_egress
 from sidecar.core.instant import Instant, rfc3339
 from sidecar.core.outcome import Reason, Status
+from sidecar.core.probes import Flow
+from sidecar.core.state import State
 
 _FILES = resources.files(__package__)
 _PAGE, _DATA = (Template(_FILES.joinpath(name).read_text("utf-8")) for name in ("page.html", "data.html"))
@@ -61,6 +63,32 @@ _BASIS = {
         "Unknown: the metadata service lists neither an instance-level public IP address "
         "nor an outbound rule."
     ),
+}
+
+_DECLARED_AND_CONFIGURED = (
+    "From what the operator declared for one address family, and from what is configured for the other, "
+    f"{_INVISIBLE}."
+)
+
+_EGRESS_MEANING = {
+    EgressState.AGREES: (
+        "Every address that probes saw is declared or configured. There is nothing to do. "
+        "A sample can miss an address that is seldom used."
+    ),
+    EgressState.UNLISTED: (
+        "Connections leave from an address that is neither declared nor configured: who lets in only what is "
+        "published refuses them. If it is that of a NAT gateway or a firewall of yours, declare its network "
+        "(--egress-declared) and tell those who keep allow-lists; if not, look at the route table."
+    ),
+    EgressState.INSIDE: (
+        "Only own or private addresses came back: the probes are on this side of the address translation. "
+        "Use a probe that stands where those are who keep allow-lists."
+    ),
+    EgressState.UNANSWERED: (
+        "No probe answered in the last two rounds, or in any. The table says what each one met with: look "
+        "for a NetworkPolicy, a firewall that drops UDP, a probe that is away, or no way out at all."
+    ),
+    EgressState.OFF: "There is no egress probe, so nothing proves what is declared or configured.",
 }
 
 _ITEMS = 8
@@ -135,15 +163,99 @@ def _sections(document: Document, facts: Facts) -> str:
             shown.append(f"and {left} more")
         changes.append((change.at, "<br>".join(map(escape, shown))))
 
+    state = facts.snapshot.state
+    published, shared = state.egress, state.shared_egress
+    alone = shared == SharedEgress()
+    mixed = published.networks and published.basis is EgressBasis.MIXED
     return _DATA.substitute(
         public=_addresses(public),
+        public_class="card half" if alone else "card",
         rules=rules,
-        basis=escape(_BASIS[facts.snapshot.state.egress.basis]),
-        egress=_addresses(
-            f"<li>{escape(str(address))}</li>" for address in facts.snapshot.state.egress.addresses
-        ),
+        egress_class="card half" if alone else f"card {shared.state}",
+        basis=escape(_DECLARED_AND_CONFIGURED if mixed else _BASIS[published.basis]),
+        egress=_addresses(f"<li>{escape(str(address))}</li>" for address in published.addresses)
+        if alone
+        else _three_kinds(document, state),
         history=_log(changes, empty="None that this agent knows of."),
     )
+
+
+def _three_kinds(document: Document, state: State) -> str:
+    """What is configured, declared and observed, side by side, with what their difference means."""
+    published, shared = state.egress, state.shared_egress
+    declared = {network.version for network in published.networks}
+    configured = []
+    for path in configured_egress(document):
+        kind = "instance IP" if path.basis is EgressBasis.INSTANCE_IP else "outbound rule"
+        of = f'<span class="tag more">{kind} of {escape(str(path.private_ip))}</span>'
+        replaced = path.family in declared
+        tag = f' <span class="tag">IPv{path.family} is declared instead</span>' if replaced else ""
+        item = '<li class="unused">' if replaced else "<li>"
+        configured += [f"{item}{escape(str(address))}{tag}{of}</li>" for address in path.addresses]
+
+    observed = []
+    for address, sightings in sightings_of(state).items():
+        if published.lists(address):
+            item, tag = "<li>", "listed"
+        else:
+            item, tag = '<li class="odd">', "⚠ not listed"
+        observed.append(
+            f'{item}{escape(str(address))} <span class="tag">{tag}</span>{_seen_by(sightings)}</li>'
+        )
+    columns = (
+        ("Configured", "by Azure, as the metadata service tells", configured),
+        ("Declared", "by the operator", [f"<li>{escape(str(each))}</li>" for each in published.networks]),
+        ("Observed", "by probes elsewhere", observed),
+    )
+    kinds = "".join(
+        f'<div><h3>{title} <span class="of">{by}</span></h3>{_addresses(items)}</div>'
+        for title, by, items in columns
+    )
+    meaning = _EGRESS_MEANING[shared.state]
+    if state.observation.probes and state.observation.round_at is None and not shared.observed:
+        meaning = "The first round of egress probes has not ended yet."
+    verdict = f'<p class="verdict"><strong>{shared.state}</strong> <span>{escape(meaning)}</span></p>'
+    return f'{verdict}<div class="kinds">{kinds}</div>{_probes(state)}'
+
+
+def _seen_by(sightings: Sequence[Sighting]) -> str:
+    """Who saw an address, over what, when and how often."""
+    probes = [one for one in sightings if one.probe is not None]
+    if not probes:
+        return '<span class="tag more">as the node agent or an earlier run of this agent tells</span>'
+    names = "<br>".join(escape(str(one.probe)) for one in probes)
+    flows = sum(one.flows for one in probes)
+    times = f"first {_time(min(one.first.utc for one in probes))}, "
+    times += f"last {_time(max(one.last.utc for one in probes))}"
+    counted = "1 connection" if flows == 1 else f"{flows} connections"
+    return f'<span class="tag more">{names}<br>{counted}, {times}</span>'
+
+
+def _probes(state: State) -> str:
+    """A table of the probes with what the last round brought; empty where there are none."""
+    observation = state.observation
+    if not observation.probes:
+        return ""
+    rows = []
+    for probe in observation.probes:
+        # Of several flows over one family the last.
+        last = {flow.family: flow for flow in observation.last_round if flow.probe == probe}
+        cells = [(f"IPv{family}", _result(flow)) for family, flow in sorted(last.items())]
+        for family, result in cells or [("", "not asked yet")]:
+            rows.append(f"<tr><td>{escape(str(probe))}</td><td>{family}</td><td>{result}</td></tr>")
+    head = "".join(f'<th scope="col">{title}</th>' for title in ("Probe", "Family", "Last connection"))
+    ended = "" if observation.round_at is None else f"Last round ended {_time(observation.round_at.utc)}."
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'{table}<p class="note">{ended}</p>'
+
+
+def _result(flow: Flow) -> str:
+    """What a connection to a probe brought: an address, or why there is none."""
+    if flow.failure is not None:
+        detail = f" {escape(flow.detail)}" if flow.detail else ""
+        return f'<strong class="failed">{flow.failure}</strong>{detail}'
+    inside = ", an own or a private address: nothing was translated" if flow.inside else ""
+    return f"{escape(str(flow.address))}{inside}"
 
 
 def _addresses(items: Iterable[str]) -> str:
