@@ -165,7 +165,7 @@ def _egress(value: object) -> SharedEgress:
     if not isinstance(value, dict):
         raise MalformedError("'egress' is not an object")
     networks, observed, state = (value.get(name) for name in ("networks", "observed", "state"))
-    if not (isinstance(networks, list) and isinstance(observed, list)):
+    if not (isinstance(networks, list) and isinstance(observed, list) and isinstance(state, str)):
         raise MalformedError("'egress' lacks a member")
     if len(networks) > _LONGEST_LIST or len(observed) > _LONGEST_LIST:
         raise MalformedError("'egress' has too many entries")
