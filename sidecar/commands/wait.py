@@ -80,8 +80,8 @@ def add_waiting_arguments(parser: ArgumentParser) -> None:
         type=written_as(parse_condition),
         default="data",
         metavar="CONDITION",
-        help="data, public-ip, or egress-in=ADDRESS,NETWORK,...: "
-        "every egress address of the node is among these [data]",
+        help="data, public-ip, egress-in=ADDRESS,NETWORK,...: every egress address of the node, declared or "
+        "configured, is among these; or egress-observed: a probe of the agent has seen one [data]",
     )
     add_target_arguments(parser, timeout=_TIMEOUT)
 

@@ -50,6 +50,7 @@ _OMITTED_FIRST = (
     "egress-observed",
     "inbound-ips",
     "egress-ips",
+    "egress-networks",
     "outbound-ips",
     "public-ips",
 )

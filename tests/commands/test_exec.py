@@ -65,6 +65,8 @@ async def test_facts(execute: Exec) -> None:
         "INBOUND_IPS": "",
         "OUTBOUND_IPS": "52.1.1.1",
         "EGRESS_IPS": "20.1.2.3,20.9.9.9",
+        "EGRESS_NETWORKS": "",
+        "EGRESS_OBSERVED": "",
     }
     assert json.loads(program.output)[2]["GREETING"] == "hello"
     assert program.log == ""

@@ -3,10 +3,13 @@
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from sidecar.core.egress import Observation, declared_networks
+from sidecar.core.probes import Flow, parse_probe
 from sidecar.core.state import Snapshot, State
 from sidecar.simulator import Serving
 from tests.api.support import API, NODE, api_running
@@ -114,6 +117,44 @@ class TestHeld:
 
 
 STARTING = snapshot_of(State(started=EPOCH))
+PROBE = parse_probe("stun:stun.example.org")
+OWN = ip_address("10.240.0.4")
+
+
+def egress(*seen: str, networks: str = "") -> Snapshot:
+    """An agent whose probe saw these addresses, and whose operator declared these networks."""
+    flows = [Flow(probe=PROBE, family=4, address=ip_address(address), own=OWN) for address in seen]
+    state = State(
+        started=EPOCH,
+        declared=declared_networks(networks.split(",") if networks else ()),
+        observation=Observation((PROBE,)).after_round(flows, now=EPOCH, keep=86_400.0),
+    )
+    return snapshot_after(WITH_PUBLIC_IP, state=state)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "condition"),
+    [
+        (egress("20.1.2.3"), "egress-observed"),
+        (egress("20.7.7.7"), "egress-observed"),
+        (egress(networks="20.5.0.0/16"), "egress-in=20.0.0.0/8"),
+    ],
+    ids=["listed", "unlisted", "declared"],
+)
+async def test_egress_holds(wait: Wait, snapshot: Snapshot, condition: str) -> None:
+    """An observed address holds whether it is listed or not; a declared network within another does."""
+    async with api_running(snapshot) as api:
+        program = await wait(f"--for={condition}", f"--upstream={api.url}")
+        assert (await program.exit_code(), program.log) == (0, "")
+
+
+async def test_egress_observed_later(wait: Wait) -> None:
+    """The agent holds the request until a probe has seen an address."""
+    async with api_running(egress()) as api:
+        program = await wait("--for=egress-observed", f"--upstream={api.url}")
+        await held(api)
+        api.latest.set(egress("20.7.7.7"))
+        assert await program.exit_code() == 0
 
 
 @pytest.mark.parametrize(
@@ -124,8 +165,22 @@ STARTING = snapshot_of(State(started=EPOCH))
         (none_accepted(), "egress-in=20.1.2.3", 3, "has no load balancer metadata"),
         (snapshot_after(WITH_PUBLIC_IP), "egress-in=52.1.1.1", 5, "leaves from 20.1.2.3"),
         (STARTING, "data", 4, "there is no answer yet"),
+        (egress(networks="20.5.0.0/16"), "egress-in=20.5.5.0/24", 5, "leaves from 20.5.0.0/16"),
+        (snapshot_after(WITH_PUBLIC_IP), "egress-observed", 3, "the agent has no egress probe"),
+        (egress(), "egress-observed", 4, "no egress probe has answered"),
+        (egress("10.240.0.4"), "egress-observed", 4, "this side of the address translation"),
     ],
-    ids=["no public IP", "no metadata", "no egress", "other egress", "starting"],
+    ids=[
+        "no public IP",
+        "no metadata",
+        "no egress",
+        "other egress",
+        "starting",
+        "other declared",
+        "no probe",
+        "unanswered",
+        "inside",
+    ],
 )
 async def test_end_of_the_time(wait: Wait, snapshot: Snapshot, condition: str, code: int, words: str) -> None:
     """At the end of the time the exit code and one line say how things stand."""

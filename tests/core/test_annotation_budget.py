@@ -10,7 +10,9 @@ from sidecar.core.addresses import IPAddress
 from sidecar.core.annotations import Layout, annotations
 from sidecar.core.changes import Change
 from sidecar.core.document import Document, InboundRule, OutboundRule, PublicIPAddress
+from sidecar.core.egress import Observation, declared_networks
 from sidecar.core.outcome import Reason, Status
+from sidecar.core.probes import Flow, parse_probe
 from sidecar.core.state import State
 from tests.core.examples import FULL, at, utc
 
@@ -22,6 +24,7 @@ ORDER = (
     "egress-observed",
     "inbound-ips",
     "egress-ips",
+    "egress-networks",
     "outbound-ips",
     "public-ips",
 )
@@ -56,14 +59,25 @@ def large_document(seed: int, *, public: int, inbound: int, outbound: int) -> Do
     )
 
 
-def state(document: Document, *, changes: int = 0) -> State:
-    """A state with this document and so many changes behind it."""
+def state(document: Document, *, changes: int = 0, networks: int = 0, observed: int = 0) -> State:
+    """A state with this document, so many changes behind it, and egress declared and observed."""
     happened = [
         Change(at=utc(number), items=tuple(f"+public 20.0.{number}.{last}" for last in range(4 * number)))
         for number in range(1, changes + 1)
     ]
+    probe = parse_probe("stun:stun.example.org")
+    flows = [
+        Flow(probe=probe, family=4, address=IPv4Address(0x14000000 + number)) for number in range(observed)
+    ]
+    observation = Observation((probe,)).after_round(flows, now=at(100), keep=60.0) if flows else Observation()
     return State(
-        started=at(0), document=document, observed=at(100), changed_at=utc(99), changes=tuple(happened)
+        started=at(0),
+        document=document,
+        observed=at(100),
+        changed_at=utc(99),
+        changes=tuple(happened),
+        declared=declared_networks(f"2603:{number:x}::/64" for number in range(networks)),
+        observation=observation,
     )
 
 
@@ -100,16 +114,27 @@ def leaving_out(full: dict[str, str], names: list[str], document: Document) -> d
     inbound=st.integers(0, 250) | st.just(0),
     outbound=st.integers(0, 100) | st.just(0),
     changes=st.integers(0, 7),
+    networks=st.integers(0, 300) | st.just(0),
+    observed=st.integers(0, 32) | st.just(0),
     budget=st.integers(2048, 16384) | st.integers(2048, 4096) | st.just(2048),
     prefix=st.sampled_from(["lb.example.com", LONGEST_PREFIX]),
 )
 def test_any_document_fits_and_loses_no_key_without_need(  # noqa: PLR0913 - each is a dimension of the search
-    *, seed: int, public: int, inbound: int, outbound: int, changes: int, budget: int, prefix: str
+    *,
+    seed: int,
+    public: int,
+    inbound: int,
+    outbound: int,
+    changes: int,
+    networks: int,
+    observed: int,
+    budget: int,
+    prefix: str,
 ) -> None:
     """What is left out is the shortest beginning of the order that makes the rest fit, and said exactly."""
     document = large_document(seed, public=public, inbound=inbound, outbound=outbound)
-    full = fitted(state(document, changes=changes), prefix=prefix)
-    values = fitted(state(document, changes=changes), prefix=prefix, budget=budget)
+    known = state(document, changes=changes, networks=networks, observed=observed)
+    full, values = fitted(known, prefix=prefix), fitted(known, prefix=prefix, budget=budget)
     candidates = [name for name in ORDER if name in full]
     attempts = [leaving_out(full, candidates[:count], document) for count in range(len(candidates) + 1)]
     sizes = [size(attempt, prefix=prefix) for attempt in attempts]
@@ -121,11 +146,13 @@ def test_any_document_fits_and_loses_no_key_without_need(  # noqa: PLR0913 - eac
 def test_smallest_budget_holds_with_the_longest_of_everything() -> None:
     """Within 2048 bytes and under a prefix of 110, whatever cannot be left out and `omitted` still fit."""
     document = large_document(1, public=2000, inbound=2000, outbound=2000)
-    values = fitted(state(document, changes=2), prefix=LONGEST_PREFIX, budget=2048)
+    known = state(document, changes=2, networks=300, observed=32)
+    values = fitted(known, prefix=LONGEST_PREFIX, budget=2048)
     assert values.keys() == {
         "public-ip",
         "public-ipv6",
         "egress-basis",
+        "egress-state",
         "revision",
         "changed-at",
         "observed-at",
@@ -138,8 +165,10 @@ def test_smallest_budget_holds_with_the_longest_of_everything() -> None:
         "loadbalancer=6000",
         f"inbound={len(set(fitted(state(document))['inbound'].split(',')))}",
         "last-changes=2",
+        "egress-observed=32",
         "inbound-ips=2000",
-        "egress-ips=4000",
+        f"egress-ips={len(known.egress.addresses)}",
+        "egress-networks=300",
         "outbound-ips=2000",
         "public-ips=2000",
     ]

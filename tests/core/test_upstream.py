@@ -100,6 +100,10 @@ def test_members_of_a_newer_agent_are_passed_over() -> None:
         body(egress={**TOLD, "state": "fine"}),
         body(egress={**TOLD, "state": ["agrees"]}),
         body(egress={**TOLD, "state": None}),
+        body(egress={**TOLD, "state": "x" * 1000}),
+        body(egress={**TOLD, "state": "\n\u2028"}),
+        body(egress={**TOLD, "observed": ["x" * 1000]}),
+        body(egress={**TOLD, "networks": ["x" * 1000]}),
     ],
     ids=lambda content: str(content[:12]),
 )

@@ -13,7 +13,8 @@ from sidecar.core.changes import between
 from sidecar.core.document import Document
 from sidecar.core.outcome import Reason, Status
 from sidecar.core.state import State
-from tests.core.examples import at, documents, utc
+from tests.core.examples import FULL, at, documents, utc
+from tests.core.test_annotations import observing
 from tests.docs.pages import CHECKOUT, DOCS
 from tools.pages import schema
 
@@ -105,3 +106,11 @@ def test_not_canonical(change: dict[str, Any]) -> None:
     empty: dict[str, Any] = {"publicIpAddresses": [], "inboundRules": [], "outboundRules": []}
     assert VALIDATOR.is_valid(empty)
     assert not VALIDATOR.is_valid(empty | change)
+
+
+def test_grammar_of_egress() -> None:
+    """What is declared and observed is of the grammar as well."""
+    state = observing(FULL, "20.7.7.7", "2603::7", networks="20.5.0.0/16,2603:1::/64")
+    written = annotations(state, Status.OK, None, layout=LAYOUT)
+    for name in ("egress-networks", "egress-observed", "egress-state", "egress-basis"):
+        assert GRAMMAR[name].fullmatch(written[LAYOUT.key(name)]), name

@@ -54,6 +54,8 @@ async def test_document_and_variables_are_written(path: Path) -> None:
         "AZURE_LB_INBOUND_IPS=20.20.20.20\n"
         "AZURE_LB_OUTBOUND_IPS=52.1.1.1\n"
         "AZURE_LB_EGRESS_IPS=20.1.2.3\n"
+        "AZURE_LB_EGRESS_NETWORKS=\n"
+        "AZURE_LB_EGRESS_OBSERVED=\n"
     )
     assert names(path.parent) == {path.name, f"{path.name}.env"}
 

@@ -1,5 +1,6 @@
 """`get egress`: the three kinds of an agent; with `--probe` also what is seen from here."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -249,6 +250,36 @@ class TestProbe:
 
         assert (ended.code, ended.out) == (0, f"observed ipv4 20.7.7.7 not-compared {STUN}\n")
         assert "nothing to compare with" in ended.err
+
+    async def test_end_of_the_time(
+        self, get: Get, prober: type[FakeProber], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At the end of the time, what was seen until then counts, and one line says that it is not all."""
+        ask = FakeProber.ask
+
+        async def once(self: FakeProber, probe: Probe, family: int, address: IPAddress) -> Flow:
+            if prober.asked:
+                await asyncio.Event().wait()
+            return await ask(self, probe, family, address)
+
+        monkeypatch.setattr(FakeProber, "ask", once)
+        prober.answers = {STUN: ["20.7.7.7"]}
+
+        ended = await get("egress", f"--probe={STUN}", "--timeout=1s")
+
+        assert (ended.code, ended.out) == (0, f"observed ipv4 20.7.7.7 not-compared {STUN}\n")
+        assert ended.err == "azure-lb-metadata get: not all was asked within 1 s\n"
+
+    async def test_progress(
+        self, get: Get, prober: type[FakeProber], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a terminal a person is told who is asked how often."""
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        prober.answers = {STUN: ["20.7.7.7"]}
+
+        ended = await get("egress", f"--probe={STUN}", "--probe-flows=2")
+
+        assert ended.err == f"asking {STUN}: 2 connections over each address family\n"
 
     @pytest.mark.parametrize(
         "arguments",
