@@ -98,7 +98,7 @@ def settings(values: dict[str, Value], monkeypatch: pytest.MonkeyPatch) -> Setti
 
 def opened(*probes: str, **more: Value) -> list[dict[str, Any]]:
     """The rules of the NetworkPolicy that come after those of the metadata service and the API server."""
-    values = {**EGRESS, **API_SERVER, "egress.probes": [*probes], **more}
+    values: dict[str, Value] = {**EGRESS, **API_SERVER, "egress.probes": [*probes], **more}
     rules: list[dict[str, Any]] = render(values).one("NetworkPolicy")["spec"]["egress"]
     return rules[2:]
 
@@ -124,7 +124,7 @@ def test_what_is_declared_reaches_the_agent(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_probes_reach_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every form of probe is what the agent reads, with how often and how it asks."""
-    values = {
+    values: dict[str, Value] = {
         "egress.probes": [*GOOD_PROBES],
         "egress.interval": "1m",
         "egress.flows": 9,
@@ -138,7 +138,7 @@ def test_probes_reach_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_certificates_are_mounted() -> None:
     """The text of the authorities is a file that the agent can only read, beside mounts of others."""
-    values = {
+    values: dict[str, Value] = {
         "egress.probes": ["https://203.0.113.10/"],
         "egress.ca": PEM,
         "extraVolumes": [{"name": "data", "emptyDir": {}}],
@@ -156,7 +156,7 @@ def test_certificates_are_mounted() -> None:
 
 def test_certificates_of_a_mount_of_ones_own() -> None:
     """A path is given to the agent as it is, and nothing is mounted for it."""
-    values = {
+    values: dict[str, Value] = {
         "egress.probes": ["https://203.0.113.10/"],
         "egress.ca": "/bundle/ca.crt",
         "extraVolumes": [{"name": "bundle", "configMap": {"name": "bundle"}}],
@@ -172,7 +172,7 @@ def test_authorities_of_the_image() -> None:
     """They are loaded only where a probe's certificate is to be verified by them."""
     assert environment({"egress.probes": ["stun:203.0.113.10"]})["SSL_CERT_FILE"] == "/dev/null"
     assert "SSL_CERT_FILE" not in environment({"egress.probes": ["https://203.0.113.10/"]})
-    own = {"egress.probes": ["https://203.0.113.10/"], "egress.ca": PEM}
+    own: dict[str, Value] = {"egress.probes": ["https://203.0.113.10/"], "egress.ca": PEM}
     assert environment(own)["SSL_CERT_FILE"] == "/dev/null"
 
 
@@ -205,7 +205,12 @@ def test_each_opening_is_there_once() -> None:
     """Probes of one host and port share a rule, and names share that of DNS, the simulator's included."""
     probes = ("https://ip.example.com/a", "https://ip.example.org/b", "stun:stun.example.com")
     assert [rule["ports"][0]["port"] for rule in opened(*probes)] == [443, 3478, 53]
-    simulated = {**EGRESS, **API_SERVER, "egress.probes": [*probes], "simulator.enabled": True}
+    simulated: dict[str, Value] = {
+        **EGRESS,
+        **API_SERVER,
+        "egress.probes": [*probes],
+        "simulator.enabled": True,
+    }
     rules = render(simulated).one("NetworkPolicy")["spec"]["egress"]
     assert sum(rule["ports"][0]["port"] == 53 for rule in rules) == 1
 

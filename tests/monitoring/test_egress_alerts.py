@@ -1,4 +1,4 @@
-"""What the alerts about egress keep quiet about, minute by minute, by promtool and with the chart's durations."""
+"""When the alerts about egress fire and when not: promtool minute by minute, with the chart's durations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
