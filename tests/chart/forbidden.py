@@ -109,6 +109,29 @@ FORBIDDEN: dict[str, Attempt] = {
     "a line break at the end": annotated({f"{PREFIX}/status": "ok\n"}),
     "a control character": annotated({f"{PREFIX}/status": "\x1b[2J"}),
     "not ASCII": annotated({f"{PREFIX}/status": "ök"}),
+    "a line break in the egress state": annotated({f"{PREFIX}/egress-state": "agrees\nunlisted"}),
+    "a terminal escape in the egress state": annotated({f"{PREFIX}/egress-state": "\x1b[31mlost"}),
+    "full-width digits in the observed addresses": annotated(
+        {f"{PREFIX}/egress-observed": "\uff12\uff10.1.2.3"}
+    ),
+    "a list of very many observed addresses": annotated(
+        {
+            f"{PREFIX}/egress-observed": ",".join(
+                f"20.1.{number // 250}.{number % 250}" for number in range(500)
+            )
+        }
+    ),
+    "declared networks beyond the budget": applied(
+        {
+            "metadata": {
+                "annotations": {f"{PREFIX}/egress-networks": ",".join(f"20.1.{n}.0/28" for n in range(250))}
+            }
+        }
+    ),
+    "the egress state of a domain below": annotated({f"sub.{PREFIX}/egress-state": "agrees"}),
+    "the egress state of another Node": Attempt(
+        {"metadata": {"annotations": {f"{PREFIX}/egress-state": "agrees"}}}, path=OTHER
+    ),
     "write under the prefix before": annotated({f"{OLD}/new": "x"}),
     "change under the prefix before": annotated({f"{OLD}/status": "x"}),
     "remove a key of an unlisted prefix": annotated({f"{UNLISTED}/status": None}),

@@ -26,6 +26,9 @@ EVERY_SETTING: dict[str, Value] = {
     "metrics.addresses": True,
     "events.enabled": True,
     "api.allowFrom": ["10.0.0.0/8", "fd00::/8"],
+    "egress.declared": ["20.1.2.0/30"],
+    "egress.probes": ["https://203.0.113.10/"],
+    "egress.ca": "/data/ca.pem",
 } | {
     "file": "/data/loadbalancer.json",
     "extraVolumes": [{"name": "data", "emptyDir": {}}],

@@ -62,6 +62,13 @@ FORBIDDEN: dict[str, dict[str, Any]] = {
     "a reason in other letters": {"reason": "publicipschanged"},
     "a change as a warning": {"type": "Warning"},
     "a fault as normal": {"reason": "LoadBalancerDataUnavailable", "type": "Normal"},
+    "an egress state in other letters": {"reason": "egressStateChanged", "type": "Warning"},
+    "an egress state with a line break": {"reason": "EgressStateChanged", "note": "agrees\nnot"},
+    "an egress state of another reason's name": {
+        "reason": "EgressStateChanged",
+        "type": "Warning",
+        "name": "REASON",
+    },
     "a line break": {"note": "told\nnot"},
     "a line break at the end": {"note": "told\n"},
     "a terminal escape": {"note": "\x1b[2Jtold"},
@@ -190,10 +197,15 @@ async def test_long_node_name(cluster: Cluster, tmp_path: Path) -> None:
 async def test_every_reason(cluster: Cluster, held: Identity) -> None:
     """Whatever agents tell of, the policy knows its reason."""
     at = datetime.now(UTC) - timedelta(minutes=40)
-    warnings = {EventReason.WITHDRAWN, EventReason.UNAVAILABLE}
-    for reason in EventReason:
-        kind = "Warning" if reason in warnings else "Normal"
-        await create(cluster, held, query="?dryRun=All", reason=str(reason), type=kind, at=at)
+    types = dict.fromkeys(EventReason, ("Normal",)) | {
+        EventReason.WITHDRAWN: ("Warning",),
+        EventReason.UNAVAILABLE: ("Warning",),
+        # It agrees again, or does not.
+        EventReason.EGRESS_STATE_CHANGED: ("Normal", "Warning"),
+    }
+    for reason, kinds in types.items():
+        for kind in kinds:
+            await create(cluster, held, query="?dryRun=All", reason=str(reason), type=kind, at=at)
 
 
 async def test_no_second_event_within_ten_minutes(cluster: Cluster, held: Identity) -> None:

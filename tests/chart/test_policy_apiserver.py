@@ -104,6 +104,19 @@ async def test_apply(agent: Agent) -> None:
     assert annotations[f"{PREFIX}/public-ip"] == "192.0.2.4"
 
 
+async def test_apply_of_egress(agent: Agent) -> None:
+    """An agent says what is declared and observed, and no longer says it."""
+    said = {
+        f"{PREFIX}/egress-networks": "20.1.2.0/30,2001:db8::/48",
+        f"{PREFIX}/egress-observed": "20.1.2.1,2001:db8::7",
+        f"{PREFIX}/egress-state": "agrees",
+    }
+    await agent.apply(said)
+    assert said.items() <= (await agent.cluster.node(agent.node)).annotations.items()
+    await agent.apply({f"{PREFIX}/status": "ok"})
+    assert said.keys().isdisjoint((await agent.cluster.node(agent.node)).annotations)
+
+
 async def test_apply_of_nothing(agent: Agent) -> None:
     """An apply without annotations removes the agent's own keys and no others."""
     await agent.apply({f"{PREFIX}/public-ip": "192.0.2.4"})

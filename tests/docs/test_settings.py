@@ -40,7 +40,7 @@ def test_every_setting_once() -> None:
 
 def test_chart_sets_what_is_said() -> None:
     """The settings said to have a value are those that the templates give to the agent."""
-    flags = set(re.findall(r"^- --(?:no-)?([a-z-]+)", ARGUMENTS, re.MULTILINE))
+    flags = set(re.findall(r'^- "?--(?:no-)?([a-z-]+)', ARGUMENTS, re.MULTILINE))
     variables = set(re.findall(r"name: AZURE_LB_METADATA_(\w+)$", POD, re.MULTILINE))
     given = {name.replace("-", "_") for name in flags} | {name.lower() for name in variables}
     assert given == CHART_VALUES.keys()

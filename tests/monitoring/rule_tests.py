@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.chart.helm import RELEASE
 from tests.monitoring.worlds import labels_of
 
-_NAMES = re.compile(r"(azure_lb_metadata|kube)_[a-z_]+")
+_NAMES = re.compile(r"(azure_lb_metadata|kube|process)_[a-z_]+")
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -89,7 +89,7 @@ def _input(phases: Sequence[Phase], rules: Mapping[str, Any]) -> Iterator[dict[s
     scraped = [dict(_samples(phase, names)) for phase in phases]
     for series in sorted({series for samples in scraped for series in samples}):
         values = [samples.get(series) for samples in scraped]
-        if series[0].endswith("_timestamp_seconds"):
+        if series[0].endswith(("_timestamp_seconds", "_start_time_seconds")):
             values = list(_moved(values, phases))
         texts = [
             text

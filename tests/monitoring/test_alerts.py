@@ -10,14 +10,19 @@ import aiohttp
 import pytest
 import yaml
 
+from sidecar.core.probes import FlowFailure
 from sidecar.simulator import DocumentSettings, Serving
+from tests.monitoring.observers import CONFIGURED
 from tests.monitoring.prometheus import Alert, alert_rules, promtool
 from tests.monitoring.rule_tests import Phase, rule_test
-from tests.monitoring.worlds import NODES, World, world_of
+from tests.monitoring.worlds import NODES, SECONDS_FOR_MINUTES, World, world_of
 from tests.support.fake_apiserver import FakeApiServer, fake_api_server, refusal
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.chart]
+
+OTHER = "20.9.9.9"
+"""An address that no node publishes by itself."""
 
 RUNBOOKS = Path(__file__).resolve().parents[2] / "docs" / "runbooks"
 
@@ -117,6 +122,45 @@ async def annotations_omitted(world: World) -> Phases:
     yield False
 
 
+async def egress_unlisted(world: World) -> Phases:
+    """A probe sees an address that is not published, until it is declared."""
+    node = await world.observer()
+    await node.round(CONFIGURED)
+    yield False
+    await node.round(OTHER, CONFIGURED)
+    yield True
+    node.declare(f"{CONFIGURED}/32", f"{OTHER}/32")
+    yield False
+
+
+async def egress_lost(world: World) -> Phases:
+    """A probe no longer answers one of two nodes, and then does."""
+    node, other = await world.observer(), await world.observer(NODES[1])
+    for one in (node, other):
+        await one.round(CONFIGURED)
+    yield False
+    for _ in range(2):
+        await node.round(FlowFailure.NO_ANSWER)
+        await other.round(CONFIGURED)
+    yield True
+    await node.round(CONFIGURED)
+    yield False
+
+
+async def egress_address_new(world: World) -> Phases:
+    """A probe sees an address for the first time, some time after the first round; later it is declared."""
+    node = await world.observer()
+    await node.round(CONFIGURED)
+    seconds = SECONDS_FOR_MINUTES["prometheusRule.changedWithinSeconds"]
+    known = f"azure_lb_metadata_egress_observed_addresses offset {seconds}s > 0"
+    await until(lambda: world.prometheus.query(known))
+    yield False
+    await node.round(OTHER, CONFIGURED)
+    yield True
+    node.declare(f"{CONFIGURED}/32", f"{OTHER}/32")
+    yield False
+
+
 @dataclass(frozen=True)
 class Case:
     """An alert, and how it comes about."""
@@ -155,6 +199,9 @@ CASES = (
     Case("AzureLBMetadataFewerInboundRules", fewer_inbound_rules, node=NODES[2]),
     Case("AzureLBMetadataNotPublished", not_published, cause="with 403"),
     Case("AzureLBMetadataAnnotationsOmitted", annotations_omitted),
+    Case("AzureLBMetadataEgressUnlisted", egress_unlisted, cause="some of the addresses"),
+    Case("AzureLBMetadataEgressLost", egress_lost, cause="over udp and ipv4 end as no-answer"),
+    Case("AzureLBMetadataEgressAddressNew", egress_address_new, minutes=14),
 )
 
 

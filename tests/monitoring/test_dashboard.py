@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from sidecar.simulator import DocumentSettings
 from tests.chart.helm import RELEASE, render
+from tests.monitoring.observers import CONFIGURED
 from tests.monitoring.prometheus import QueryError
 from tests.monitoring.worlds import NODES, World, world_of
 from tests.support.fake_apiserver import fake_api_server
@@ -33,7 +34,7 @@ def shown() -> dict[str, Any]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """Two agents, one with a Node, that have seen a change."""
+    """Two agents, one with a Node, that have seen a change, and a node with an egress probe."""
     async with world_of(tmp_path_factory.mktemp("world")) as world:
         service = await world.service()
         server = await world.stack.enter_async_context(fake_api_server())
@@ -43,6 +44,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             await world.agent(service, NODES[0], annotations=True, kubeconfig=kubeconfig),
             await world.agent(service, NODES[1], file=str(world.directory / "loadbalancer.json")),
         ]
+        await (await world.observer(NODES[2])).round(CONFIGURED)
         await agents[0].program.event("annotated")
         for agent in agents:
             await agent.until_ready()
@@ -90,7 +92,7 @@ async def test_variable(world: World, variable: str) -> None:
     asked = re.fullmatch(r"label_values\((\w+)(?:\{.*\})?, (\w+)\)", definition)
     assert asked is not None
     series = await world.prometheus.query(asked[1])
-    assert len({one["metric"][asked[2]] for one in series}) == (1 if variable == "namespace" else 2)
+    assert len({one["metric"][asked[2]] for one in series}) == (1 if variable == "namespace" else 3)
 
 
 def test_config_map() -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sidecar.simulator import Serving, Simulator, parse_scenario, serve
 from tests.chart.helm import NAMESPACE, RELEASE, Value
+from tests.monitoring.observers import ObservedNode
 from tests.monitoring.prometheus import Prometheus, alert_rules, running
 from tests.support.agent import AgentProcess, agent_running
 from tests.support.program import Settings
@@ -36,6 +37,8 @@ SECONDS_FOR_MINUTES: Mapping[str, Value] = {
             "fewerInboundRules",
             "notPublished",
             "annotationsOmitted",
+            "egressUnlisted",
+            "egressLost",
         )
     },
 }
@@ -50,6 +53,8 @@ class World:
     directory: Path
     agents: dict[str, AgentProcess] = field(default_factory=dict)
     """By node."""
+    observed: dict[str, ObservedNode] = field(default_factory=dict)
+    """The same of nodes whose egress probes answer what the test says."""
     kube_state_url: str = ""
     """Of the stand-in for kube-state-metrics, if there is one."""
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -68,6 +73,18 @@ class World:
         self.prometheus.scrape(agent.admin_url, **labels_of(node))
         return agent
 
+    async def observer(self, node: str = NODES[0]) -> ObservedNode:
+        """A node with an egress probe, which is scraped as agents are."""
+        observed = ObservedNode()
+
+        async def metrics(_: web.Request) -> web.Response:
+            return web.Response(text=observed.exposition())
+
+        url = await self.stack.enter_async_context(web_server(web.get("/metrics", metrics)))
+        self.observed[node] = observed
+        self.prometheus.scrape(url, **labels_of(node))
+        return observed
+
     async def kube_state(self) -> None:
         """A stand-in for kube-state-metrics, which has a Node and a pod for each agent.
 
@@ -79,7 +96,7 @@ class World:
 
     async def scraped(self) -> None:
         """Wait until every agent has been scraped."""
-        count = str(len(self.agents))
+        count = str(len(self.agents) + len(self.observed))
 
         async def up() -> str:
             found = await self.prometheus.query("count(azure_lb_metadata_build_info)")
@@ -89,7 +106,8 @@ class World:
 
     async def exposition(self) -> dict[str, str]:
         """What every agent prints now, by node."""
-        return {node: (await agent.admin("/metrics")).text for node, agent in self.agents.items()}
+        printed = {node: (await agent.admin("/metrics")).text for node, agent in self.agents.items()}
+        return printed | {node: observed.exposition() for node, observed in self.observed.items()}
 
 
 def labels_of(node: str) -> dict[str, str]:

@@ -135,6 +135,38 @@ PANELS: tuple[Panel, ...] = (
         unit="percentunit",
     ),
     Panel(
+        "Nodes by egress state",
+        "How the addresses that egress probes saw compare with those that are published. All nodes should "
+        "agree, or be off.",
+        [Query(f"sum by (state) ({_of('egress_state')})", "{{state}}")],
+        stacked=True,
+    ),
+    Panel(
+        "Observed egress addresses",
+        "Addresses that egress probes saw connections come from, by node: listed are declared or configured, "
+        "and new those that were not observed before.",
+        [
+            Query(f"sum by (node) ({_of('egress_observed_addresses', listed='true')})", "listed {{node}}"),
+            Query(f"sum by (node) ({_of('egress_observed_addresses', listed='false')})", "unlisted {{node}}"),
+            Query(
+                f"sum by (node) (increase({_of('egress_new_addresses_total')}[$__rate_interval]))",
+                "new {{node}}",
+            ),
+        ],
+    ),
+    Panel(
+        "Connections to egress probes",
+        "A second, by transport and result. What fails over one transport alone is blocked there.",
+        [
+            Query(
+                f"sum by (transport, result) (rate({_of('egress_flows_total')}[$__rate_interval]))",
+                "{{transport}} {{result}}",
+            )
+        ],
+        unit="reqps",
+        stacked=True,
+    ),
+    Panel(
         "Clients",
         "Connections to the HTTP API, those that wait for a change, and streams of events.",
         [

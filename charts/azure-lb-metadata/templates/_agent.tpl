@@ -7,9 +7,13 @@ for why that alone does not keep the internet out. */}}
 {{/* On Azure, what is sent to a machine's public address arrives at its private one: only the sender's address
 tells the two apart. */}}
 {{- define "azure-lb-metadata.allowFrom" -}}
-{{- $private := list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "127.0.0.0/8"
-  "169.254.0.0/16" "fc00::/7" "fe80::/10" "::1/128" -}}
+{{- $private := include "azure-lb-metadata.privateNetworks" . | splitList "," -}}
 {{- .Values.api.allowFrom | default (ternary $private list .Values.hostNetwork) | join "," -}}
+{{- end }}
+
+{{/* What is not reached from the internet. */}}
+{{- define "azure-lb-metadata.privateNetworks" -}}
+10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,fc00::/7,fe80::/10,::1/128
 {{- end }}
 
 {{- define "azure-lb-metadata.imdsEndpoint" -}}
@@ -40,6 +44,20 @@ http://{{ include "azure-lb-metadata.fullname" . }}-simulator.{{ .Release.Namesp
 - --imds-timeout={{ .Values.imds.timeout }}
 - --stale-after={{ .Values.imds.staleAfter }}
 - --absent-after={{ .Values.imds.absentAfter }}
+{{- with .Values.egress }}
+{{- with .declared }}
+- --egress-declared={{ join "," . }}
+{{- end }}
+{{- if .probes }}
+- "--egress-probe={{ join "," .probes }}"
+- --egress-probe-interval={{ .interval }}
+- --egress-probe-flows={{ int .flows }}
+- --egress-probe-keep={{ .keep }}
+{{- with .ca }}
+- --egress-probe-ca={{ ternary . "/etc/azure-lb-metadata/egress/ca.pem" (hasPrefix "/" .) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if .Values.publish.annotations }}
 {{- with .Values.annotations }}
 - --annotate={{ .content }}

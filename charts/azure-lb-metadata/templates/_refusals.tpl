@@ -3,6 +3,7 @@ by values.schema.json. */}}
 {{- define "azure-lb-metadata.refusals" -}}
 {{- include "azure-lb-metadata.refuseCluster" . -}}
 {{- include "azure-lb-metadata.refuseValues" . -}}
+{{- include "azure-lb-metadata.refuseEgress" . -}}
 {{- include "azure-lb-metadata.refuseArguments" . -}}
 {{- include "azure-lb-metadata.refusePrefix" . -}}
 {{- end }}
@@ -65,7 +66,9 @@ by values.schema.json. */}}
 {{- $reserved := list "--listen" "--admin-listen" "--max-clients" "--max-header-size" "--idle-timeout" "--allow-forwarded" "--no-allow-forwarded"
   "--allow-from" "--imds-endpoint" "--imds-api-version" "--poll-interval" "--imds-timeout" "--stale-after"
   "--absent-after" "--annotate" "--annotation-prefix" "--annotation-budget" "--write-splay" "--resync-interval"
-  "--heartbeat-interval" "--annotations" "--no-annotations" "--events" "--no-events" "--events-fault-after" "--file" "--metrics-addresses" "--no-metrics-addresses" "--log-format" "--log-level" -}}
+  "--heartbeat-interval" "--annotations" "--no-annotations" "--events" "--no-events" "--events-fault-after"
+  "--egress-declared" "--egress-probe" "--egress-probe-interval" "--egress-probe-flows" "--egress-probe-keep" "--egress-probe-ca"
+  "--file" "--metrics-addresses" "--no-metrics-addresses" "--log-format" "--log-level" -}}
 {{- range .Values.extraArgs -}}
 {{- $flag := regexFind "^--[a-z-]+" . -}}
 {{- if has $flag $reserved -}}
