@@ -24,7 +24,7 @@ async def relay(port: int, *, of: Namespace | None, at: Namespace | None) -> Asy
         at: Where the port that is given is; ``None`` as above.
     """
     with _made(at, lambda: socket.create_server((LOOPBACK, 0))) as listener:
-        listener.setblocking(False)
+        listener.settimeout(0)
         serving = asyncio.create_task(_serve(listener, port, of))
         try:
             yield listener.getsockname()[1]
@@ -47,8 +47,8 @@ async def _serve(listener: socket.socket, port: int, of: Namespace | None) -> No
 async def _connection(near: socket.socket, port: int, of: Namespace | None) -> None:
     """Pass on what comes from either end until both have ended; a port that refuses ends it at once."""
     with near, _made(of, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as far, suppress(OSError):
-        near.setblocking(False)
-        far.setblocking(False)
+        near.settimeout(0)
+        far.settimeout(0)
         await asyncio.get_running_loop().sock_connect(far, (LOOPBACK, port))
         await asyncio.gather(_pass_on(near, far), _pass_on(far, near))
 

@@ -7,11 +7,11 @@ outside by their name.
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.support.cluster import Cluster, Identity
+from tests.support.fleet import Fleet
 from tests.support.waiting import until
 from tests.translation import servers
 from tests.translation.agents import ALL, Observer, observing, translate
@@ -47,7 +47,13 @@ def configured(network: Network) -> Iterator[None]:
         yield
 
 
-@pytest.mark.usefixtures("stun_server", "configured")
+@pytest.fixture
+async def scheduled(fleet: Fleet, identity: Identity) -> None:
+    """For ``nodes``, the agent is a pod of a DaemonSet: so the kubelet says, which is not here."""
+    await fleet.agent(identity.node)
+
+
+@pytest.mark.usefixtures("stun_server", "configured", "scheduled")
 async def test_one_address_and_then_another(
     network: Network, cluster: Cluster, identity: Identity, echo: tuple[Server, str]
 ) -> None:
@@ -86,7 +92,7 @@ async def test_one_address_and_then_another(
 async def test_outages(
     network: Network, cluster: Cluster, identity: Identity, stun_server: Server, echo: tuple[Server, str]
 ) -> None:
-    """Without UDP the others still answer; with nothing left, what was seen stays, and so after its return."""
+    """Without UDP the others still answer; with nothing left, what was seen stays; all comes back."""
     server, authority = echo
     addresses = {"ipv4": V4, "ipv6": V6}
     async with observing(network, cluster, identity, egress_probe=ALL, egress_probe_ca=authority) as node:
@@ -134,7 +140,7 @@ def nothing_came(answer: dict[str, list[dict[str, list[dict[str, object]]]]]) ->
     return not any(result["ipAddress"] for probe in answer["probes"] for result in probe["results"])
 
 
-@pytest.mark.usefixtures("stun_server")
+@pytest.mark.usefixtures("stun_server", "scheduled")
 async def test_four_addresses(network: Network, cluster: Cluster, identity: Identity) -> None:
     """Of four at random, declared three are found out within two rounds, and all four agree."""
     four = TRANSLATED[4]
@@ -160,7 +166,7 @@ async def test_four_addresses(network: Network, cluster: Cluster, identity: Iden
         declared = ",".join(networks)
         async with observing(network, cluster, identity, egress_declared=declared, **probes) as node:
             # What the agent before has seen is known; all is seen anew.
-            await node.until_transports(dict.fromkeys(four, ["tcp", "udp"]))
+            await node.until_transports({address: ["tcp", "udp"] for address in four})
             await node.until_state("agrees", *four)
             await node.until_annotated(
                 **{"egress-ips": ",".join(four), "egress-networks": declared, "egress-basis": "declared"}
