@@ -5,8 +5,6 @@ test waits for takes several rounds. Nothing else differs; ``tests/agent/test_eg
 distance of rounds in virtual time.
 """
 
-from unittest.mock import patch
-
 from sidecar.__main__ import main
 from sidecar.core.egress import RoundPolicy
 
@@ -20,5 +18,5 @@ def soon(_: RoundPolicy, started: float, ended: float, *, fraction: float) -> fl
 
 
 if __name__ == "__main__":
-    with patch.object(RoundPolicy, "next_at", soon):
-        main()
+    RoundPolicy.next_at = soon  # type: ignore[method-assign]
+    main()
