@@ -18,5 +18,5 @@ def soon(_: RoundPolicy, started: float, ended: float, *, fraction: float) -> fl
 
 
 if __name__ == "__main__":
-    RoundPolicy.next_at = soon  # type: ignore[method-assign]
+    RoundPolicy.next_at = soon  # type: ignore[assignment, method-assign]
     main()

@@ -23,7 +23,7 @@ async def relay(port: int, *, of: Namespace | None, at: Namespace | None) -> Asy
         of: Where somebody listens; ``None``: in the namespace of this process.
         at: Where the port that is given is; ``None`` as above.
     """
-    with _made(at, lambda: socket.create_server((LOOPBACK, 0))) as listener:
+    with made(at, lambda: socket.create_server((LOOPBACK, 0))) as listener:
         listener.settimeout(0)
         serving = asyncio.create_task(_serve(listener, port, of))
         try:
@@ -33,7 +33,8 @@ async def relay(port: int, *, of: Namespace | None, at: Namespace | None) -> Asy
             await asyncio.wait([serving])
 
 
-def _made(place: Namespace | None, function: Callable[[], socket.socket]) -> socket.socket:
+def made(place: Namespace | None, function: Callable[[], socket.socket]) -> socket.socket:
+    """A socket that a function makes in a namespace; ``None``: in that of this process."""
     return function() if place is None else place.call(function)
 
 
@@ -46,7 +47,7 @@ async def _serve(listener: socket.socket, port: int, of: Namespace | None) -> No
 
 async def _connection(near: socket.socket, port: int, of: Namespace | None) -> None:
     """Pass on what comes from either end until both have ended; a port that refuses ends it at once."""
-    with near, _made(of, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as far, suppress(OSError):
+    with near, made(of, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as far, suppress(OSError):
         near.settimeout(0)
         far.settimeout(0)
         await asyncio.get_running_loop().sock_connect(far, (LOOPBACK, port))
