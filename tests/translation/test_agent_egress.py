@@ -76,6 +76,7 @@ async def test_one_address_and_then_another(
         await node.until_annotated(**published)
         listed = await node.listed()
         assert (listed.code, listed.out) == (0, f"{V4}/32\n{V6}/128\n"), listed.err
+        assert "assumed" not in listed.err
 
         other = TRANSLATED[4][1]
         await translate(network, ipv4=everything(other))
@@ -86,6 +87,7 @@ async def test_one_address_and_then_another(
         await node.until_annotated(**published)
         listed = await node.listed()
         assert (listed.code, listed.out) == (5, f"{V4}/32\n{V6}/128\n"), listed.err
+        assert other in listed.err
 
 
 @pytest.mark.usefixtures("configured")
@@ -163,6 +165,7 @@ async def test_four_addresses(network: Network, cluster: Cluster, identity: Iden
             )
             listed = await node.listed()
             assert listed.code == 5, listed.err
+            assert four[3] in listed.err
         declared = ",".join(networks)
         async with observing(network, cluster, identity, egress_declared=declared, **probes) as node:
             # What the agent before has seen is known; all is seen anew.
@@ -173,6 +176,7 @@ async def test_four_addresses(network: Network, cluster: Cluster, identity: Iden
             )
             listed = await node.listed()
             assert listed.code == 0, listed.err
+            assert "assumed" not in listed.err
 
 
 @pytest.mark.usefixtures("stun_server")
