@@ -81,14 +81,14 @@ class Observer:
             probe["transport"]: {
                 result["family"]: result["failure"] or result["ipAddress"] for result in probe["results"]
             }
-            for probe in (await self.egress())["probes"]
+            for probe in (await self.egress()).get("probes", ())
         }
 
     async def until_transports(self, wanted: Mapping[str, list[str]]) -> None:
         """Wait until each address was seen over these transports, and none over another."""
 
         async def transports() -> dict[str, list[str]]:
-            return {one["ipAddress"]: one["transports"] for one in (await self.egress())["observed"]}
+            return {one["ipAddress"]: one["transports"] for one in (await self.egress()).get("observed", ())}
 
         await until(transports, lambda found: found == wanted)
 
