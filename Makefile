@@ -23,7 +23,7 @@ export AZURE_LB_METADATA_IMDS_ENDPOINT ?= http://127.0.0.1:9
 .PHONY: binaries-cluster image kind cluster cluster-down e2e
 .PHONY: faults chaos siege bench-http bench-memory bench-startup bench-waiting bench-latency bench-nodes bench-image manifests chart-docs pictures
 .PHONY: binaries-release release-check release-dry-run lint-workflows matrix
-.PHONY: performance-docs house bench-annotation bench-idle bench-requests bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
+.PHONY: performance-docs house bench-annotation bench-egress bench-idle bench-requests bench-load bench-fleet fuzz soak audit mutations metrics-docs logs-docs dashboard doctor-docs settings-docs schema-docs site site-serve
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -164,6 +164,9 @@ bench-load: venv-dev ## Measure how long answers take at half load, beside a bar
 
 bench-idle: venv-dev ## Measure processor time per poll of an unchanged document (SECONDS=60; needs make binaries)
 	$(BIN)/python -m bench.idle
+
+bench-egress: venv-dev ## Measure memory and processor time of one STUN probe (SECONDS=60)
+	$(BIN)/python -m bench.egress
 
 bench-waiting: venv-dev ## Measure a thousand long polls and streams, idle and at a change (CLIENTS=1000)
 	$(BIN)/python -m bench.waiting

@@ -130,6 +130,7 @@ async def agent_with(
     *,
     python: Sequence[str] = PYTHON,
     environment: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
 ) -> AsyncIterator[AgentProcess]:
     """Like `agent_running`, with what else `program_running` takes."""
     arguments = flags({**SCALED, **settings})
@@ -137,7 +138,7 @@ async def agent_with(
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     async with (
         program_running(
-            "run", *arguments, directory=directory, environment=environment, python=python
+            "run", *arguments, directory=directory, environment=environment, python=python, within=within
         ) as program,
         aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
     ):

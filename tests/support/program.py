@@ -140,16 +140,19 @@ async def program_running(
     directory: Path,
     environment: Mapping[str, str] | None = None,
     python: Sequence[str] = PYTHON,
+    within: Sequence[str] = (),
 ) -> AsyncIterator[Program]:
     """A command, such as ``run`` with its flags, for the length of the block; it may end before.
 
     `directory` takes its output and log, which a failing test shows. Its environment is clean but for
-    `environment`. `python` is what the interpreter is told to run.
+    `environment`. `python` is what the interpreter is told to run. `within` is a command that becomes the
+    one it is given, such as ``nsenter`` with its flags.
     """
     place = Path(tempfile.mkdtemp(dir=directory, prefix=f"{arguments[0]}-"))
     output, log = place / "output", place / "log"
     with output.open("wb") as output_file, log.open("wb") as log_file:
         process = await asyncio.create_subprocess_exec(
+            *within,
             sys.executable,
             *python,
             *arguments,
