@@ -17,7 +17,7 @@ from tests.e2e.harness.layout import CHECKOUT, NODES, OUTSIDE_ADDRESS, OUTSIDE_N
 from tests.e2e.harness.network import INTERFACE, address, inside, route
 from tests.e2e.harness.pods import manifest, pod_running
 from tests.e2e.harness.release import Release, installed
-from tests.e2e.harness.system import CommandError, in_network
+from tests.e2e.harness.system import CommandError, in_network, run
 from tests.support.processes import ServerProcess, poll_until
 from tests.translation.servers import STUN_CONFIGURATION, UNPRIVILEGED
 
@@ -94,8 +94,10 @@ def stun_server(
     )
 
     def answers() -> bool:
+        client = in_network(OUTSIDE_NAMESPACE, "turnutils_stunclient", OUTSIDE_ADDRESS)
         try:
-            return "UDP reflexive addr" in inside(OUTSIDE_NAMESPACE, "turnutils_stunclient", OUTSIDE_ADDRESS)
+            # It waits for ever for an answer to its one packet.
+            return "UDP reflexive addr" in run(*client, deadline_s=5.0)
         except CommandError:
             return False
 
