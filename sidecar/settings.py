@@ -217,11 +217,6 @@ class Settings(BaseSettings):
                     f"{named(field)} is {address}, but {named('node_address')} is not set",
                     advice="set it (in a pod from the downward API, status.hostIP)",
                 )
-        if self.egress_probe_ca is not None and not self.egress_probe:
-            raise UsageError(
-                f"{named('egress_probe_ca')} needs {named('egress_probe')}",
-                advice="the file is for https: probes",
-            )
         if self.annotation_prefix in self.previous_annotation_prefixes:
             raise UsageError(
                 f"{named('previous_annotation_prefixes')} contains {self.annotation_prefix!r}",

@@ -110,7 +110,7 @@ class EgressObserver:
                 _logger,
                 level,
                 "egress-state-changed",
-                before=was,
+                before=None if before.observation.round_at is None else was,
                 state=state,
                 observed=",".join(map(str, after.observation.addresses)) or None,
                 published=",".join(map(str, (*after.egress.networks, *after.egress.addresses))) or None,

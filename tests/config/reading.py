@@ -10,6 +10,7 @@ import pytest
 from sidecar.commands.arguments import Parser
 from sidecar.config import Loaded, load
 from sidecar.core.listen import parse_listen
+from sidecar.core.probes import parse_probe
 from sidecar.errors import ExitCode, UsageError
 
 DIRECT = ("--no-annotations",)
@@ -103,6 +104,24 @@ SETTINGS = [
     Setting("resync_interval", 900.0, "1h", 3600.0, "15m"),
     Setting("heartbeat_interval", 3600.0, "0", 0.0, "1h"),
     Setting("events_fault_after", 900.0, "1h", 3600.0, "15m"),
+    Setting(
+        "egress_declared",
+        (),
+        "2603:1030::/124, 20.1.2.0/30",
+        (ip_network("20.1.2.0/30"), ip_network("2603:1030::/124")),
+        "",
+    ),
+    Setting(
+        "egress_probe",
+        (),
+        "stun:stun.example.org, https://[2001:db8::1]/ip",
+        (parse_probe("stun:stun.example.org:3478"), parse_probe("https://[2001:db8::1]:443/ip")),
+        "",
+    ),
+    Setting("egress_probe_interval", 600.0, "1m", 60.0, "10m"),
+    Setting("egress_probe_flows", 5, "1", 1, "5"),
+    Setting("egress_probe_keep", 86400.0, "1h", 3600.0, "24h"),
+    Setting("egress_probe_ca", None, "/etc/ca.pem", Path("/etc/ca.pem"), ""),
     Setting("file", None, "/run/lb.json", Path("/run/lb.json"), ""),
     Setting("log_format", None, "TEXT", "text", ""),
     Setting("log_level", "info", "Debug", "debug", "info"),
