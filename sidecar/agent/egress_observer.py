@@ -33,11 +33,11 @@ _LONGEST_FLOW = 4.0
 class Prober(Protocol):
     """Who makes the connections: see :mod:`sidecar.sources.probing`."""
 
-    async def resolve(self, probe: Probe) -> "Sequence[tuple[int, IPAddress]] | Flow":
-        """The families of a probe's host, each with an address; or why there is none."""
+    async def resolve(self, probe: Probe) -> Sequence[IPAddress] | Flow:
+        """An address to ask in each family of a probe's host; or why there is none."""
         ...
 
-    async def ask(self, probe: Probe, family: int, address: IPAddress) -> Flow:
+    async def ask(self, probe: Probe, address: IPAddress) -> Flow:
         """One connection from a fresh port, and what it brought."""
         ...
 
@@ -153,10 +153,10 @@ async def flows_to(
         note(resolved)
         return [resolved]
     flows = []
-    for family, address in resolved:
+    for address in resolved:
         of_family: list[Flow] = []
         while not enough(of_family):
-            of_family.append(await prober.ask(probe, family, address))
+            of_family.append(await prober.ask(probe, address))
             note(of_family[-1])
         flows += of_family
     return flows

@@ -341,14 +341,14 @@ class Prober:
         self._ca = ca
         self._blocking = Blocking(TIMEOUT)
 
-    async def resolve(self, probe: Probe) -> Sequence[tuple[int, IPAddress]] | Flow:
-        """The families of a probe's host, each with an address to ask; or a flow that failed by its name."""
+    async def resolve(self, probe: Probe) -> Sequence[IPAddress] | Flow:
+        """An address to ask in each family of a probe's host; or a flow that failed by its name."""
         try:
-            return [(family, addresses[0]) for family, addresses in (await resolve(probe)).items()]
+            return [addresses[0] for addresses in (await resolve(probe)).values()]
         except UnknownNameError as error:
             return Flow(probe=probe, family=4, failure=FlowFailure.UNKNOWN_NAME, detail=str(error)[:200])
 
-    async def ask(self, probe: Probe, family: int, address: IPAddress) -> Flow:
+    async def ask(self, probe: Probe, address: IPAddress) -> Flow:
         """One flow, as of :func:`flow`."""
         tls = None
         if probe.transport is Transport.HTTPS and self._ca is not None:
@@ -356,5 +356,7 @@ class Prober:
                 tls = await trusting(self._ca, blocking=self._blocking)
             except OSError as error:
                 detail = f"cannot read {self._ca}: {reading.described(error)}"[:200]
-                return Flow(probe=probe, family=family, failure=FlowFailure.CERTIFICATE, detail=detail)
+                return Flow(
+                    probe=probe, family=address.version, failure=FlowFailure.CERTIFICATE, detail=detail
+                )
         return await flow(probe, address, tls=tls)

@@ -44,17 +44,15 @@ class Outside:
     asked: list[tuple[float, Probe, int]] = field(default_factory=list)
     """When, whom, over which family."""
 
-    async def resolve(self, probe: Probe) -> Sequence[tuple[int, IPAddress]] | Flow:
+    async def resolve(self, probe: Probe) -> Sequence[IPAddress] | Flow:
         """The families, or no such name."""
         if probe in self.unknown:
             return Flow(probe=probe, family=4, failure=FlowFailure.UNKNOWN_NAME, detail="no such name")
-        return [
-            (family, ip_address("198.51.100.1" if family == 4 else "2001:db8::1")) for family in self.families
-        ]
+        return [ip_address("198.51.100.1" if family == 4 else "2001:db8::1") for family in self.families]
 
-    async def ask(self, probe: Probe, family: int, address: IPAddress) -> Flow:
+    async def ask(self, probe: Probe, address: IPAddress) -> Flow:
         """One connection."""
-        assert address.version == family
+        family = address.version
         self.asked.append((asyncio.get_running_loop().time(), probe, family))
         seen = self.translate(probe, family)
         own = ip_address("10.224.0.4" if family == 4 else "fd00::4")

@@ -27,18 +27,18 @@ class _ScriptedProber:
     def __init__(self) -> None:
         self.answers: Iterator[IPAddress | FlowFailure] = cycle(())
 
-    async def resolve(self, probe: Probe) -> Sequence[tuple[int, IPAddress]] | Flow:
+    async def resolve(self, probe: Probe) -> Sequence[IPAddress] | Flow:
         """The probe is an address."""
         assert probe.address is not None
-        return [(4, probe.address)]
+        return [probe.address]
 
-    async def ask(self, probe: Probe, family: int, address: IPAddress) -> Flow:
+    async def ask(self, probe: Probe, address: IPAddress) -> Flow:
         """One of the answers after the other."""
         assert address == probe.address
         said = next(self.answers)
         if isinstance(said, FlowFailure):
-            return Flow(probe=probe, family=family, failure=said)
-        return Flow(probe=probe, family=family, address=said)
+            return Flow(probe=probe, family=4, failure=said)
+        return Flow(probe=probe, family=4, address=said)
 
 
 class ObservedNode:

@@ -33,14 +33,14 @@ class Outside:
         self._addresses: Iterator[str] = iter(addresses)
         self.flows = 0
 
-    async def resolve(self, _: Probe) -> Sequence[tuple[int, IPAddress]]:
+    async def resolve(self, _: Probe) -> Sequence[IPAddress]:
         """One server, over IPv4."""
-        return [(4, ip_address("198.51.100.1"))]
+        return [ip_address("198.51.100.1")]
 
-    async def ask(self, probe: Probe, family: int, _: IPAddress) -> Flow:
+    async def ask(self, probe: Probe, _: IPAddress) -> Flow:
         """One connection."""
         self.flows += 1
-        return Flow(probe=probe, family=family, address=ip_address(next(self._addresses)))
+        return Flow(probe=probe, family=4, address=ip_address(next(self._addresses)))
 
 
 async def calls_of_a_day(outside: Outside | None, *, heartbeat: float = 0.0) -> list[Call]:

@@ -104,21 +104,21 @@ class FakeProber:
     def __init__(self, *, ca: Path | None) -> None:
         type(self).authorities = ca
 
-    async def resolve(self, probe: Probe) -> Sequence[tuple[int, IPAddress]] | Flow:
+    async def resolve(self, probe: Probe) -> Sequence[IPAddress] | Flow:
         """All are reached over IPv4, or their name is unknown."""
         first = self.answers[str(probe)][0]
         if first is FlowFailure.UNKNOWN_NAME:
             return Flow(probe=probe, family=4, failure=first, detail="no such name")
-        return [(4, ip_address("127.0.0.1"))]
+        return [ip_address("127.0.0.1")]
 
-    async def ask(self, probe: Probe, family: int, address: IPAddress) -> Flow:
+    async def ask(self, probe: Probe, address: IPAddress) -> Flow:
         """The next of the answers, over and over."""
         self.asked.append(f"{probe} {address}")
         answers = self.answers[str(probe)]
         said = answers[self.asked.count(self.asked[-1]) % len(answers) - 1]
         if isinstance(said, FlowFailure):
-            return Flow(probe=probe, family=family, failure=said, detail="as scripted")
-        return Flow(probe=probe, family=family, address=ip_address(said), own=ip_address("10.9.9.9"))
+            return Flow(probe=probe, family=4, failure=said, detail="as scripted")
+        return Flow(probe=probe, family=4, address=ip_address(said), own=ip_address("10.9.9.9"))
 
 
 @pytest.fixture
@@ -257,10 +257,10 @@ class TestProbe:
         """At the end of the time, what was seen until then counts, and one line says that it is not all."""
         ask = FakeProber.ask
 
-        async def once(self: FakeProber, probe: Probe, family: int, address: IPAddress) -> Flow:
+        async def once(self: FakeProber, probe: Probe, address: IPAddress) -> Flow:
             if prober.asked:
                 await asyncio.Event().wait()
-            return await ask(self, probe, family, address)
+            return await ask(self, probe, address)
 
         monkeypatch.setattr(FakeProber, "ask", once)
         prober.answers = {STUN: ["20.7.7.7"]}
