@@ -64,8 +64,13 @@ _HEAVY = 1 << 20
 is some three."""
 
 _LINGER_SECONDS = 1.0
-"""How long a client whose request had a body may take to read the answer; what it sends is thrown away. Also
-how long one that has closed its side is answered."""
+"""How long a client whose request had a body may take to read the answer; what it sends is thrown away."""
+
+_GONE_SECONDS = 5.0
+"""After so long without another answer a client that has closed its side counts as gone.
+
+Not less: where the agent itself is slow, many requests at once take some seconds.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +208,7 @@ class _Connection(web.RequestHandler):
     __slots__ = (
         "_discards",
         "_finished",
+        "_answers",
         "_half_closed",
         "_head_size",
         "_held",
@@ -236,6 +242,7 @@ class _Connection(web.RequestHandler):
         """What came and was not given to the parser yet."""
         self._discards = False
         """Whether nothing that comes is looked at any more."""
+        self._answers = 0
         self._half_closed = False
         """Whether the client has said that it sends no more."""
         self._finished = False
@@ -341,7 +348,7 @@ class _Connection(web.RequestHandler):
     def _pause_reading_for_buffer(self) -> None:
         super()._pause_reading_for_buffer()
         if self._look is None:
-            self._look = self._loop.call_later(_LINGER_SECONDS, self._look_for_end, self._request_count)
+            self._look = self._loop.call_later(_GONE_SECONDS, self._look_for_end, self._request_count)
 
     def _look_for_end(self, count: int) -> None:
         """Let a client go that has closed, or its side, behind a request that waits for longer than a moment.
@@ -357,7 +364,7 @@ class _Connection(web.RequestHandler):
         if waits and watched.poll(0):
             self.give_way()
         else:
-            self._look = self._loop.call_later(_LINGER_SECONDS, self._look_for_end, self._request_count)
+            self._look = self._loop.call_later(_GONE_SECONDS, self._look_for_end, self._request_count)
 
     def _resume_reading_for_buffer(self) -> None:
         """Read on once the last request that was queued is being answered."""
@@ -373,8 +380,19 @@ class _Connection(web.RequestHandler):
         if self._finished or (self._waiter is not None and not self._waiter.done()):
             return False
         self._half_closed = True
-        self._close_in(_LINGER_SECONDS)
+        self._stop_timer()
+        self._timer = self._loop.call_later(_GONE_SECONDS, self._close_half_closed, self._answers)
         return True
+
+    def _close_half_closed(self, answers: int) -> None:
+        """Let a client go that has closed its side and gets no answer; one that gets some is looked at again."""
+        if self.transport is None:
+            return
+        if answers == self._answers and self.transport.get_write_buffer_size() == 0:
+            self._discards = True
+            self.give_way()
+        else:
+            self._timer = self._loop.call_later(_GONE_SECONDS, self._close_half_closed, self._answers)
 
     def _ends_with_newest(self) -> bool:
         """Whether the answer to the newest request ends the connection: it has a body, or is no request."""
@@ -411,6 +429,7 @@ class _Connection(web.RequestHandler):
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         self.answered = True
+        self._answers += 1
         self._finished = not resp.keep_alive
         # The client sees the end of the answer at once; only what it still sends is lingered for.
         if self._finished and not request.content.is_eof() and self.transport is not None:
@@ -459,15 +478,9 @@ class _Connection(web.RequestHandler):
         self._timer = self._loop.call_later(seconds, self._close_late)
 
     def _close_late(self) -> None:
-        """Close: nothing has come in time. A request that is being answered still gets its answer.
-
-        Not if its client may have gone, unless it has begun to take the answer.
-        """
+        """Close: nothing has come in time. A request that is being answered still gets its answer."""
         self._discards = True
-        if self._half_closed:
-            if self.transport is not None and self.transport.get_write_buffer_size() == 0:
-                self.give_way()
-        elif self._waiter is None or self._waiter.done():
+        if self._waiter is None or self._waiter.done():
             self.close()
         else:
             self.force_close()
