@@ -113,7 +113,9 @@ def _explained() -> Iterator[None]:
         mistake = error.errors()[0]
         name, given = named(str(mistake["loc"][0])), repr(mistake["input"])
         message = mistake["msg"].removeprefix("Value error, ")
-        text = f"{name}: {message}" if given in message else f"{name}: {given}: {message}"
+        # What has an @ may be a URL with a password.
+        told = given in message or "@" in given
+        text = f"{name}: {message}" if told else f"{name}: {given}: {message}"
         raise UsageError(text) from error
 
 

@@ -236,7 +236,8 @@ class Metrics:
 
         def is_egress_state(word: EgressState) -> float:
             state = latest.value.state
-            return float(state.observation.state(state.egress) is word)
+            own = state.shared_egress.state if state.observation.probes else EgressState.OFF
+            return float(own is word)
 
         def count_observed(version: int, *, listed: bool) -> float:
             state = latest.value.state

@@ -61,6 +61,8 @@ class EgressObserver:
         self._runtime = runtime
         self._clock = runtime.clock
         self._metrics = runtime.metrics
+        self._reported: EgressState | None = None
+        """The state that the log last named."""
 
     async def run(self) -> None:
         """Make rounds until cancelled."""
@@ -88,21 +90,23 @@ class EgressObserver:
             before, observation=before.observation.after_round(flows, now=now, keep=self._round_policy.keep)
         )
         self._latest.set(Snapshot.of(after, now, self._policy))
+        unknown = after.document is None and not after.egress.networks
         for address in after.observation.addresses:
             if address not in before.observation.addresses:
-                listed = after.egress.lists(address)
+                listed = None if unknown else after.egress.lists(address)
                 self._metrics.egress_new_addresses.labels(family=f"ipv{address.version}").inc()
                 log(
                     _logger,
-                    logging.INFO if listed else logging.WARNING,
+                    logging.WARNING if listed is False else logging.INFO,
                     "egress-address-seen",
                     address=address,
                     listed=listed,
                     probe=next(one.probe for one in after.observation.sightings if one.address == address),
                 )
-        was, state = before.shared_egress.state, after.shared_egress.state
-        if state is not was or before.observation.round_at is None:
-            level = logging.INFO if state is EgressState.AGREES else logging.WARNING
+        state = after.shared_egress.state
+        if state is not self._reported:
+            good = state in {EgressState.AGREES, EgressState.OFF}
+            level = logging.INFO if good else logging.WARNING
             failed = [
                 f"{flow.probe} {flow.failure} ({flow.detail})" for flow in flows if flow.failure is not None
             ]
@@ -110,12 +114,13 @@ class EgressObserver:
                 _logger,
                 level,
                 "egress-state-changed",
-                before=None if before.observation.round_at is None else was,
+                before=self._reported,
                 state=state,
                 observed=",".join(map(str, after.observation.addresses)) or None,
                 published=",".join(map(str, (*after.egress.networks, *after.egress.addresses))) or None,
                 failed="; ".join(failed[:_LOGGED]) or None,
             )
+            self._reported = state
 
     async def _flows(self, probe: Probe) -> list[Flow]:
         """All connections of one round to one probe."""

@@ -206,9 +206,9 @@ class _Connection(web.RequestHandler):
     """
 
     __slots__ = (
+        "_answers",
         "_discards",
         "_finished",
-        "_answers",
         "_half_closed",
         "_head_size",
         "_held",
@@ -385,7 +385,7 @@ class _Connection(web.RequestHandler):
         return True
 
     def _close_half_closed(self, answers: int) -> None:
-        """Let a client go that has closed its side and gets no answer; one that gets some is looked at again."""
+        """Let a client go that has closed its side and gets no answer; else look again later."""
         if self.transport is None:
             return
         if answers == self._answers and self.transport.get_write_buffer_size() == 0:

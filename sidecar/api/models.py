@@ -76,7 +76,7 @@ EgressState = Annotated[
     Field(
         description="How what was observed compares with what is published: `agrees`; `unlisted`: one "
         "address is not among it; `inside`: the probes are on this side of the translation; `unanswered`; "
-        "`off`: there is no probe."
+        "`off`: there is nothing to compare."
     ),
 ]
 Family = Literal["ipv4", "ipv6"]

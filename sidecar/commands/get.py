@@ -42,7 +42,10 @@ _TIMEOUT = 10.0
 
 _LISTS = ("publicIpAddresses", "inboundRules", "outboundRules")
 _KINDS = ("configured", "declared", "observed")
-_LIST_VARIABLES = ("AZURE_LB_PUBLIC_IPS", "AZURE_LB_INBOUND_IPS", "AZURE_LB_OUTBOUND_IPS")
+_LIST_VARIABLES = tuple(
+    f"AZURE_LB_{name}"
+    for name in ("PUBLIC_IPS", "INBOUND_IPS", "OUTBOUND_IPS", "EGRESS_IPS", "EGRESS_NETWORKS")
+)
 
 
 def main(arguments: Sequence[str]) -> int:

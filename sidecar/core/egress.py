@@ -82,7 +82,7 @@ class EgressState(StrEnum):
     UNANSWERED = "unanswered"
     """No probe answered in the last two rounds, or in any."""
     OFF = "off"
-    """There is no probe."""
+    """There is nothing to compare: no probe, none asked yet, or nothing known of what is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,10 @@ class Egress:
         return any(address in path.addresses for path in self.paths) or any(
             address in network for network in self.networks if network.version == address.version
         )
+
+    def compared(self, observed: Iterable[IPAddress]) -> EgressState:
+        """``agrees`` if all addresses that were seen are among it, else ``unlisted``."""
+        return EgressState.AGREES if all(map(self.lists, observed)) else EgressState.UNLISTED
 
 
 def egress(document: Document, declared: Sequence[IPNetwork] = ()) -> Egress:
@@ -256,9 +260,9 @@ class Observation:
         """Every address that is observed."""
         return sorted_addresses(sighting.address for sighting in self.sightings)
 
-    def state(self, published: Egress) -> EgressState:
-        """How this compares with what is published."""
-        if not self.probes:
+    def state(self, published: Egress | None) -> EgressState:
+        """How this compares with what is published; ``None``: that is not known yet."""
+        if not self.probes or (self.round_at is None and not self.sightings):
             return EgressState.OFF
         answered = [flow for flow in self.last_round if flow.address is not None]
         if answered and all(flow.inside for flow in answered):
@@ -266,8 +270,7 @@ class Observation:
         # One round can be lost with a probe that restarts, which is no reason to write to every Node.
         if not self.sightings or self.unanswered_rounds >= _UNANSWERED_ROUNDS:
             return EgressState.UNANSWERED
-        unlisted = any(not published.lists(address) for address in self.addresses)
-        return EgressState.UNLISTED if unlisted else EgressState.AGREES
+        return EgressState.OFF if published is None else published.compared(self.addresses)
 
     def after_round(self, flows: Sequence[Flow], *, now: Instant, keep: float) -> "Observation":
         """What is known once a round has ended: nothing is lost by an answer that did not come.

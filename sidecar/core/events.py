@@ -134,7 +134,7 @@ class EventPolicy:
             known = event_state.reported or current
             known = replace(known, inbound=current.inbound or known.inbound)
             event_state = replace(event_state, reported=known)
-        if event_state.egress is None and state.observation.round_at is not None:
+        if event_state.egress is None and state.shared_egress.state is not EgressState.OFF:
             # The first state is no change, but for an address that an earlier run had not seen.
             known_addresses = () if state.found is None else state.found.egress_observed
             egress = state.shared_egress.state

@@ -16,7 +16,7 @@ from sidecar.core import changes
 from sidecar.core.addresses import IPAddress, IPNetwork
 from sidecar.core.changes import HISTORY_LENGTH, Change
 from sidecar.core.document import EMPTY, LISTS, Document
-from sidecar.core.egress import Egress, Observation, SharedEgress, egress
+from sidecar.core.egress import Egress, EgressState, Observation, SharedEgress, egress
 from sidecar.core.instant import Instant
 from sidecar.core.outcome import Attempt, Failure, Outcome, Reason, Status, Success, UpstreamAnswer
 
@@ -146,11 +146,18 @@ class State:
     @property
     def shared_egress(self) -> SharedEgress:
         """What is declared and observed: here, else as the node agent or the Node tells."""
-        networks = self.declared or self.told_egress.networks
-        if not self.observation.probes:
-            return SharedEgress(networks, self.told_egress.observed, self.told_egress.state)
-        state = self.observation.state(egress(self.document or EMPTY, networks))
-        return SharedEgress(networks, self.observation.addresses, state)
+        told = self.told_egress
+        networks = self.declared or told.networks
+        published = None
+        if networks or self.document is not None:
+            published = egress(self.document or EMPTY, networks)
+        if self.observation.probes:
+            return SharedEgress(networks, self.observation.addresses, self.observation.state(published))
+        state = told.state
+        if published is not None and state in {EgressState.AGREES, EgressState.UNLISTED}:
+            # Who tells it may know other networks than are declared here.
+            state = published.compared(told.observed)
+        return SharedEgress(networks, told.observed, state)
 
     @property
     def failing_since(self) -> Instant | None:

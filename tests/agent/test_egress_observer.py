@@ -120,7 +120,7 @@ async def test_first_round() -> None:
     outside = Outside(one(CONFIGURED))
     late = observing(outside, fraction=1.0)
     await late.run(9.9)
-    assert (outside.asked, late.state) == ([], EgressState.UNANSWERED)
+    assert (outside.asked, late.state) == ([], EgressState.OFF)
 
     await late.run(10.1)
     assert (late.state, late.observed) == (EgressState.AGREES, [CONFIGURED])
@@ -297,7 +297,7 @@ async def test_metrics() -> None:
     """State, observed addresses and new ones can be read from the metrics; the address only where wanted."""
     outside = Outside(one("20.9.9.9"))
     agent = observing(outside)
-    assert agent.count("egress_state", state="unanswered") == 1
+    assert agent.count("egress_state", state="off") == 1
     await agent.observer.round()
     await agent.observer.round()
 

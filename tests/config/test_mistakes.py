@@ -74,7 +74,6 @@ BAD = [
     ("egress_declared", "0.0.0.0/0"),
     ("egress_probe", "stun.example.org"),
     ("egress_probe", "stun:stun.example.org:0"),
-    ("egress_probe", "https://user:secret@echo.example.org/"),
     ("egress_probe", "stun:2001:db8::1"),
     ("egress_probe", ",".join(f"stun:{number}.example.org" for number in range(9))),
     ("egress_probe_interval", "59s"),
@@ -105,6 +104,12 @@ class TestMistakes:
 
         monkeypatch.setenv(setting.variable, text)
         assert refusal(*DIRECT) == line
+
+    def test_password_in_a_url(self) -> None:
+        """A URL with a password is refused and not shown: standard error may be kept for others to read."""
+        line = refusal(*DIRECT, "--egress-probe=https://user:secret@echo.example.org/")
+        assert line.startswith("--egress-probe (AZURE_LB_METADATA_EGRESS_PROBE): ")
+        assert "secret" not in line
 
     @pytest.mark.parametrize("prefix", ["mykubernetes.io", "k8s.io.example.com", "a" * 110, "x"])
     def test_good_prefix(self, prefix: str) -> None:

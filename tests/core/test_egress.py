@@ -1,5 +1,6 @@
 """Where connections leave from: configured, declared, observed, and how these compare."""
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -19,6 +20,7 @@ from sidecar.core.egress import (
     egress,
 )
 from sidecar.core.probes import Flow, FlowFailure, Probe, parse_probe
+from sidecar.core.state import State
 from tests.core.examples import FULL, at, documents, inbound, outbound, public
 
 # Configured
@@ -261,7 +263,7 @@ def addresses_of(known: Observation) -> list[str]:
 @pytest.mark.parametrize(
     ("rounds", "state"),
     [
-        ([], EgressState.UNANSWERED),
+        ([], EgressState.OFF),
         ([[seen("20.1.2.1")]], EgressState.AGREES),
         ([[seen("20.1.2.1"), seen("2603::9", own="fd00::4")]], EgressState.AGREES),
         ([[seen("20.1.2.1"), seen("20.1.2.9")]], EgressState.UNLISTED),
@@ -286,6 +288,17 @@ def test_state(rounds: list[list[Flow]], state: EgressState) -> None:
 def test_state_without_a_probe_is_off() -> None:
     """Who asks nobody has nothing to compare."""
     assert Observation().state(LISTED) is EgressState.OFF
+
+
+def test_state_while_nothing_is_known_to_be_published() -> None:
+    """Without an answer of the metadata service and a declaration there is nothing to compare with."""
+    assert after([seen("20.1.2.1")]).state(None) is EgressState.OFF
+    assert after([seen("10.240.0.4")]).state(None) is EgressState.INSIDE
+    assert after([failed()]).state(None) is EgressState.UNANSWERED
+    state = State(started=at(0), observation=after([seen("20.1.2.1")]))
+    assert state.shared_egress.state is EgressState.OFF
+    declaring = replace(state, declared=declared_networks(["20.1.2.0/24"]))
+    assert declaring.shared_egress.state is EgressState.AGREES
 
 
 def test_sightings_are_by_address_and_probe() -> None:

@@ -83,27 +83,6 @@ def test_members_of_a_newer_agent_are_passed_over() -> None:
         body(node=7),
         body(node="a\r\nSet-Cookie: b"),
         body(node=""),
-        body(egress=[]),
-        body(egress="off"),
-        body(egress={}),
-        body(egress={**TOLD, "networks": None}),
-        body(egress={**TOLD, "networks": ["0.0.0.0/0"]}),
-        body(egress={**TOLD, "networks": ["20.5.5.1/24"]}),
-        body(egress={**TOLD, "networks": [7]}),
-        body(egress={**TOLD, "networks": ["20.5.5.1"] * 1025}),
-        body(egress={**TOLD, "observed": "20.7.7.7"}),
-        body(egress={**TOLD, "observed": [None]}),
-        body(egress={**TOLD, "observed": [[]]}),
-        body(egress={**TOLD, "observed": ["20.7.7.7\n"]}),
-        body(egress={**TOLD, "observed": ["::ffff:20.7.7.7"]}),
-        body(egress={**TOLD, "observed": ["20.7.7.7"] * 1025}),
-        body(egress={**TOLD, "state": "fine"}),
-        body(egress={**TOLD, "state": ["agrees"]}),
-        body(egress={**TOLD, "state": None}),
-        body(egress={**TOLD, "state": "x" * 1000}),
-        body(egress={**TOLD, "state": "\n\u2028"}),
-        body(egress={**TOLD, "observed": ["x" * 1000]}),
-        body(egress={**TOLD, "networks": ["x" * 1000]}),
     ],
     ids=lambda content: str(content[:12]),
 )
@@ -132,6 +111,39 @@ def test_egress_is_copied() -> None:
     assert state.egress.basis == "declared"
 
 
+@pytest.mark.parametrize(
+    "egress",
+    [
+        [],
+        "off",
+        {},
+        {**TOLD, "networks": None},
+        {**TOLD, "networks": ["0.0.0.0/0"]},
+        {**TOLD, "networks": ["20.5.5.1/24"]},
+        {**TOLD, "networks": [7]},
+        {**TOLD, "networks": ["20.5.5.1"] * 1025},
+        {**TOLD, "observed": "20.7.7.7"},
+        {**TOLD, "observed": [None]},
+        {**TOLD, "observed": [[]]},
+        {**TOLD, "observed": ["20.7.7.7\n"]},
+        {**TOLD, "observed": ["::ffff:20.7.7.7"]},
+        {**TOLD, "observed": ["20.7.7.7"] * 1025},
+        {**TOLD, "state": "fine"},
+        {**TOLD, "state": ["agrees"]},
+        {**TOLD, "state": None},
+        {**TOLD, "state": "x" * 1000},
+        {**TOLD, "state": "\n\u2028"},
+        {**TOLD, "observed": ["x" * 1000]},
+        {**TOLD, "networks": ["x" * 1000]},
+    ],
+)
+def test_egress_in_other_words(egress: object) -> None:
+    """What is not known here of egress is left out, and the document counts all the same."""
+    answer = interpreted(body(egress=egress))
+    assert isinstance(answer, UpstreamAnswer)
+    assert (answer.egress, answer.document) == (SharedEgress(), FULL)
+
+
 def test_egress_of_an_agent_that_says_nothing_of_it() -> None:
     """An agent without probes and declared networks leaves the member out, and takes back what it said."""
     before = interpreted(body(egress=TOLD))
@@ -149,7 +161,9 @@ def test_own_settings_win() -> None:
     assert list(map(str, state.shared_egress.networks)) == ["20.9.9.9/32"]
     assert state.shared_egress.state is EgressState.UNLISTED
     probing = replace(state, observation=Observation((parse_probe("stun:stun.example.org"),)))
-    assert (probing.shared_egress.observed, probing.shared_egress.state) == ((), EgressState.UNANSWERED)
+    assert (probing.shared_egress.observed, probing.shared_egress.state) == ((), EgressState.OFF)
+    agreeing = replace(state, declared=declared_networks(["20.7.7.0/24", "2001:db8::/64"]))
+    assert agreeing.shared_egress.state is EgressState.AGREES
 
 
 @pytest.mark.parametrize("reason", [7, ["throttled"], {}, True])

@@ -88,7 +88,7 @@ _EGRESS_MEANING = {
         "No probe answered in the last two rounds, or in any. The table says what each one met with: look "
         "for a NetworkPolicy, a firewall that drops UDP, a probe that is away, or no way out at all."
     ),
-    EgressState.OFF: "There is no egress probe, so nothing proves what is declared or configured.",
+    EgressState.OFF: "No egress probe was asked, so nothing proves what is declared or configured.",
 }
 
 _ITEMS = 8
@@ -165,7 +165,7 @@ def _sections(document: Document, facts: Facts) -> str:
 
     state = facts.snapshot.state
     published, shared = state.egress, state.shared_egress
-    alone = shared == SharedEgress()
+    alone = shared == SharedEgress() and not state.observation.probes
     mixed = published.networks and published.basis is EgressBasis.MIXED
     return _DATA.substitute(
         public=_addresses(public),
