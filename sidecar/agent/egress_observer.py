@@ -30,7 +30,7 @@ _LONGEST_FLOW = 4.0
 """Seconds of one connection to a probe, or one resolution of its name, with something to spare."""
 
 
-class Prober(Protocol):
+class ProbeClient(Protocol):
     """Who makes the connections: see :mod:`sidecar.sources.probing`."""
 
     async def resolve(self, probe: Probe) -> Sequence[IPAddress] | Flow:
@@ -47,7 +47,7 @@ class EgressObserver:
 
     def __init__(
         self,
-        prober: Prober,
+        prober: ProbeClient,
         latest: Watch[Snapshot],
         *,
         round_policy: RoundPolicy,
@@ -139,7 +139,7 @@ class EgressObserver:
 
 
 async def flows_to(
-    prober: Prober,
+    prober: ProbeClient,
     probe: Probe,
     *,
     enough: Callable[[Sequence[Flow]], bool],

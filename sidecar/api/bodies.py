@@ -105,7 +105,7 @@ def egress(facts: Facts, request: ParsedRequest) -> bytes:
     return egress_text(value).encode() if request.form is Format.TEXT else canonical_bytes(value)
 
 
-def egress_text(value: models.Egress, *, compared: bool = True) -> str:
+def egress_text(value: models.EgressKinds, *, compared: bool = True) -> str:
     """One line for each address or network, with its kind first; then what failed, and the state.
 
     Args:
@@ -134,11 +134,11 @@ def egress_text(value: models.Egress, *, compared: bool = True) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def egress_value(state: State, document: Document) -> models.Egress:
+def egress_value(state: State, document: Document) -> models.EgressKinds:
     """All three kinds; the document is that of the state."""
     published, shared, observation = state.egress, state.shared_egress, state.observation
     networks = list(map(str, published.networks))
-    return models.Egress(
+    return models.EgressKinds(
         ips=list(map(str, published.addresses)),
         networks=networks,
         basis=published.basis.value,

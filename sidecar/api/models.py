@@ -83,7 +83,7 @@ Family = Literal["ipv4", "ipv6"]
 Network = Annotated[str, Field(description="In CIDR notation.", examples=["20.1.2.0/30"])]
 
 
-class SharedEgress(TypedDict):
+class EgressSummary(TypedDict):
     """What is declared and observed of where connections leave from."""
 
     networks: list[Network]
@@ -100,7 +100,7 @@ class LoadBalancer(TypedDict):
     revision: Revision
     changedAt: Annotated[Time | None, Field(description="When this revision was first seen.")]
     egress: NotRequired[
-        Annotated[SharedEgress, Field(description="Only where anything is declared or probed.")]
+        Annotated[EgressSummary, Field(description="Only where anything is declared or probed.")]
     ]
     loadbalancer: LoadBalancerDocument
 
@@ -152,7 +152,7 @@ class EgressProbe(TypedDict):
     results: list[EgressFlow]
 
 
-class Egress(TypedDict):
+class EgressKinds(TypedDict):
     """Where connections of the node leave from: as configured, as declared, as observed."""
 
     ips: Annotated[list[Address], Field(description="Declared or configured, never observed.")]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sidecar import clock
-from sidecar.agent.egress_observer import Prober, flows_to
+from sidecar.agent.egress_observer import ProbeClient, flows_to
 from sidecar.api.bodies import egress_text, egress_value
 from sidecar.commands.arguments import whole_number, written_as
 from sidecar.commands.clients import Deadline, agent_url, reach_agent, settings_of
@@ -137,7 +137,7 @@ async def _published(parsed: Namespace, deadline: Deadline) -> State | Error | N
 
 
 async def _observed(
-    prober: Prober, parsed: Namespace, deadline: Deadline, *, before: Observation
+    prober: ProbeClient, parsed: Namespace, deadline: Deadline, *, before: Observation
 ) -> Observation:
     """One round of all probes at the same time, as far as it comes within the time."""
     most = parsed.probe_flows or _FLOWS

@@ -174,7 +174,7 @@ def is_possible(address: IPAddress) -> bool:
     return not (address.is_unspecified or address.is_multicast or mapped or reserved)
 
 
-class RejectedError(Exception):
+class ProbeRejectedError(Exception):
     """The probe answered with an error; the text is a line of printable ASCII, of bounded length."""
 
 

@@ -7,7 +7,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 
 from sidecar.core.addresses import IPAddress
-from sidecar.core.probes import MalformedAnswerError, RejectedError, is_possible
+from sidecar.core.probes import MalformedAnswerError, ProbeRejectedError, is_possible
 from sidecar.core.reply import printable
 
 TRANSACTION_ID_LENGTH = 12
@@ -79,7 +79,7 @@ def mapped_address(message: bytes, *, transaction_id: bytes) -> IPAddress:
     Raises:
         MalformedAnswerError: no response to this request, malformed, or without an address that a
             connection can come from.
-        RejectedError: an error response to this request; its code and reason.
+        ProbeRejectedError: an error response to this request; its code and reason.
     """
     header, body = message[:HEADER_LENGTH], message[HEADER_LENGTH:]
     if len(header) < HEADER_LENGTH:
@@ -89,7 +89,7 @@ def mapped_address(message: bytes, *, transaction_id: bytes) -> IPAddress:
         raise MalformedAnswerError(f"{len(message)} bytes of a STUN response of {length}")
     attributes = _attributes(body)
     if header[:2] == _ERROR.to_bytes(2):
-        raise RejectedError(_error(attributes.get(_ERROR_CODE, b"")))
+        raise ProbeRejectedError(_error(attributes.get(_ERROR_CODE, b"")))
     unknown = [kind for kind in attributes if kind < 0x8000 and kind not in _UNDERSTOOD]
     if unknown:
         # Section 6.3.3.

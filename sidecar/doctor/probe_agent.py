@@ -27,7 +27,7 @@ LAST_ATTEMPTS = "/attempts"
 _DOCUMENT = "/v1/loadbalancer"
 _EGRESS = "/v1/egress"
 _STATUS = "Azure-LB-Metadata-Status"
-_EGRESS_BODY = TypeAdapter(models.Egress)
+_EGRESS_BODY = TypeAdapter(models.EgressKinds)
 _ATTEMPTS = TypeAdapter(tuple[AgentAttempt, ...])
 
 

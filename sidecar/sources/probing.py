@@ -29,7 +29,7 @@ from sidecar.core.probes import (
     FlowFailure,
     MalformedAnswerError,
     Probe,
-    RejectedError,
+    ProbeRejectedError,
     Transport,
     address_in_body,
     is_possible,
@@ -143,7 +143,7 @@ async def flow(probe: Probe, address: IPAddress, *, tls: ssl.SSLContext | None =
                 seen = await _ask_over_tcp(line)
             else:
                 seen = await _ask_over_https(line, tls)
-    except (RejectedError, MalformedAnswerError, OSError, aiohttp.ClientError) as error:
+    except (ProbeRejectedError, MalformedAnswerError, OSError, aiohttp.ClientError) as error:
         failure, detail = _failure(error, line)
         return Flow(probe=probe, family=address.version, own=line.own, failure=failure, detail=detail[:200])
     return Flow(probe=probe, family=address.version, own=line.own, address=seen)
@@ -182,7 +182,7 @@ class _Binding(asyncio.DatagramProtocol):
         """Take the answer; anybody may send what is none, so that ends nothing."""
         try:
             self._end(stun.mapped_address(data, transaction_id=self._transaction_id))
-        except RejectedError as error:
+        except ProbeRejectedError as error:
             self._end(error)
         except MalformedAnswerError as error:
             self._line.ignored = str(error)
@@ -249,7 +249,7 @@ async def _ask_over_https(line: _Line, tls: ssl.SSLContext | None) -> IPAddress:
         ) as response,
     ):
         if response.status != 200:
-            raise RejectedError(f"HTTP {response.status}")
+            raise ProbeRejectedError(f"HTTP {response.status}")
         if reading.compressed(response):
             raise MalformedAnswerError("the body is compressed")
         try:
@@ -311,7 +311,7 @@ def _closed() -> ConnectionAbortedError:
 def _failure(error: Exception, line: _Line) -> tuple[FlowFailure, str]:
     """What a flow failed by, and in words."""
     match error:
-        case RejectedError():
+        case ProbeRejectedError():
             return FlowFailure.REJECTED, str(error)
         case MalformedAnswerError():
             return FlowFailure.MALFORMED, str(error)

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 from aioice import stun as other
 
-from sidecar.core.probes import MalformedAnswerError, RejectedError, is_possible
+from sidecar.core.probes import MalformedAnswerError, ProbeRejectedError, is_possible
 from sidecar.core.stun import binding_request, mapped_address, response_length
 from tests.support.stun import ID, SEEN, attribute, error_code, mapped, message, xor_mapped
 
@@ -127,7 +127,7 @@ def test_malformed(response: bytes, words: str) -> None:
 )
 def test_errors(attributes: bytes, text: str) -> None:
     """An error response says its code and reason, printable and bounded."""
-    with pytest.raises(RejectedError) as error:
+    with pytest.raises(ProbeRejectedError) as error:
         mapped_address(message(attributes, kind=0x0111), transaction_id=ID)
     assert str(error.value) == text
 
@@ -148,7 +148,7 @@ def test_truncated_and_flipped() -> None:
             mapped_address(WHOLE[:end], transaction_id=ID)
     for bit in range(20 * 8):
         flipped = int.from_bytes(WHOLE) ^ 1 << (len(WHOLE) * 8 - 1 - bit)
-        with pytest.raises((MalformedAnswerError, RejectedError)):
+        with pytest.raises((MalformedAnswerError, ProbeRejectedError)):
             mapped_address(flipped.to_bytes(len(WHOLE)), transaction_id=ID)
 
 
@@ -193,7 +193,7 @@ def test_responses_of_another_codec() -> None:
             made.add_message_integrity(b"secret")
         response = bytes(made)
         if made.message_class is other.Class.ERROR:
-            with pytest.raises(RejectedError) as error:
+            with pytest.raises(ProbeRejectedError) as error:
                 mapped_address(response, transaction_id=transaction_id)
             expected = (
                 f"STUN error {made.error_code} why" if made.error_code else "a STUN error without a code"

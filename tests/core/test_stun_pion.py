@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.core.probes import MalformedAnswerError, RejectedError, is_possible
+from sidecar.core.probes import MalformedAnswerError, ProbeRejectedError, is_possible
 from sidecar.core.stun import binding_request, mapped_address
 from tests.core.test_stun import MANY, random_address
 from tests.examples.support import environment, program_or_skip
@@ -97,7 +97,7 @@ def test_read_as_pion_reads(pion: Pion) -> None:
     for (sent, transaction_id, damaged), line in zip(cases, lines, strict=True):
         try:
             said = str(mapped_address(sent, transaction_id=transaction_id))
-        except RejectedError as error:
+        except ProbeRejectedError as error:
             said = str(error).removeprefix("STUN ")
             if damaged or b"why" not in sent:
                 continue

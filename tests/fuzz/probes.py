@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from sidecar.core.addresses import IPAddress
-from sidecar.core.probes import MalformedAnswerError, RejectedError, address_in_body
+from sidecar.core.probes import MalformedAnswerError, ProbeRejectedError, address_in_body
 from sidecar.core.stun import mapped_address
 from tests.fuzz.mutation import mutated
 from tests.fuzz.running import BrokenPromiseError
@@ -55,9 +55,9 @@ def judge_message(answer: bytes) -> bool:
     """Give a STUN message to the codec; whether it was believed."""
     try:
         address = mapped_address(answer, transaction_id=ID)
-    except (MalformedAnswerError, RejectedError) as error:
+    except (MalformedAnswerError, ProbeRejectedError) as error:
         _judge_text(error)
-        errors = (b"\1\x11",) if isinstance(error, RejectedError) else (answer[:2],)
+        errors = (b"\1\x11",) if isinstance(error, ProbeRejectedError) else (answer[:2],)
         assert answer[:2] in errors, "an error of what is none"
         assert _in_message(answer) is None, "a good answer was refused"
         return False

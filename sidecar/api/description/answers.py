@@ -69,7 +69,7 @@ ANSWERS = {
     ),
     "/v1/egress": ResponseSpec(
         summary="Where connections leave from: as configured, as declared, as observed",
-        shape=models.Egress,
+        shape=models.EgressKinds,
         text="configured ipv4 20.1.2.3 instance-ip 10.240.0.4\n",
         description=(
             "What probes observed never becomes part of `ips`: an answer from a machine elsewhere must not "
