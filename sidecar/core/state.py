@@ -154,8 +154,8 @@ class State:
         if self.observation.probes:
             return SharedEgress(networks, self.observation.addresses, self.observation.state(published))
         state = told.state
-        if published is not None and state in {EgressState.AGREES, EgressState.UNLISTED}:
-            # Who tells it may know other networks than are declared here.
+        if self.declared and published and state in {EgressState.AGREES, EgressState.UNLISTED}:
+            # Who tells it compared with other networks than those declared here.
             state = published.compared(told.observed)
         return SharedEgress(networks, told.observed, state)
 
