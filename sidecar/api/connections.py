@@ -218,7 +218,6 @@ class _Connection(web.RequestHandler):
         "_tail",
         "_timer",
         "_unread",
-        "answered",
     )
 
     def __init__(
@@ -243,14 +242,18 @@ class _Connection(web.RequestHandler):
         self._discards = False
         """Whether nothing that comes is looked at any more."""
         self._answers = 0
+        """How many the client has got."""
         self._half_closed = False
         """Whether the client has said that it sends no more."""
         self._finished = False
         """Whether the last answer has been sent."""
         self._look: asyncio.TimerHandle | None = None
         """When to look for a client that has gone, while nothing is read."""
-        self.answered = False
+
+    @property
+    def answered(self) -> bool:
         """Whether it has had an answer."""
+        return self._answers > 0
 
     @property
     def is_idle(self) -> bool:
@@ -347,24 +350,27 @@ class _Connection(web.RequestHandler):
 
     def _pause_reading_for_buffer(self) -> None:
         super()._pause_reading_for_buffer()
+        self._look_later()
+
+    def _look_later(self) -> None:
         if self._look is None:
-            self._look = self._loop.call_later(_GONE_SECONDS, self._look_for_end, self._request_count)
+            self._look = self._loop.call_later(_GONE_SECONDS, self._look_for_end, self._answers)
 
-    def _look_for_end(self, count: int) -> None:
-        """Let a client go that has closed, or its side, behind a request that waits for longer than a moment.
+    def _look_for_end(self, answers: int) -> None:
+        """Let a client go that has closed, or its side, and has got no answer for longer than a moment.
 
-        Its end is behind requests that are not read yet, so nobody else sees it.
+        Its end may be behind requests that are not read yet, so nobody else sees it.
         """
         self._look = None
-        if not self._buffer_paused or self.transport is None:
+        if self.transport is None or not (self._half_closed or self._buffer_paused):
             return
+        waits = answers == self._answers and self.transport.get_write_buffer_size() == 0
         watched = select.poll()
         watched.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
-        waits = count == self._request_count and self.transport.get_write_buffer_size() == 0
-        if waits and watched.poll(0):
+        if waits and (self._half_closed or watched.poll(0)):
             self.give_way()
         else:
-            self._look = self._loop.call_later(_GONE_SECONDS, self._look_for_end, self._request_count)
+            self._look_later()
 
     def _resume_reading_for_buffer(self) -> None:
         """Read on once the last request that was queued is being answered."""
@@ -381,18 +387,8 @@ class _Connection(web.RequestHandler):
             return False
         self._half_closed = True
         self._stop_timer()
-        self._timer = self._loop.call_later(_GONE_SECONDS, self._close_half_closed, self._answers)
+        self._look_later()
         return True
-
-    def _close_half_closed(self, answers: int) -> None:
-        """Let a client go that has closed its side and gets no answer; else look again later."""
-        if self.transport is None:
-            return
-        if answers == self._answers and self.transport.get_write_buffer_size() == 0:
-            self._discards = True
-            self.give_way()
-        else:
-            self._timer = self._loop.call_later(_GONE_SECONDS, self._close_half_closed, self._answers)
 
     def _ends_with_newest(self) -> bool:
         """Whether the answer to the newest request ends the connection: it has a body, or is no request."""
@@ -428,7 +424,6 @@ class _Connection(web.RequestHandler):
         if request.body_exists or (self._half_closed and not self._messages):
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
-        self.answered = True
         self._answers += 1
         self._finished = not resp.keep_alive
         # The client sees the end of the answer at once; only what it still sends is lingered for.
