@@ -187,14 +187,14 @@ class Agent:
                 # One turn has nothing to compare with: no Event.
                 node, *_ = await stack.enter_async_context(self._cluster_publishers(poller, once=True))
                 publishers.append(node)
-            if self._settings.egress_probe:
-                await self._egress_observer().round()
             await poller.turn()
             failure = self.latest.value.state.failure
             if failure is not None:
                 raise NoDataError(f"no data, {failure.reason}", advice=failure.detail)
             if self.latest.value.state.document is None:
                 raise EmptyError("the metadata service has no load balancer metadata for this machine")
+            if self._settings.egress_probe:
+                await self._egress_observer().round()
             for publisher in publishers:
                 loop = self._loop(publisher)
                 turn = await loop.turn(self.latest.value)
