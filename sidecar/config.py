@@ -25,6 +25,9 @@ _INJECTED = re.compile(
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 """
 
+_PASSWORD = re.compile(r"//[^/@\s]*:[^@\s]*@")
+"""Name and password in a URL: standard error is kept for others to read."""
+
 _METAVARS = {
     **dict.fromkeys(("upstream", "imds_endpoint"), "URL"),
     **dict.fromkeys(("listen", "admin_listen"), "ADDRESS:PORT"),
@@ -113,10 +116,8 @@ def _explained() -> Iterator[None]:
         mistake = error.errors()[0]
         name, given = named(str(mistake["loc"][0])), repr(mistake["input"])
         message = mistake["msg"].removeprefix("Value error, ")
-        # What has an @ may be a URL with a password.
-        told = given in message or "@" in given
-        text = f"{name}: {message}" if told else f"{name}: {given}: {message}"
-        raise UsageError(text) from error
+        text = f"{name}: {message}" if given in message else f"{name}: {given}: {message}"
+        raise UsageError(_PASSWORD.sub("//...@", text)) from error
 
 
 def _add_argument(parser: Any, *names: str, **options: Any) -> None:  # noqa: ANN401 - argparse's own types

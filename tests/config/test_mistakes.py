@@ -105,10 +105,12 @@ class TestMistakes:
         monkeypatch.setenv(setting.variable, text)
         assert refusal(*DIRECT) == line
 
-    def test_password_in_a_url(self) -> None:
+    @pytest.mark.parametrize("field", ["egress_probe", "imds_endpoint", "upstream"])
+    def test_password_in_a_url(self, field: str) -> None:
         """A URL with a password is refused and not shown: standard error may be kept for others to read."""
-        line = refusal(*DIRECT, "--egress-probe=https://user:secret@echo.example.org/")
-        assert line.startswith("--egress-probe (AZURE_LB_METADATA_EGRESS_PROBE): ")
+        flag = f"--{field.replace('_', '-')}"
+        line = refusal(*DIRECT, f"{flag}=https://user:secret@echo.example.org/")
+        assert line.startswith(f"{flag} (AZURE_LB_METADATA_{field.upper()}): ")
         assert "secret" not in line
 
     @pytest.mark.parametrize("prefix", ["mykubernetes.io", "k8s.io.example.com", "a" * 110, "x"])
