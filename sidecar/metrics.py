@@ -241,8 +241,9 @@ class Metrics:
 
         def count_observed(version: int, *, listed: bool) -> float:
             state = latest.value.state
-            seen = (one for one in state.observation.addresses if one.version == version)
-            return float(sum(state.egress.lists(one) is listed for one in seen))
+            seen = [one for one in state.observation.addresses if one.version == version]
+            published = state.egress if seen else None
+            return float(sum(published is not None and published.lists(one) is listed for one in seen))
 
         for state_word in EgressState:
             egress_state.labels(state=state_word).set_function(partial(is_egress_state, state_word))

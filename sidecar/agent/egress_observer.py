@@ -90,10 +90,10 @@ class EgressObserver:
             before, observation=before.observation.after_round(flows, now=now, keep=self._round_policy.keep)
         )
         self._latest.set(Snapshot.of(after, now, self._policy))
-        unknown = after.document is None and not after.egress.networks
+        published = after.published_egress
         for address in after.observation.addresses:
             if address not in before.observation.addresses:
-                listed = None if unknown else after.egress.lists(address)
+                listed = None if published is None else published.lists(address)
                 self._metrics.egress_new_addresses.labels(family=f"ipv{address.version}").inc()
                 log(
                     _logger,
@@ -117,7 +117,9 @@ class EgressObserver:
                 before=self._reported,
                 state=state,
                 observed=",".join(map(str, after.observation.addresses)) or None,
-                published=",".join(map(str, (*after.egress.networks, *after.egress.addresses))) or None,
+                published=None
+                if published is None
+                else ",".join(map(str, (*published.networks, *published.addresses))) or None,
                 failed="; ".join(failed[:_LOGGED]) or None,
             )
             self._reported = state

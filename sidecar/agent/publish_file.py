@@ -171,15 +171,11 @@ def found(path: Path, node: str | None = None) -> Found | None:
     document = canonical_document(text, revision=revision)
     if document is None:
         return None
-    try:
-        egress_observed = parse_shared_egress(value.get("egress")).observed
-    except ValueError:
-        egress_observed = ()
     return Found(
         revision=revision,
         changed_at=changed_at,
         document=document,
         observed_at=observed_at,
         node=named,
-        egress_observed=egress_observed,
+        egress_observed=parse_shared_egress(value.get("egress")).observed,
     )

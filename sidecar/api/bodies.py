@@ -15,7 +15,7 @@ from sidecar.api.request import Facts, ParsedRequest
 from sidecar.core import views
 from sidecar.core.addresses import IPAddress, endpoint
 from sidecar.core.changes import OTHER, Change
-from sidecar.core.document import Document, InboundRule, OutboundRule, canonical_bytes
+from sidecar.core.document import EMPTY, Document, InboundRule, OutboundRule, canonical_bytes
 from sidecar.core.egress import Sighting, configured_egress
 from sidecar.core.instant import rfc3339
 from sidecar.core.representation import load_balancer
@@ -87,12 +87,11 @@ def outbound_ips(facts: Facts, request: ParsedRequest) -> bytes:
 
 def egress_ips(facts: Facts, request: ParsedRequest) -> bytes:
     """The addresses that outbound flows come from, of the node or of one private IP address or family."""
-    _ = facts.document
     # What is in use is decided before any condition, and then selected from as outbound rules are.
     used = [
         # What is declared holds for every private IP address, so for the one that is asked about.
         OutboundRule(address, path.private_ip or request.private_ip or address)
-        for path in facts.snapshot.state.egress.paths
+        for path in facts.answered.state.egress.paths
         for address in path.addresses
     ]
     selected = request.select(Document(outbound_rules=tuple(used)))
@@ -101,7 +100,7 @@ def egress_ips(facts: Facts, request: ParsedRequest) -> bytes:
 
 def egress(facts: Facts, request: ParsedRequest) -> bytes:
     """Where connections leave from: as configured, as declared, as observed."""
-    value = egress_value(facts.answered.state, facts.document)
+    value = egress_value(facts.answered.state)
     return egress_text(value).encode() if request.form is Format.TEXT else canonical_bytes(value)
 
 
@@ -134,8 +133,8 @@ def egress_text(value: models.EgressKinds, *, compared: bool = True) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def egress_value(state: State, document: Document) -> models.EgressKinds:
-    """All three kinds; the document is that of the state."""
+def egress_value(state: State) -> models.EgressKinds:
+    """All three kinds."""
     published, shared, observation = state.egress, state.shared_egress, state.observation
     networks = list(map(str, published.networks))
     return models.EgressKinds(
@@ -150,7 +149,7 @@ def egress_value(state: State, document: Document) -> models.EgressKinds:
                 basis=path.basis.value,
                 ipAddresses=list(map(str, path.addresses)),
             )
-            for path in configured_egress(document)
+            for path in configured_egress(state.document or EMPTY)
         ],
         declared=networks,
         observed=[
@@ -171,20 +170,16 @@ def egress_value(state: State, document: Document) -> models.EgressKinds:
             models.EgressProbe(
                 probe=str(probe),
                 transport=probe.transport.value,
-                # Of several flows over one family the last.
-                results=list(
-                    {
-                        flow.family: models.EgressFlow(
-                            family=_FAMILIES[flow.family],
-                            ipAddress=None if flow.address is None else str(flow.address),
-                            inside=flow.inside,
-                            failure=None if flow.failure is None else flow.failure.value,
-                            detail=flow.detail,
-                        )
-                        for flow in observation.last_round
-                        if flow.probe == probe
-                    }.values()
-                ),
+                results=[
+                    models.EgressFlow(
+                        family=_FAMILIES[flow.family],
+                        ipAddress=None if flow.address is None else str(flow.address),
+                        inside=flow.inside,
+                        failure=None if flow.failure is None else flow.failure.value,
+                        detail=flow.detail,
+                    )
+                    for flow in observation.last_flows(probe).values()
+                ],
             )
             for probe in observation.probes
         ],

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from sidecar.api.problems import MissingParameterError, ParameterError, ParameterValueError
-from sidecar.core.addresses import PRIVATE_NETWORKS, IPAddress, is_port, parse_address
+from sidecar.core.addresses import PRIVATE_NETWORKS, IPAddress, is_in, is_port, parse_address
 from sidecar.core.reply import KNOWN_VERSIONS
 
 API_VERSION = "api-version"
@@ -141,11 +141,7 @@ def scope_of(address: IPAddress) -> AddressScope:
     Not :attr:`ipaddress.IPv4Address.is_private`, which takes in documentation ranges and changed
     between Python versions.
     """
-    return (
-        AddressScope.PRIVATE
-        if any(address in network for network in PRIVATE_NETWORKS)
-        else AddressScope.PUBLIC
-    )
+    return AddressScope.PRIVATE if is_in(address, PRIVATE_NETWORKS) else AddressScope.PUBLIC
 
 
 _ETAG = re.compile(r'(?:W/)?("[^"]*")\s*(?:,|$)')

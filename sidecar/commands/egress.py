@@ -98,7 +98,7 @@ async def ask_probes(parsed: Namespace) -> tuple[str, ExitCode]:
     if isinstance(published, Error):
         raise published
     state = replace(published or State(started=clock.now(), document=EMPTY), observation=observation)
-    value = egress_value(state, state.document or EMPTY)
+    value = egress_value(state)
     code = _CODES[EgressState(value["state"])]
     # With nothing to compare with, what came from outside neither agrees nor differs.
     compared = published is not None or code is ExitCode.UNREACHABLE or value["state"] == "inside"

@@ -58,6 +58,11 @@ def is_assignable(address: IPAddress) -> bool:
     return not no_address and address != _BROADCAST
 
 
+def is_in(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
+    """Whether an address is in one of the networks; none of the other family has it."""
+    return any(address in network for network in networks)
+
+
 def address_order(address: IPAddress) -> tuple[int, int]:
     """Sort key: IPv4 before IPv6, each in numeric order."""
     return address.version, int(address)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_network
 
-from sidecar.core.addresses import IPAddress, IPNetwork, parse_address, sorted_addresses
+from sidecar.core.addresses import IPAddress, IPNetwork, is_in, parse_address, sorted_addresses
 from sidecar.core.document import Document, OutboundRule, PublicIPAddress
 from sidecar.core.instant import Instant
 from sidecar.core.probes import Flow, Probe
+from sidecar.core.views import by_private_ip
 
 LISTED_ADDRESSES = 16
 """A declared network of at most so many addresses is also listed address by address.
@@ -122,9 +123,7 @@ class Egress:
 
     def lists(self, address: IPAddress) -> bool:
         """Whether an address is among what is declared or configured."""
-        return any(address in path.addresses for path in self.paths) or any(
-            address in network for network in self.networks if network.version == address.version
-        )
+        return any(address in path.addresses for path in self.paths) or is_in(address, self.networks)
 
     def compared(self, observed: Iterable[IPAddress]) -> EgressState:
         """``agrees`` if all addresses that were seen are among it, else ``unlisted``."""
@@ -203,7 +202,7 @@ def configured_egress(document: Document) -> tuple[EgressPath, ...]:
     invisible here (MicrosoftDocs/azure-docs load-balancer-outbound-connections.md). An instance IP takes
     the place of outbound rules only for its own private IP address, and only in its own family.
     """
-    public, outbound = _by_private_ip(document.public_ip_addresses), _by_private_ip(document.outbound_rules)
+    public, outbound = by_private_ip(document.public_ip_addresses), by_private_ip(document.outbound_rules)
     paths = []
     for private_ip in sorted_addresses({*public, *outbound}):
         for family in (4, 6):
@@ -215,17 +214,11 @@ def configured_egress(document: Document) -> tuple[EgressPath, ...]:
     return tuple(paths)
 
 
-def _by_private_ip(
-    entries: Iterable[PublicIPAddress] | Iterable[OutboundRule],
-) -> dict[IPAddress, list[IPAddress]]:
-    groups: dict[IPAddress, list[IPAddress]] = {}
-    for entry in entries:
-        groups.setdefault(entry.private_ip, []).append(entry.frontend_ip)
-    return groups
-
-
-def _of_family(addresses: Iterable[IPAddress], family: int) -> tuple[IPAddress, ...]:
-    return sorted_addresses(address for address in addresses if address.version == family)
+def _of_family(
+    entries: Iterable[PublicIPAddress] | Iterable[OutboundRule], family: int
+) -> tuple[IPAddress, ...]:
+    frontends = (entry.frontend_ip for entry in entries)
+    return sorted_addresses(address for address in frontends if address.version == family)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +247,10 @@ class Observation:
     """When that round ended; ``None`` before the first."""
     unanswered_rounds: int = 0
     """In a row, the last one included: no connection of theirs brought an address."""
+
+    def last_flows(self, probe: Probe) -> Mapping[int, Flow]:
+        """Of the last round, the last flow to a probe over each family."""
+        return {flow.family: flow for flow in self.last_round if flow.probe == probe}
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
@@ -321,22 +318,22 @@ class SharedEgress:
 
 
 def parse_shared_egress(value: object) -> SharedEgress:
-    """Read the member ``egress`` of an agent's answer; ``None``: it has no probes, and nothing is declared.
+    """Read the member ``egress`` of an agent's answer; nothing if there is none that is known here.
 
-    Raises:
-        ValueError: it is not what an agent says.
+    A newer agent may have other words: that is no reason to do without the rest of its answer.
     """
-    if value is None:
+    match value:
+        case {"networks": list(networks), "observed": list(observed), "state": str(state)}:
+            pass
+        case _:
+            return SharedEgress()
+    if max(len(networks), len(observed)) > _LONGEST_LIST:
         return SharedEgress()
-    if not isinstance(value, dict):
-        raise ValueError("it is not an object")  # noqa: TRY004 - it is the text of a stranger that is wrong
-    networks, observed, state = (value.get(name) for name in ("networks", "observed", "state"))
-    if not (isinstance(networks, list) and isinstance(observed, list) and isinstance(state, str)):
-        raise ValueError("a member is missing")  # noqa: TRY004 - as above
-    if len(networks) > _LONGEST_LIST or len(observed) > _LONGEST_LIST:
-        raise ValueError("it has too many entries")
-    addresses = sorted_addresses(map(parse_address, observed))
-    return SharedEgress(declared_networks(networks), addresses, EgressState(state))
+    try:
+        addresses = sorted_addresses(map(parse_address, observed))
+        return SharedEgress(declared_networks(networks), addresses, EgressState(state))
+    except ValueError:
+        return SharedEgress()
 
 
 @dataclass(frozen=True, slots=True)

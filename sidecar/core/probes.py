@@ -6,7 +6,7 @@ from enum import StrEnum
 from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
-from sidecar.core.addresses import PRIVATE_NETWORKS, IPAddress, endpoint, parse_address
+from sidecar.core.addresses import PRIVATE_NETWORKS, IPAddress, endpoint, is_in, parse_address
 from sidecar.core.parsing import error_object
 
 _LONGEST_URL = 512
@@ -114,7 +114,7 @@ def _host_and_port(text: str, *, default: int) -> tuple[str, int]:
     else:
         if isinstance(address, IPv6Address) and not text.startswith("["):
             raise ValueError(f"write an IPv6 address in brackets, [{address}]")
-        if not is_possible(address) and not address.is_loopback:
+        if not is_possible(address):
             raise ValueError(f"{address} is not the address of a server")
         host = str(address)
     if not colon:
@@ -162,13 +162,11 @@ class Flow:
         """Whether the probe is on this side of the translation: it saw an own or a private address."""
         if self.address is None:
             return False
-        return self.address == self.own or any(
-            self.address in network for network in PRIVATE_NETWORKS if network.version == self.address.version
-        )
+        return self.address == self.own or is_in(self.address, PRIVATE_NETWORKS)
 
 
 def is_possible(address: IPAddress) -> bool:
-    """Whether a connection can come from it: a unicast address, and none of this host alone."""
+    """Whether a connection can come from it: a unicast address, loopback included."""
     mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
     reserved = address.version == 4 and (int(address) >> 28 == 0xF or int(address) >> 24 == 0)
     return not (address.is_unspecified or address.is_multicast or mapped or reserved)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
+from sidecar.core.addresses import IPAddress, IPNetwork, is_in, parse_address
 from sidecar.core.annotations import KEYS, Layout
 from sidecar.core.changes import Change, parse_changes
 from sidecar.core.document import REVISION
@@ -82,6 +82,14 @@ class Published:
     """Keys that the budget left out."""
     unreadable: tuple[str, ...] = ()
     """Keys whose values no agent would write."""
+
+    @property
+    def unlisted(self) -> tuple[IPAddress, ...]:
+        """Addresses that probes saw and that are neither declared nor configured, as far as is known."""
+        ips, networks = self.egress_ips, self.egress_networks
+        if ips is None or networks is None:
+            return ()
+        return tuple(one for one in self.egress_observed or () if one not in ips and not is_in(one, networks))
 
     @property
     def known(self) -> bool:

@@ -141,23 +141,28 @@ class State:
     @property
     def egress(self) -> Egress:
         """Where the node's connections leave from, as declared or configured."""
-        return egress(self.document or EMPTY, self.shared_egress.networks)
+        return egress(self.document or EMPTY, self.declared or self.told_egress.networks)
+
+    @property
+    def published_egress(self) -> Egress | None:
+        """The same, if anything is known of it: there is an answer, or a declaration."""
+        published = self.egress
+        return published if self.document is not None or published.networks else None
 
     @property
     def shared_egress(self) -> SharedEgress:
         """What is declared and observed: here, else as the node agent or the Node tells."""
         told = self.told_egress
-        networks = self.declared or told.networks
-        published = None
-        if networks or self.document is not None:
-            published = egress(self.document or EMPTY, networks)
         if self.observation.probes:
-            return SharedEgress(networks, self.observation.addresses, self.observation.state(published))
+            state = self.observation.state(self.published_egress)
+            return SharedEgress(self.declared or told.networks, self.observation.addresses, state)
+        if not self.declared:
+            return told
         state = told.state
-        if self.declared and published and state in {EgressState.AGREES, EgressState.UNLISTED}:
+        if state in {EgressState.AGREES, EgressState.UNLISTED}:
             # Who tells it compared with other networks than those declared here.
-            state = published.compared(told.observed)
-        return SharedEgress(networks, told.observed, state)
+            state = self.egress.compared(told.observed)
+        return SharedEgress(self.declared, told.observed, state)
 
     @property
     def failing_since(self) -> Instant | None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from sidecar.core.annotations import is_node_name
-from sidecar.core.egress import SharedEgress, parse_shared_egress
+from sidecar.core.egress import parse_shared_egress
 from sidecar.core.instant import Instant, parse_rfc3339
 from sidecar.core.outcome import Failure, Reason, Status, UpstreamAnswer
 from sidecar.core.parsing import MalformedError, error_object, parse_document, parse_json
@@ -136,11 +136,6 @@ def _answer(response: UpstreamResponse, observed: Instant) -> UpstreamAnswer:
     node = value.get("node")
     if node is not None and not is_node_name(node):
         raise MalformedError("'node' is not the name of a node")
-    try:
-        egress = parse_shared_egress(value.get("egress"))
-    except ValueError:
-        # A newer agent may have words that are not known here: no reason to do without its document.
-        egress = SharedEgress()
     return UpstreamAnswer(
         document=parsed.document,
         body=None if status == Status.NO_METADATA else response.body,
@@ -150,6 +145,6 @@ def _answer(response: UpstreamResponse, observed: Instant) -> UpstreamAnswer:
         changed_at=changed_at,
         node=node,
         observed=observed,
-        egress=egress,
+        egress=parse_shared_egress(value.get("egress")),
         held=response.held,
     )

@@ -70,9 +70,9 @@ def private_ips(document: Document) -> tuple[PrivateIP, ...]:
     Addresses of the network interface are known from public IP addresses, outbound rules, and
     inbound rules without floating IP: see :func:`any_private_ip` for the others.
     """
-    public = _by_private_ip(document.public_ip_addresses)
-    outbound = _by_private_ip(document.outbound_rules)
-    rules = _by_private_ip(rule for rule in document.inbound_rules if not rule.floating)
+    public = by_private_ip(document.public_ip_addresses)
+    outbound = by_private_ip(document.outbound_rules)
+    rules = by_private_ip(rule for rule in document.inbound_rules if not rule.floating)
     return tuple(
         PrivateIP(
             address=address,
@@ -84,7 +84,8 @@ def private_ips(document: Document) -> tuple[PrivateIP, ...]:
     )
 
 
-def _by_private_ip(entries: Iterable[_Entry]) -> dict[IPAddress, list[_Entry]]:
+def by_private_ip(entries: Iterable[_Entry]) -> dict[IPAddress, list[_Entry]]:
+    """The entries of each private IP address, in their order."""
     groups: dict[IPAddress, list[_Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.private_ip, []).append(entry)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sidecar.core.addresses import IPAddress, IPNetwork
+from sidecar.core.addresses import IPAddress, IPNetwork, is_in
 from sidecar.core.annotations import Layout, found
 from sidecar.core.document import Document
-from sidecar.core.egress import Egress, EgressState
+from sidecar.core.egress import EgressState
 from sidecar.core.instant import parse_http_date
 from sidecar.core.outcome import FailureKind, Reason, Status
 from sidecar.core.parsing import DroppedEntry
@@ -304,14 +304,12 @@ class ClusterEvidence:
         if published is None or not (published.egress_networks or published.egress_state):
             return None
         declared, ips = published.egress_networks or (), published.egress_ips or ()
-        listed = Egress((), declared)
-        observed = published.egress_observed or ()
         return EgressEvidence(
             state=published.egress_state or EgressState.OFF,
-            configured=[address for address in ips if not listed.lists(address)],
+            configured=[address for address in ips if not is_in(address, declared)],
             declared=declared,
-            observed=dict.fromkeys(observed),
-            unlisted=[each for each in observed if each not in ips and not listed.lists(each)],
+            observed=dict.fromkeys(published.egress_observed or ()),
+            unlisted=published.unlisted,
         )
 
 

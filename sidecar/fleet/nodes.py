@@ -10,7 +10,8 @@ from ipaddress import ip_network
 from sidecar.clock import now
 from sidecar.commands.arguments import Parser, duration, written_as
 from sidecar.commands.tables import NONE, UNKNOWN, as_csv, as_form, as_table, counted, shortened
-from sidecar.core.egress import Egress, EgressBasis, EgressState
+from sidecar.core.addresses import is_in
+from sidecar.core.egress import EgressBasis, EgressState
 from sidecar.core.instant import age, rfc3339
 from sidecar.core.published import Published
 from sidecar.errors import EmptyError, ExitCode, UsageError
@@ -252,7 +253,7 @@ def _egress(data: Published) -> Sequence[object] | None:
         return None if networks is None else data.egress_ips
     if data.egress_ips is None:
         return networks if data.egress_basis is EgressBasis.DECLARED else None
-    return [*networks, *(each for each in data.egress_ips if not Egress((), networks).lists(each))]
+    return [*networks, *(each for each in data.egress_ips if not is_in(each, networks))]
 
 
 def _complete(rows: Sequence[NodeRow], problems: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from sidecar.core.addresses import IPAddress
 from sidecar.core.annotations import Layout
 from sidecar.core.cluster import AgentDaemonSet, AgentPod, ClusterNode
-from sidecar.core.egress import Egress, EgressBasis
+from sidecar.core.egress import EgressBasis
 from sidecar.core.instant import age
 from sidecar.core.outcome import Status
 from sidecar.core.published import Published, read
@@ -110,15 +110,7 @@ class NodeRow:
     @property
     def unlisted(self) -> tuple[IPAddress, ...]:
         """Addresses that probes saw and that are neither declared nor configured, as far as is known."""
-        data = self.data
-        if data is None or data.egress_ips is None or data.egress_networks is None:
-            return ()
-        listed = Egress((), data.egress_networks)
-        return tuple(
-            address
-            for address in data.egress_observed or ()
-            if address not in data.egress_ips and not listed.lists(address)
-        )
+        return () if self.data is None else self.data.unlisted
 
 
 def row(node: ClusterNode, agents: Agents, *, view: View) -> NodeRow:

@@ -238,9 +238,8 @@ def _probes(state: State) -> str:
         return ""
     rows = []
     for probe in observation.probes:
-        # Of several flows over one family the last.
-        last = {flow.family: flow for flow in observation.last_round if flow.probe == probe}
-        cells = [(f"IPv{family}", _result(flow)) for family, flow in sorted(last.items())]
+        last = sorted(observation.last_flows(probe).items())
+        cells = [(f"IPv{family}", _result(flow)) for family, flow in last]
         for family, result in cells or [("", "not asked yet")]:
             rows.append(f"<tr><td>{escape(str(probe))}</td><td>{family}</td><td>{result}</td></tr>")
     head = "".join(f'<th scope="col">{title}</th>' for title in ("Probe", "Family", "Last connection"))
