@@ -201,8 +201,8 @@ class _Connection(web.RequestHandler):
     """A connection whose peer is looked at, and whose heads are bounded in time and size.
 
     It leans on private parts of the library's handler (tests hold them): ``_messages`` are requests that
-    were parsed, ``_waiter`` is pending while the handler has none to answer, and
-    ``_next_keepalive_close_time`` is the idle time-out after the last answer.
+    were parsed, ``_request_count`` is how many, ``_waiter`` is pending while the handler has none to answer,
+    and ``_next_keepalive_close_time`` is the idle time-out after the last answer.
     """
 
     __slots__ = (
@@ -383,7 +383,7 @@ class _Connection(web.RequestHandler):
 
         One that has gone altogether looks the same: it keeps its place for a moment and no longer.
         """
-        if self._finished or (self._waiter is not None and not self._waiter.done()):
+        if self._finished or (not self._messages and self._answers >= self._request_count):
             return False
         self._half_closed = True
         self._stop_timer()

@@ -336,7 +336,7 @@ async def test_half_closed_client_that_waits() -> None:
 async def test_gone_client_that_pipelined(behind: bytes, how: str, target: bytes) -> None:
     """A client that has gone gives up its place also where its end is behind requests not read yet."""
     async with api_running(DATA) as api, connected(api.address) as connection:
-        etag = (await api.get("/v1/public-ip")).headers["ETag"].encode()
+        etag = (await api.get("/v1/public-ip", Connection="close")).headers["ETag"].encode()
         head = b"GET %b HTTP/1.1\r\nHost: x\r\nIf-None-Match: %b\r\nPrefer: wait=300\r\n\r\n" % (target, etag)
         connection[1].write(head + behind)
         await until_holds(lambda: clients(api) == 1 and api.waiting == (target == b"/v1/public-ip"))
