@@ -18,7 +18,7 @@ from pydantic_settings import (
 
 from sidecar.core.addresses import IPAddress, IPNetwork, parse_address
 from sidecar.core.annotations import DEFAULT_PREFIX, is_node_name, parse_prefix
-from sidecar.core.egress import MOST_PROBES, declared_networks
+from sidecar.core.egress import MOST_NETWORKS, MOST_PROBES, declared_networks
 from sidecar.core.instant import parse_duration
 from sidecar.core.listen import ListenAddress, parse_listen
 from sidecar.core.probes import Probe, parse_probe
@@ -92,6 +92,7 @@ Declared = Annotated[
     tuple[IPNetwork, ...],
     NoDecode,
     _written(lambda text: declared_networks(part.strip() for part in text.split(","))),
+    Field(max_length=MOST_NETWORKS),
 ]
 Probes = Annotated[tuple[Probe, ...], NoDecode, _list_of(parse_probe), Field(max_length=MOST_PROBES)]
 Networks = Annotated[tuple[IPNetwork, ...], NoDecode, _list_of(ip_network)]

@@ -42,8 +42,8 @@ _NOT_UNICAST: tuple[IPNetwork, ...] = tuple(
     )
 )
 
-_LONGEST_LIST = 1024
-"""Networks or addresses that an agent can declare or have observed; it has far fewer."""
+MOST_NETWORKS = 1024
+"""Networks that can be declared; of a node agent no longer list is read."""
 
 _UNANSWERED_ROUNDS = 2
 
@@ -327,7 +327,7 @@ def parse_shared_egress(value: object) -> SharedEgress:
             pass
         case _:
             return SharedEgress()
-    if max(len(networks), len(observed)) > _LONGEST_LIST:
+    if max(len(networks), len(observed)) > MOST_NETWORKS:
         return SharedEgress()
     try:
         addresses = sorted_addresses(map(parse_address, observed))

@@ -72,6 +72,7 @@ BAD = [
     ("egress_declared", "224.0.0.0/24"),
     ("egress_declared", "20.1.2.0/30,"),
     ("egress_declared", "0.0.0.0/0"),
+    ("egress_declared", ",".join(f"20.{number // 256}.{number % 256}.0/25" for number in range(1025))),
     ("egress_probe", "stun.example.org"),
     ("egress_probe", "stun:stun.example.org:0"),
     ("egress_probe", "stun:2001:db8::1"),
